@@ -1,0 +1,1 @@
+"""Compose newsletters from posts and events, and deliver them with a guarantee."""

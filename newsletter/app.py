@@ -1,0 +1,55 @@
+"""
+The composition root: configuration, workspace, keys, database and clock, wired here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from newsletter.config import Config
+from newsletter.keys import Keys, load_keys
+from newsletter.paths import Workspace
+from subscribers.db import Database
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class App:
+    """
+    What an entry point needs. Parts are made when first asked for, so that a command pays only for what it uses.
+
+    Attributes:
+        actor: Who does it, for the ledger and the audit: `--as NAME`, else the login name.
+        now: The clock; tests hand in their own.
+    """
+
+    workspace: Workspace
+    config: Config
+    actor: str
+    now: Callable[[], datetime] = field(default=utc_now)
+
+    @cached_property
+    def database(self) -> Database:
+        url = self.config.database.url.get_secret_value()
+        return Database(url or f"sqlite:///{self.workspace.database}")
+
+    @cached_property
+    def keys(self) -> Keys:
+        return load_keys(self.workspace.secrets)
+
+    @property
+    def template_folders(self) -> tuple[Path, ...]:
+        from newsletter.paths import shipped_templates
+
+        return (self.workspace.templates, shipped_templates())
+
+    def close(self) -> None:
+        if "database" in self.__dict__:
+            self.database.close()

@@ -1,0 +1,222 @@
+"""
+The `newsletter` command: global options, one lazily imported file a noun, and errors turned into words and exit codes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+
+from newsletter.app import App
+from newsletter.cli.output import Output
+from newsletter.errors import ConfigError, NewsletterError, PreflightRefused
+from newsletter.paths import Workspace
+from subscribers.errors import SubscribersError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_PREFLIGHT, EXIT_WITH_FAILURES, EXIT_TEMPORARY = 1, 2, 3, 4, 75
+
+# noun -> module that holds a click command or group named `command`; imported when the noun is used, so that
+# `newsletter --help` and shell completion stay fast.
+NOUNS = {
+    "init": "newsletter.cli.init",
+    "demo": "newsletter.cli.demo",
+    "doctor": "newsletter.cli.doctor",
+    "serve": "newsletter.cli.serve",
+    "work": "newsletter.cli.work",
+    "source": "newsletter.cli.source",
+    "library": "newsletter.cli.library",
+    "issue": "newsletter.cli.issue",
+    "audience": "newsletter.cli.audience",
+    "subscribers": "newsletter.cli.subscribers",
+    "lists": "newsletter.cli.lists",
+    "segments": "newsletter.cli.segments",
+    "imports": "newsletter.cli.imports",
+    "suppressions": "newsletter.cli.suppressions",
+    "bounces": "newsletter.cli.bounces",
+    "uncertain": "newsletter.cli.uncertain",
+    "db": "newsletter.cli.db",
+    "config": "newsletter.cli.config",
+}
+
+
+@dataclass
+class Context:
+    """What a command is handed: the output, and the application, opened when first asked for."""
+
+    output: Output
+    workspace_option: Path | None = None
+    config_option: Path | None = None
+    actor: str = ""
+    verbose: bool = False
+    _opened: list[App] = field(default_factory=list)
+
+    @cached_property
+    def app(self) -> App:
+        from newsletter.config_loading import find_workspace, load_config
+
+        workspace, config_path = find_workspace(self.workspace_option, self.config_option, os.environ, Path.cwd())
+        loaded = load_config(config_path, os.environ)
+        app = App(workspace=workspace, config=loaded.config, actor=self.actor)
+        self._opened.append(app)
+        return app
+
+    def workspace_for_new(self, folder: Path) -> Workspace:
+        return Workspace(folder.resolve())
+
+    def close(self) -> None:
+        for app in self._opened:
+            app.close()
+
+
+pass_context = click.make_pass_decorator(Context)
+
+
+class Nouns(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in NOUNS:
+            return None
+        command: click.Command = importlib.import_module(NOUNS[cmd_name]).command
+        accept_trailing_options(command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return resolve_with_hint(super().resolve_command, self, ctx, args)
+
+
+class Verbs(click.Group):
+    """A noun's group; a wrong verb suggests the nearest."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return resolve_with_hint(super().resolve_command, self, ctx, args)
+
+
+def resolve_with_hint(resolve: Any, group: click.Group, ctx: click.Context, args: list[str]) -> Any:
+    try:
+        return resolve(ctx, args)
+    except click.UsageError:
+        words = difflib.get_close_matches(args[0], group.list_commands(ctx), n=1, cutoff=0.5)
+        hint = f" Did you mean '{words[0]}'?" if words else f" Known: {', '.join(group.list_commands(ctx))}."
+        raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx) from None
+
+
+def _set_flag(name: str) -> Any:
+    def set_flag(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        if value:
+            setattr(ctx.ensure_object(Context).output, name, True)
+
+    return set_flag
+
+
+def accept_trailing_options(command: click.Command) -> None:
+    """Let `--json`, `--yes` and `--quiet` stand after the verb as well."""
+    if isinstance(command, click.Group):
+        for sub in command.commands.values():
+            accept_trailing_options(sub)
+    elif not any(p.name == "trailing_json" for p in command.params):
+        for flag, attribute in (("--json", "as_json"), ("--yes", "yes"), ("--quiet", "quiet")):
+            command.params.append(
+                click.Option(
+                    [flag, f"trailing_{flag[2:]}"],
+                    is_flag=True,
+                    hidden=True,
+                    expose_value=False,
+                    callback=_set_flag(attribute),
+                )
+            )
+
+
+@click.group(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--workspace", type=click.Path(path_type=Path, file_okay=False), help="Folder that `init` wrote.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Configuration file.")
+@click.option("--as", "actor", metavar="NAME", help="Who does this, for the records. Default: your login name.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--yes", is_flag=True, help="Answer every question with yes.")
+@click.option("--quiet", is_flag=True, help="Print only what was asked for.")
+@click.option("--verbose", is_flag=True, help="Tell more, for finding faults.")
+@click.option("--no-color", is_flag=True, help="No colours. NO_COLOR works too.")
+@click.version_option(package_name="network-newsletter", prog_name="newsletter")
+@click.pass_context
+def cli(
+    ctx: click.Context,
+    workspace: Path | None,
+    config: Path | None,
+    actor: str | None,
+    as_json: bool,
+    yes: bool,
+    quiet: bool,
+    verbose: bool,
+    no_color: bool,
+) -> None:
+    """Compose newsletters from posts and events, and deliver them.
+
+    Example: newsletter issue draft
+    """
+    output = Output(as_json=as_json, quiet=quiet, yes=yes, color=not no_color and "NO_COLOR" not in os.environ)
+    ctx.obj = Context(output, workspace, config, actor or _login_name(), verbose)
+    ctx.call_on_close(ctx.obj.close)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every expected trouble ends in words, a hint and an exit code, never a traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = cli.main(args=words, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        _fail("aborted", "Stopped.", "", as_json=False, code=EXIT_FAILED)
+    except click.ClickException as error:
+        usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx else ""
+        _fail("usage", error.format_message(), usage, as_json="--json" in words, code=error.exit_code)
+    except ConfigError as error:
+        _fail(error.code, error.message, error.hint, as_json="--json" in words, code=EXIT_USAGE)
+    except PreflightRefused as error:
+        _fail(error.code, error.message, error.hint, as_json="--json" in words, code=EXIT_PREFLIGHT)
+    except (NewsletterError, SubscribersError) as error:
+        _fail(error.code, error.message, error.hint, as_json="--json" in words, code=EXIT_FAILED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail("system", f"{error.strerror or error}{where}", "", as_json="--json" in words, code=EXIT_FAILED)
+
+
+def _fail(code_word: str, message: str, hint: str, *, as_json: bool, code: int) -> None:
+    if as_json:
+        click.echo(
+            json.dumps({"error": {"code": code_word, "message": message, "hint": hint}}, ensure_ascii=False), err=True
+        )
+    else:
+        click.echo(f"newsletter: {message}" + (f"\n{hint}" if hint else ""), err=True)
+    sys.exit(code)
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""An issue becomes a message: values in, values out; no database, no socket."""

@@ -1,0 +1,1 @@
+"""A message becomes SMTP, and what came of it is recorded."""

@@ -1,0 +1,1 @@
+"""What `newsletter work` runs: due schedules, deferred deliveries, notices."""

@@ -1,0 +1,1 @@
+"""The list: people, consent, segments, suppression and bounces; knows nothing of newsletters."""

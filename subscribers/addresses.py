@@ -1,0 +1,61 @@
+"""
+One place where an address is accepted or refused, and made comparable.
+
+No quoted local part, no comment, no control character passes: what is stored here goes into ``RCPT TO`` as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from email_validator import EmailNotValidError, validate_email
+
+from subscribers.errors import InvalidValue
+
+LONGEST_ADDRESS = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """
+    A usable address.
+
+    Attributes:
+        address: Local part as given, domain in lower-case A-labels: what is mailed.
+        key: The same in lower case: equal keys are one mailbox to us.
+        domain: The receiving domain in A-labels.
+        ascii_local: False when the relay must offer SMTPUTF8 to carry it.
+    """
+
+    address: str
+    key: str
+    domain: str
+    ascii_local: bool
+
+
+def parse_address(text: str) -> Address:
+    """
+    Read an address that a person or a file gave.
+
+    Raises:
+        InvalidValue: With the reason in words.
+
+    Source: RFC 5321 4.1.2, RFC 5322 3.4.1, RFC 6531, RFC 5890.
+    """
+    given = text.strip()
+    if len(given) > LONGEST_ADDRESS:
+        raise InvalidValue(f"This address has {len(given)} characters; {LONGEST_ADDRESS} is the most.")
+    try:
+        # test_environment lets the domains that RFC 2606 reserves pass: refusing them is no matter of syntax.
+        found = validate_email(given, check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise InvalidValue(f"'{given}' is not an address: {error}") from None
+    domain = found.ascii_domain.lower()
+    address = f"{found.local_part}@{domain}"
+    return Address(address, address.casefold(), domain, found.local_part.isascii())
+
+
+def mask_address(address: str) -> str:
+    """Return the address as logs may show it: ``a***@example.org``."""
+    local, at, domain = address.rpartition("@")
+    return f"{local[:1]}***{at}{domain}"

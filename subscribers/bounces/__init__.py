@@ -1,0 +1,1 @@
+"""Bounces and complaints: parsed, classified and judged without a database."""

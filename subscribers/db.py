@@ -1,0 +1,146 @@
+"""
+The database: one engine, sessions that read or write; every writing transaction takes its lock at once.
+
+A deferred transaction that reads and then writes fails under a busy writer whatever the timeout, so `Database.write`
+begins with ``BEGIN IMMEDIATE`` on SQLite. Commits are durable (WAL, ``synchronous=FULL``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Dialect, Engine, create_engine, event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DatabaseError as SqlDatabaseError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import DateTime, TypeDecorator
+
+from subscribers.errors import DatabaseUnavailable
+
+BUSY_TIMEOUT_MS = 15_000
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time, kept in UTC on every database; a naive value is refused."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive time: {value!r}")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Both packages' tables share this metadata."""
+
+    type_annotation_map = {datetime: UtcDateTime}
+
+
+class Database:
+    """
+    The engine of one workspace and the only two ways to a session.
+
+    Args:
+        url: SQLAlchemy URL; ``sqlite:///path`` or ``postgresql+psycopg://...``.
+
+    Raises:
+        DatabaseUnavailable: From `read` and `write`, when the database is locked, full, away or refuses the password.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.engine = _sqlite_engine(url) if self.is_sqlite else create_engine(url, pool_pre_ping=True)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Yield a session that sees one snapshot and never waits for writers; nothing it does is kept."""
+        with self._guarded(), self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
+            with Session(connection, expire_on_commit=False) as session:
+                yield session
+            connection.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Yield a session whose changes are committed together at the end, or not at all."""
+        with self._guarded(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, SqlDatabaseError) as error:
+            explained = explain_database_error(error)
+            if explained is None:
+                raise
+            raise explained from error
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def explain_database_error(error: SqlDatabaseError) -> DatabaseUnavailable | None:
+    """Put a driver's complaint into words for a person; None when it is a fault of the program."""
+    text = str(error.orig).lower()
+    for needle, message, hint in _EXPLANATIONS:
+        if needle in text:
+            return DatabaseUnavailable(message, hint=hint)
+    return None
+
+
+_EXPLANATIONS = (
+    ("database is locked", "The database is locked by another program.", "Wait for it to finish, then try again."),
+    ("disk is full", "The disk that holds the database is full; nothing was changed.", "Free some space, try again."),
+    ("disk i/o error", "The disk that holds the database reports an error.", "Check the disk before you go on."),
+    ("readonly", "The database file is read-only.", "Check the owner and mode of the file and its folder."),
+    ("unable to open", "The database file cannot be opened.", "Check database.url and the folder's permissions."),
+    ("not a database", "The file named by database.url is not a SQLite database.", "Check database.url."),
+    ("malformed", "The database file is damaged.", "Restore the last backup: newsletter db restore."),
+    ("no such table", "The database has no tables yet, or is from an older version.", "Run: newsletter db upgrade"),
+    ("no such column", "The database is from another version of this program.", "Run: newsletter db upgrade"),
+    ("password", "The database refuses the user or password.", "Check database.url."),
+    ("connection refused", "The database server does not answer.", "Check that it runs and database.url is right."),
+    ("does not exist", "The database or one of its tables does not exist.", "Run: newsletter db upgrade"),
+)
+
+
+def _sqlite_engine(url: str) -> Engine:
+    # isolation_level=None switches off the driver's own BEGIN, which would come only with the first write.
+    engine = create_engine(url, connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def configure(dbapi_connection: Any, _record: Any) -> None:
+        cursor = dbapi_connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine

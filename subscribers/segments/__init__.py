@@ -1,0 +1,1 @@
+"""Segments: a typed, parsed language that becomes SQL with bound parameters only."""

@@ -1,0 +1,222 @@
+"""Tables of the list. A person is found by id, by `token_id` in links, and by `address_hash` in suppressions."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from subscribers.db import Base
+
+
+def stored_enum(kind: type[StrEnum]) -> Enum:
+    """Return a column type that stores an enum's values as text, on every database alike."""
+    return Enum(kind, native_enum=False, length=32, values_callable=lambda e: [m.value for m in e])
+
+
+class Basis(StrEnum):
+    """Lawful basis on which somebody is mailed."""
+
+    CONSENT = "consent"
+    SOFT_OPT_IN = "soft-opt-in"
+    CORPORATE = "corporate"
+    SERVICE = "service"
+
+
+class SubscriptionState(StrEnum):
+    PENDING = "pending"
+    SUBSCRIBED = "subscribed"
+    UNSUBSCRIBED = "unsubscribed"
+
+
+class ConsentAction(StrEnum):
+    """What a line of the ledger records; the present state is the replay of these."""
+
+    REQUESTED = "requested"
+    GRANTED = "granted"
+    CONFIRMED = "confirmed"
+    WITHDRAWN = "withdrawn"
+    UNDONE = "undone"
+
+
+class AttributeKind(StrEnum):
+    TEXT = "text"
+    NUMBER = "number"
+    DATE = "date"
+    YES_NO = "yes/no"
+    CHOICE = "choice"
+    SEVERAL = "several"
+
+
+class Subscriber(Base):
+    """A person or mailbox. `key` is the comparable address; `token_id` the random id that links carry."""
+
+    __tablename__ = "subscribers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_id: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    address: Mapped[str] = mapped_column(String(254))
+    key: Mapped[str] = mapped_column(String(254), unique=True)
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    domain: Mapped[str] = mapped_column(String(253), index=True)
+    name: Mapped[str | None] = mapped_column(String(200))
+    first_name: Mapped[str | None] = mapped_column(String(100))
+    language: Mapped[str | None] = mapped_column(String(35), index=True)
+    timezone: Mapped[str | None] = mapped_column(String(64))
+    joined_at: Mapped[datetime] = mapped_column(index=True)
+    updated_at: Mapped[datetime]
+
+
+class MailingList(Base):
+    """A list that people subscribe to. `name` is its slug; `title` is what members read."""
+
+    __tablename__ = "lists"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    title: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime]
+    archived_at: Mapped[datetime | None]
+
+
+class Subscription(Base):
+    """The present state of one person on one list: the replay of the ledger, kept beside it."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (Index("ix_subscriptions_list_state", "list_id", "state", "subscriber_id"),)
+
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"), primary_key=True)
+    state: Mapped[SubscriptionState] = mapped_column(stored_enum(SubscriptionState))
+    basis: Mapped[Basis] = mapped_column(stored_enum(Basis))
+    since: Mapped[datetime]
+
+
+class ConsentEvent(Base):
+    """One line of the append-only ledger. After an erasure `subscriber_id` is null and `address_hash` stays."""
+
+    __tablename__ = "consent_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int | None] = mapped_column(ForeignKey("subscribers.id", ondelete="SET NULL"), index=True)
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), index=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    action: Mapped[ConsentAction] = mapped_column(stored_enum(ConsentAction))
+    basis: Mapped[Basis] = mapped_column(stored_enum(Basis))
+    at: Mapped[datetime]
+    wording: Mapped[str | None] = mapped_column(Text)
+    wording_hash: Mapped[str | None] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(String(200))
+    actor: Mapped[str] = mapped_column(String(200))
+    evidence: Mapped[str] = mapped_column(Text, default="")
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("import_batches.id"), index=True)
+
+
+class Suppression(Base):
+    """
+    Somebody who is never mailed, since when and why.
+
+    Matched by `address_hash`, or by `domain` where that is set instead. `list_id` null means every list.
+    `address` is for people to read and is null once erased.
+    """
+
+    __tablename__ = "suppressions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16), index=True)
+    domain: Mapped[str | None] = mapped_column(String(253), index=True)
+    address: Mapped[str | None] = mapped_column(String(254))
+    list_id: Mapped[int | None] = mapped_column(ForeignKey("lists.id"))
+    reason: Mapped[str] = mapped_column(String(64))
+    since: Mapped[datetime]
+    evidence: Mapped[str] = mapped_column(Text, default="")
+    expires_at: Mapped[datetime | None]
+    lifted_at: Mapped[datetime | None]
+    lifted_by: Mapped[str | None] = mapped_column(String(200))
+    lifted_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Tag(Base):
+    __tablename__ = "subscriber_tags"
+    __table_args__ = (Index("ix_subscriber_tags_tag", "tag", "subscriber_id"),)
+
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class AttributeDefinition(Base):
+    """An attribute's name and kind, declared in the configuration or learnt at import."""
+
+    __tablename__ = "attribute_definitions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[AttributeKind] = mapped_column(stored_enum(AttributeKind))
+    choices: Mapped[list[str] | None] = mapped_column(JSON)
+
+
+class AttributeValue(Base):
+    """One value of one attribute; an attribute of several values has a row for each `position`."""
+
+    __tablename__ = "attribute_values"
+    __table_args__ = (
+        Index("ix_attribute_values_text", "definition_id", "text", "subscriber_id"),
+        Index("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
+        Index("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
+    )
+
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True)
+    definition_id: Mapped[int] = mapped_column(ForeignKey("attribute_definitions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, default=0)
+    text: Mapped[str | None] = mapped_column(Text)
+    number: Mapped[float | None]
+    date: Mapped[date | None]
+
+
+class ImportBatch(Base):
+    """One import: what was read, by whom, on which basis, and what came of it."""
+
+    __tablename__ = "import_batches"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    file_name: Mapped[str] = mapped_column(String(255))
+    file_sha256: Mapped[str] = mapped_column(String(64))
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    basis: Mapped[Basis] = mapped_column(stored_enum(Basis))
+    evidence: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(String(200))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    undone_at: Mapped[datetime | None]
+    rows_done: Mapped[int] = mapped_column(default=0)
+    counts: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+    mapping: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+
+
+class ImportChange(Base):
+    """What one batch did to one subscriber: `before` is null when the batch created the person."""
+
+    __tablename__ = "import_changes"
+    __table_args__ = (UniqueConstraint("batch_id", "subscriber_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("import_batches.id", ondelete="CASCADE"))
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    after: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Segment(Base):
+    """A named expression of the segment language."""
+
+    __tablename__ = "segments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    expression: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
