@@ -10,7 +10,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -95,22 +95,23 @@ class Nouns(click.Group):
         accept_trailing_options(command)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        return resolve_with_hint(super().resolve_command, self, ctx, args)
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Resolved:
+        return _resolve_with_hint(super().resolve_command, self, ctx, args)
 
 
 class Verbs(click.Group):
     """A noun's group; a wrong verb suggests the nearest."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        return resolve_with_hint(super().resolve_command, self, ctx, args)
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Resolved:
+        return _resolve_with_hint(super().resolve_command, self, ctx, args)
 
 
-def resolve_with_hint(resolve: Any, group: click.Group, ctx: click.Context, args: list[str]) -> Any:
+Resolved = tuple[str | None, click.Command | None, list[str]]
+
+
+def _resolve_with_hint(
+    resolve: Callable[[click.Context, list[str]], Resolved], group: click.Group, ctx: click.Context, args: list[str]
+) -> Resolved:
     try:
         return resolve(ctx, args)
     except click.UsageError:
