@@ -1,7 +1,8 @@
 """
 An issue as a value: everything that rendering needs, already decided, with no database behind it.
 
-Personal values are not here: texts may hold ``{{first_name|friend}}`` tags, which rendering turns into slots.
+Personal values are not here: subject, preheader, letter and blurbs that the chair typed may hold
+``{{first_name|friend}}`` tags, which rendering turns into slots. In everything else braces are ordinary characters.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A post or resource as a card; without `url` the card has no button."""
+    """
+    A post or resource as a card; without `url` the card has no button.
+
+    `blurb_is_typed`: the chair wrote the blurb, so personal tags in it count; in a source's own words they do not.
+    """
 
     title: str
     blurb_html: str
@@ -35,11 +40,12 @@ class Post:
     truncated: bool = False
     label: str = "Read more"
     item_id: int | None = None
+    blurb_is_typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event: timed (`starts` aware) or all-day (`starts_on`); `ends_on` is inclusive."""
+    """An event: timed (`starts` aware) or all-day (`starts_on`); `ends_on` is inclusive. `blurb_is_typed` as in Post."""
 
     title: str
     blurb_html: str
@@ -55,6 +61,7 @@ class Event:
     image: Image | None = None
     item_id: int | None = None
     cancelled: bool = False
+    blurb_is_typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,8 @@ class IssueContent:
     """
     One variant of one issue.
 
-    `web_url` is the public address of the site (no slash at its end); links of the footer are made from it.
+    `web_url` is the public address of the site (no slash at its end). `view_url` is this issue's page there ("view in
+    browser"); `reason` says in a sentence why the member receives it (empty: the standard sentence).
     """
 
     slug: str
@@ -133,3 +141,4 @@ class IssueContent:
     sections: tuple[Section, ...]
     letter: Letter | None = None
     reason: str = ""
+    view_url: str = ""
