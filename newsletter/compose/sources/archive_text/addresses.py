@@ -1,0 +1,74 @@
+"""
+The one address on the web that a post points to, if it has one.
+
+A post has its own address only when exactly one is written in it and the words point there ("Book here: ...", a line of
+its own, the last words of the text). Two addresses are two sources, not a page of the post. A bare host name counts
+when the text points to it, and is read as https. Where the page cut a text, an address at the cut may be half of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+_ADDRESS = re.compile(
+    r"(?<![\w@./-])(?:(?P<url>https?://[^\s<>\"'“”‘’]{3,2000})"
+    r"|(?P<host>(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,5}(?:com|org|net|uk|eu|ie|info|scot|wales|cymru|charity|ngo|coop|gov|edu|io|co)"
+    r"(?![\w@-])(?:/[^\s<>\"'“”‘’]{0,500})?))",
+    re.IGNORECASE,
+)
+_POINTS = re.compile(
+    r"(?:[:→>]|\b(?:here|at|visit|see|read|download|on|via|from|link|website|online|out|more|to|is|find|go to|information))\s*[(\[]?$",
+    re.IGNORECASE,
+)
+_BOOKS = re.compile(r"\b(?:book|booking|register|registration|ticket|tickets|rsvp|reserve|sign up)\b", re.IGNORECASE)
+_TRACKING = re.compile(r"(?:utm_\w+|fbclid|gclid|mc_[ce]id|igshid|ref_src)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnUrl:
+    """A post's address; `books` when it is for booking a place."""
+
+    url: str
+    books: bool
+
+
+def own_url(paragraphs: Sequence[str], *, truncated: bool) -> OwnUrl | None:
+    """Return the only address that the paragraphs point to."""
+    found: dict[str, OwnUrl | None] = {}
+    for at, paragraph in enumerate(paragraphs):
+        for match in _ADDRESS.finditer(paragraph):
+            url = _canonical(match["url"] or f"https://{match['host']}")
+            if url is None:
+                continue
+            half = truncated and at == len(paragraphs) - 1 and match.end() == len(paragraph)
+            pointed = not half and _points(paragraph, match)
+            books = _BOOKS.search(paragraph[max(0, match.start() - 120) : match.end()]) is not None
+            found[url] = found.get(url) or (OwnUrl(url, books) if pointed else None)
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _points(paragraph: str, match: re.Match[str]) -> bool:
+    before, after = paragraph[: match.start()], paragraph[match.end() :]
+    return not before.strip() or not after.strip(" .)!") or _POINTS.search(before[-40:]) is not None
+
+
+def _canonical(url: str) -> str | None:
+    """Without the full stop of its sentence, tracking parameters and fragment; None when it is no address."""
+    url = url.rstrip(".,;:!?*_…")
+    if url.endswith(")") and "(" not in url:
+        url = url[:-1]
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if not host or "." not in host or parts.username is not None:
+        return None
+    kept = [
+        (name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.match(name)
+    ]
+    query = urlencode(kept) if len(kept) != len(parse_qsl(parts.query, keep_blank_values=True)) else parts.query
+    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), parts.path, query, ""))
