@@ -1,0 +1,57 @@
+"""
+The pages of the site as finished HTML: one style in the head, allowed by its hash, no script and nothing remote.
+
+No page is handed a name, an address or a list: what a page is not given it cannot show.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from newsletter.config import Organisation
+
+STYLE_FILE = "web/style.css"
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """
+    The templates of the site, ready to render.
+
+    Attributes:
+        style_hash: What the Content-Security-Policy allows: the hash of the style that every page carries.
+    """
+
+    environment: ImmutableSandboxedEnvironment
+    organisation: Organisation
+    style: str
+
+    @property
+    def style_hash(self) -> str:
+        return "sha256-" + base64.b64encode(hashlib.sha256(self.style.encode()).digest()).decode()
+
+    def render(self, name: str, **values: object) -> str:
+        """Render ``templates/web/NAME.html.j2``."""
+        template = self.environment.get_template(f"web/{name}.html.j2")
+        return template.render(organisation=self.organisation, style=Markup(self.style), **values)  # noqa: S704  # ours
+
+
+def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> Pages:
+    """Compile the templates of the site; a workspace's own file wins over the shipped one."""
+    environment = ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader([folder for folder in template_folders if folder.is_dir()]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    source, _, _ = environment.loader.get_source(environment, STYLE_FILE) if environment.loader else ("", None, None)
+    return Pages(environment, organisation, source)

@@ -1,0 +1,88 @@
+"""
+The outermost layer: the headers that every answer carries, and a fault that shows and logs nobody's data.
+
+Paths hold tokens, so the log names the kind of page, never the path, and no query string.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+ONE_YEAR_SECONDS = 365 * 24 * 3600
+logger = logging.getLogger("newsletter.web")
+
+
+def page_headers(style_hash: str, *, https: bool) -> dict[str, str]:
+    """
+    Return the headers of every answer; a handler that sets one of them itself keeps its own.
+
+    Source: ``default-src 'none'`` refuses what is not named after it (CSP Level 3, 6.1.3). RFC 6797 6.1: HSTS.
+    """
+    headers = {
+        "content-security-policy": (
+            f"default-src 'none'; style-src '{style_hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        ),
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "x-robots-tag": "noindex, nofollow",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=(), browsing-topics=()",
+        "cache-control": "no-store",
+    }
+    if https:
+        headers["strict-transport-security"] = f"max-age={ONE_YEAR_SECONDS}"
+    return headers
+
+
+class Protection:
+    """An ASGI layer around the whole site, outside even its own error pages."""
+
+    def __init__(self, site: ASGIApp, headers: Mapping[str, str]) -> None:
+        self.site = site
+        self.headers = dict(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.site(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 0
+
+        async def send_protected(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in self.headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self.site(scope, receive, send_protected)
+        except Exception as error:  # the page of the 500 has left already; the words of an error may hold an address
+            logger.error("fault %s at %s", type(error).__name__, _place(error))  # noqa: TRY400
+            if not status:
+                raise
+        milliseconds = (time.perf_counter() - begun) * 1000
+        logger.info("%s %s %s %.0fms", scope["method"], _kind(scope["path"]), status, milliseconds)
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+
+
+def _kind(path: str) -> str:
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    return f"/{first}" if first in KINDS else "/other"
+
+
+KINDS = ("unsubscribe", "preferences", "view", "media", "events", "health")

@@ -1,0 +1,70 @@
+"""What the site shows of an issue: its page, its pictures, its events; only what has left the house is shown."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from pathlib import Path
+
+from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import Session
+
+from newsletter.app import App
+from newsletter.compose.assemble import assemble
+from newsletter.render.archive import render_web_version
+from newsletter.render.environment import make_environment
+from newsletter.render.links import MARK_CHARACTERS, issue_mark
+from newsletter.tables import Block, Issue, Item
+from newsletter.web.calendar_file import calendar_file
+
+MEDIA_NAME = re.compile(r"[0-9a-f]{64}\.(jpg|png|gif)")
+MEDIA_KINDS = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}
+
+
+def media_path(folder: Path, name: str) -> tuple[Path, str] | None:
+    """Return the file and type of a picture; only a name that is a hash is ever joined to the folder."""
+    found = MEDIA_NAME.fullmatch(name)
+    return (folder / name, MEDIA_KINDS[found[1]]) if found else None
+
+
+def calendar_of(app: App, item_id: int, host: str) -> bytes | None:
+    """Return the calendar file of an event that an issue has announced; None for every other."""
+    with app.database.read() as session:
+        item = session.get(Item, item_id)
+        if item is None or not _announced(session, item_id):
+            return None
+        return calendar_file(item, host=host, fallback_timezone=app.config.organisation.timezone)
+
+
+def _announced(session: Session, item_id: int) -> bool:
+    # A test copy goes out before the plan, and its links must work as well.
+    left_the_house = or_(Issue.planned_at.is_not(None), Issue.tested_hash.is_not(None))
+    rows = select(Block.id).join(Issue).where(Block.item_id == item_id, left_the_house)
+    return bool(session.scalar(select(exists(rows))))
+
+
+def web_version(app: App, name: str) -> str | None:
+    """
+    Return the page of an issue, whose name ends with the mark that keeps it private; None for every other name.
+
+    It is the issue as somebody outside every segment sees it: the link is the same in every copy and may be forwarded,
+    so a block that is meant for some people only is not on it.
+    """
+    slug = _slug(app, name)
+    if slug is None:
+        return None
+    with app.database.read() as session:
+        issue = session.scalar(select(Issue).where(Issue.slug == slug))
+        if issue is None or (issue.planned_at is None and issue.tested_hash is None):
+            return None
+        blocks = [block for block in issue.blocks if not block.audience]
+        content = assemble(session, issue, config=app.config, blocks=blocks)
+    return render_web_version(content, make_environment(app.template_folders))
+
+
+def _slug(app: App, name: str) -> str | None:
+    slug, mark = name[: -MARK_CHARACTERS - 1], name[-MARK_CHARACTERS:]
+    if not slug or name[len(slug)] != "-":
+        return None
+    known = any(hmac.compare_digest(mark.encode(), issue_mark(key, slug).encode()) for key in app.keys.marks.keys)
+    return slug if known else None

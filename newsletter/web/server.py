@@ -1,0 +1,66 @@
+"""One web process: uvicorn on a socket that is already bound, so a restart loses no connection."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from newsletter.app import App
+from newsletter.errors import NewsletterError
+from newsletter.web.public import make_site
+
+BACKLOG = 512
+GRACEFUL_SECONDS = 10
+MOST_HEADER_BYTES = 16 * 1024
+
+
+class PortInUse(NewsletterError):
+    """Another program listens where the site should."""
+
+    code = "port_in_use"
+
+
+def listen(bind: str, port: int) -> socket.socket:
+    """
+    Return a listening socket.
+
+    Raises:
+        PortInUse: When it cannot be had; the hint says how to choose another.
+    """
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((bind, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise PortInUse(
+            f"The site cannot listen on {bind} port {port}: {error.strerror}.",
+            hint="Stop the program that does, or choose another: newsletter serve --port 8026 (or web.port).",
+        ) from None
+    return sock
+
+
+def serve_site(app: App, sock: socket.socket, *, verbose: bool) -> None:
+    """Serve until SIGTERM or SIGINT; requests that have begun are finished first."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s web: %(message)s"
+    )
+    settings = uvicorn.Config(
+        make_site(app),
+        lifespan="off",
+        access_log=False,  # a path holds a token; our own log names the kind of page
+        log_config=None,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=",".join(app.config.web.trusted_proxies),
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        http="h11",
+        ws="none",
+    )
+    uvicorn.Server(settings).run(sockets=[sock])
