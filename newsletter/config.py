@@ -1,25 +1,38 @@
 """
 The configuration: what each key means, its default and unit; unknown keys are refused, all problems told at once.
 
-Order of origins, later wins: defaults, the file, the environment (``NEWSLETTER__SMTP__HOST``, lists as JSON).
-A secret may instead stand in a file that the same variable with ``_FILE`` names.
+Order of origins, later wins: defaults, the file, the environment (``NEWSLETTER__SMTP__HOST``, lists as JSON or with
+commas). A secret may instead stand in a file that the same variable with ``_FILE`` names.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from collections.abc import Iterable
+from typing import Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from newsletter.config_values import (
+    BindAddress,
+    Domain,
+    LanguageTag,
+    MailAddress,
+    Network,
+    OneLine,
+    OptionalDomain,
+    OptionalMailAddress,
+    PageUrl,
+    PublicUrl,
+    RelayHost,
+    Slug,
+    TimeOfDay,
+    TimezoneName,
+    is_loopback,
+    is_placeholder,
+)
 
-def _timezone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError(f"'{name}' is no time zone; write one such as Europe/London")
-    return name
-
-
-TimezoneName = Annotated[str, AfterValidator(_timezone)]
+T = TypeVar("T")
 
 
 class Group(BaseModel):
@@ -31,19 +44,19 @@ class Group(BaseModel):
 class Organisation(Group):
     """Who sends. `from_address` is the From of every issue; `reply_to` where people's replies go."""
 
-    name: str
-    postal_address: str
-    from_address: str
-    from_name: str = ""
-    reply_to: str = ""
+    name: OneLine
+    postal_address: OneLine
+    from_address: MailAddress
+    from_name: OneLine = ""
+    reply_to: OptionalMailAddress = ""
     timezone: TimezoneName = "Europe/London"
-    language: str = "en-GB"
+    language: LanguageTag = "en-GB"
     helpline: str = ""
-    helpline_phone: str = ""
-    helpline_url: str = ""
-    website: str = ""
-    charity_number: str = ""
-    privacy_url: str = ""
+    helpline_phone: OneLine = ""
+    helpline_url: PageUrl = ""
+    website: PageUrl = ""
+    charity_number: OneLine = ""
+    privacy_url: PageUrl = ""
     logo: str = ""
 
     @property
@@ -58,8 +71,8 @@ class SmtpAccount(Group):
     `host` may be ``unix:/path`` and `protocol` ``lmtp``.
     """
 
-    name: str = "default"
-    host: str = "127.0.0.1"
+    name: Slug = "default"
+    host: RelayHost = "127.0.0.1"
     port: int = Field(25, ge=1, le=65535)
     protocol: Literal["smtp", "lmtp"] = "smtp"
     tls: Literal["required", "implicit", "opportunistic", "none"] | None = None
@@ -75,11 +88,19 @@ class SmtpAccount(Group):
     connect_timeout_seconds: float = Field(30, gt=0)
     command_timeout_seconds: float = Field(300, gt=0)
     dot_timeout_seconds: float = Field(600, ge=1)
-    local_hostname: str = ""
+    local_hostname: OptionalDomain = ""
+
+    @model_validator(mode="after")
+    def _protects_the_password(self) -> Self:
+        if bool(self.username) != bool(self.password.get_secret_value()):
+            raise ValueError("username and password belong together: give both, or neither")
+        if self.username and self.tls in ("none", "opportunistic") and not self.on_loopback:
+            raise ValueError(f'tls = "{self.tls}" could show the password to others; write "required" or "implicit"')
+        return self
 
     @property
     def on_loopback(self) -> bool:
-        return self.host in ("localhost", "::1") or self.host.startswith(("127.", "unix:"))
+        return self.host.startswith("unix:") or is_loopback(self.host)
 
     @property
     def tls_mode(self) -> Literal["required", "implicit", "opportunistic", "none"]:
@@ -91,6 +112,11 @@ class Smtp(SmtpAccount):
 
     accounts: tuple[SmtpAccount, ...] = ()
 
+    @field_validator("accounts")
+    @classmethod
+    def _names_once(cls, accounts: tuple[SmtpAccount, ...]) -> tuple[SmtpAccount, ...]:
+        return _each_once(accounts, (a.name for a in accounts), "account")
+
     @property
     def all_accounts(self) -> tuple[SmtpAccount, ...]:
         return self.accounts or (SmtpAccount(**{k: getattr(self, k) for k in SmtpAccount.model_fields}),)
@@ -99,7 +125,7 @@ class Smtp(SmtpAccount):
 class DomainRate(Group):
     """Limits for one receiving domain (and the domains below it). 0 means unlimited."""
 
-    domain: str
+    domain: Domain
     connections: int = Field(0, ge=0)
     per_minute: int = Field(0, ge=0)
     messages_per_connection: int = Field(0, ge=0)
@@ -109,8 +135,14 @@ class SendWindow(Group):
     """When sending may happen, in the organisation's zone. Empty `days` means any day."""
 
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
-    start: str = "00:00"
-    end: str = "24:00"
+    start: TimeOfDay = "00:00"
+    end: TimeOfDay = "24:00"
+
+    @model_validator(mode="after")
+    def _opens(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError(f"start ({self.start}) must be earlier than end ({self.end})")
+        return self
 
 
 class Send(Group):
@@ -126,21 +158,26 @@ class Send(Group):
     window: SendWindow | None = None
     domains: tuple[DomainRate, ...] = ()
 
+    @field_validator("domains")
+    @classmethod
+    def _domains_once(cls, domains: tuple[DomainRate, ...]) -> tuple[DomainRate, ...]:
+        return _each_once(domains, (d.domain for d in domains), "domain")
+
 
 class Web(Group):
     """Where members reach us: `url` is the public address, `bind` where `serve` listens."""
 
-    url: str
-    bind: str = "127.0.0.1"
+    url: PublicUrl
+    bind: BindAddress = "127.0.0.1"
     port: int = Field(8025, ge=1, le=65535)
-    trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
+    trusted_proxies: tuple[Network, ...] = ("127.0.0.1",)
 
 
 class SectionRule(Group):
     """A named section of an issue: which items go there, how many at most."""
 
-    name: str
-    title: str
+    name: Slug
+    title: OneLine = Field(min_length=1)
     kinds: tuple[Literal["post", "event", "resource", "past-issue"], ...]
     categories: tuple[str, ...] = ()
     most: int = Field(10, ge=1, le=100)
@@ -162,24 +199,36 @@ class IssueSettings(Group):
     events_within_days: int = Field(60, ge=1)
     sections: tuple[SectionRule, ...] = DEFAULT_SECTIONS
 
+    @field_validator("sections")
+    @classmethod
+    def _sections_once(cls, sections: tuple[SectionRule, ...]) -> tuple[SectionRule, ...]:
+        return _each_once(sections, (s.name for s in sections), "section")
+
 
 class Bounces(Group):
     """`envelope`: `verp` gives each delivery an envelope sender of its own; `fixed` where a relay rewrites it."""
 
     envelope: Literal["verp", "fixed"] = "verp"
-    domain: str = ""
+    domain: OptionalDomain = ""
 
 
 class Alerts(Group):
     """Who is told when sending pauses or something needs a person."""
 
-    to: tuple[str, ...] = ()
+    to: tuple[MailAddress, ...] = ()
 
 
 class DatabaseSettings(Group):
     """`url` empty means `newsletter.sqlite3` in the workspace."""
 
     url: SecretStr = SecretStr("")
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value() and not url.get_secret_value().startswith(("sqlite:///", "postgresql+psycopg://")):
+            raise ValueError("the URL must begin with sqlite:/// or postgresql+psycopg://")
+        return url
 
 
 class AttributeRule(Group):
@@ -188,6 +237,12 @@ class AttributeRule(Group):
     name: str
     kind: Literal["text", "number", "date", "yes/no", "choice", "several"] = "text"
     choices: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _choices_belong(self) -> Self:
+        if self.kind == "choice" and not self.choices:
+            raise ValueError(f"attribute '{self.name}' is a choice and needs choices = [...]")
+        return self
 
 
 class Config(Group):
@@ -203,6 +258,35 @@ class Config(Group):
     database: DatabaseSettings = DatabaseSettings()
     attributes: tuple[AttributeRule, ...] = ()
 
+    @field_validator("attributes")
+    @classmethod
+    def _attributes_once(cls, attributes: tuple[AttributeRule, ...]) -> tuple[AttributeRule, ...]:
+        return _each_once(attributes, (a.name for a in attributes), "attribute")
+
     @property
     def bounce_domain(self) -> str:
         return self.bounces.domain or self.organisation.from_address.rpartition("@")[2]
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The keys that `init` could not fill in: empty, or under `.invalid`. Any of them forbids mailing."""
+        organisation = self.organisation
+        return tuple(
+            key
+            for key, missing in (
+                ("organisation.name", not organisation.name),
+                ("organisation.postal_address", not organisation.postal_address),
+                ("organisation.from_address", is_placeholder(organisation.from_address)),
+                ("web.url", is_placeholder(self.web.url)),
+            )
+            if missing
+        )
+
+
+def _each_once(values: tuple[T, ...], names: Iterable[str], what: str) -> tuple[T, ...]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what} '{name}' is there twice")
+        seen.add(name)
+    return values

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import difflib
-import json
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from newsletter.config import Config
+from newsletter.config_environment import read_environment
+from newsletter.config_keys import known_keys, plain_key
 from newsletter.errors import ConfigError, ConfigProblem, WorkspaceError
 from newsletter.paths import Workspace
 
-PREFIX = "NEWSLETTER__"
+DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,10 @@ class LoadedConfig:
 
     config: Config
     origins: Mapping[str, str]
+
+    def origin(self, key: str) -> str:
+        """Return where the value of *key* came from."""
+        return next((self.origins[k] for k in (key, *_below(key, self.origins)) if k in self.origins), DEFAULT)
 
 
 def find_workspace(
@@ -61,74 +67,68 @@ def load_config(path: Path, environ: Mapping[str, str]) -> LoadedConfig:
     Raises:
         ConfigError: With every problem at once.
     """
-    values, problems = _read_file(path)
+    values = _read_file(path)
     origins = {key: str(path) for key in _leaves(values)}
-    for key, value, variable, problem in _from_environment(environ):
-        if problem:
-            problems.append(ConfigProblem(variable, key, problem))
-            continue
-        _put(values, key.split("."), value)
-        origins[key] = variable
+    problems = _exposed_secrets(path, values)
+    problems += read_environment(environ, values, origins)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems += [_problem(e, origins, path) for e in error.errors()]
+        problems += [p for e in error.errors(include_url=False) for p in _problems(e, origins, path)]
     if problems:
         raise ConfigError(problems)
     return LoadedConfig(config, origins)
 
 
-def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
-    """Yield every key a file may hold, dotted."""
-    for name, info in model.model_fields.items():
-        nested = next((t for t in _types(info.annotation) if isinstance(t, type) and issubclass(t, BaseModel)), None)
-        yield prefix + name
-        if nested is not None:
-            yield from known_keys(nested, f"{prefix}{name}.")
+def shown_values(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key of a configuration with its value, tables in depth, secrets as ``***``."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from shown_values(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, _shown(value)
 
 
-def _types(annotation: Any) -> list[Any]:
-    inner = getattr(annotation, "__args__", ())
-    return [annotation, *(t for a in inner for t in _types(a))]
+def _shown(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return "***" if value.get_secret_value() else ""
+    if isinstance(value, BaseModel):
+        return {name: _shown(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, tuple):
+        return [_shown(part) for part in value]
+    return value
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], list[ConfigProblem]]:
+def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), []
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([ConfigProblem(str(path), "syntax", str(error))]) from None
     except UnicodeDecodeError:
-        raise ConfigError([ConfigProblem(str(path), "encoding", "the file is not UTF-8")]) from None
+        raise ConfigError([ConfigProblem(str(path), "encoding", "the file is not UTF-8.")]) from None
+    except OSError as error:
+        raise WorkspaceError(f"The configuration {path} cannot be read: {error.strerror}.") from None
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str, str]]:
-    known = set(known_keys())
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(PREFIX):
-            continue
-        key = variable.removeprefix(PREFIX).lower().replace("__", ".")
-        if key.endswith("_file") and key not in known and key.removesuffix("_file") in known:
-            try:
-                yield key.removesuffix("_file"), Path(text).read_text(encoding="utf-8").strip(), variable, ""
-            except OSError as error:
-                yield key, None, variable, f"{text} cannot be read: {error.strerror}"
-            continue
-        yield key, _value(text), variable, ""
+def _exposed_secrets(path: Path, values: Mapping[str, Any]) -> list[ConfigProblem]:
+    if os.name != "posix" or not path.stat().st_mode & 0o077:
+        return []
+    fix = f"Run: chmod 600 {path}"
+    return [
+        ConfigProblem(str(path), key, "is a secret in a file that others can read.", fix)
+        for key, value in _all_leaves(values)
+        if _is_secret(key, value)
+    ]
 
 
-def _value(text: str) -> Any:
-    if text[:1] in "[{":
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
-
-
-def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
-    for name in path[:-1]:
-        values = values.setdefault(name, {})
-    values[path[-1]] = value
+def _is_secret(key: str, value: Any) -> bool:
+    if not isinstance(value, str) or not value:
+        return False
+    if key == "database.url":
+        authority = value.partition("://")[2].partition("/")[0]
+        return ":" in authority.rpartition("@")[0] or "password=" in value
+    return key.rpartition(".")[2] == "password"
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -139,13 +139,70 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def _problem(error: Any, origins: Mapping[str, str], path: Path) -> ConfigProblem:
+def _all_leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _all_leaves(part, f"{prefix}.{name}" if prefix else name)
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _all_leaves(part, f"{prefix}.{number}")
+    else:
+        yield prefix, value
+
+
+def _below(key: str, origins: Mapping[str, str]) -> Iterator[str]:
+    return (known for known in origins if known.startswith(key + "."))
+
+
+def _problems(error: Any, origins: Mapping[str, str], path: Path) -> Iterator[ConfigProblem]:
     key = ".".join(str(part) for part in error["loc"])
-    origin = origins.get(key, str(path))
-    plain = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
+    origin = _origin_of(key, origins, path)
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(plain, list(known_keys()), n=1, cutoff=0.5)
-        return ConfigProblem(origin, key, "is no key of this program.", f"Did you mean {near[0]}?" if near else "")
-    if error["type"] == "missing":
-        return ConfigProblem(origin, key, "is missing and has no default.")
-    return ConfigProblem(origin, key, f"{error['msg']}.")
+        yield ConfigProblem(origin, key, "is no key of this program.", _nearest(key))
+    elif error["type"] == "missing":
+        for needed in _required_below(key):
+            yield ConfigProblem(origin, needed, "is missing and has no default.")
+    else:
+        yield ConfigProblem(origin, key or "configuration", _in_words(error))
+
+
+def _origin_of(key: str, origins: Mapping[str, str], path: Path) -> str:
+    parts = key.split(".")
+    for length in range(len(parts), 0, -1):
+        found = origins.get(".".join(parts[:length]))
+        if found:
+            return found
+    return next((origins[k] for k in _below(key, origins)), str(path))
+
+
+def _nearest(key: str) -> str:
+    plain, leaf = plain_key(key), key.rpartition(".")[2]
+    known = list(known_keys())
+    elsewhere = [k for k in known if k.rpartition(".")[2] == leaf]
+    near = elsewhere or difflib.get_close_matches(plain, known, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean {near[0]}?"
+    table = plain.rpartition(".")[0]
+    siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == table]
+    return f"Known here: {', '.join(siblings)}." if siblings else ""
+
+
+def _required_below(key: str) -> list[str]:
+    """Name what a missing table needs: its required keys rather than the table alone."""
+    field = Config.model_fields.get(key)
+    model = field.annotation if field else None
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        needed = [f"{key}.{name}" for name, info in model.model_fields.items() if info.is_required()]
+        return needed or [key]
+    return [key]
+
+
+def _in_words(error: Any) -> str:
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, ValueError):
+        text = str(cause)
+    else:
+        text = str(error["msg"]).replace("Input should be", "it should be")
+        if isinstance(error["input"], str | int | float) and "password" not in error["loc"]:
+            text += f", not {error['input']!r}"
+    return text if text.endswith((".", "?")) else text + "."
