@@ -1,0 +1,153 @@
+"""
+Read any bytes as a mail, guarded: whatever arrives gives headers, texts and reports, never an exception.
+
+Only the parts that a report is made of are decoded, each cut at a size that no report needs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.header import decode_header
+from email.message import Message
+
+LARGEST_MAIL = 1_000_000
+LARGEST_TEXT = 100_000
+MOST_PARTS = 50
+_TAGS = re.compile(r"<(?:br|/p|/div|/tr|/td|/li|/h\d)[^>]{0,200}>", re.I)
+_ANY_TAG = re.compile(r"<(?![\w.+-]{1,64}@)[^<>]{1,500}>")
+
+
+@dataclass(slots=True)
+class Mail:
+    """
+    The readable parts of one mail.
+
+    Attributes:
+        texts: Decoded text parts in order, before any returned message.
+        statuses: Bodies of message/delivery-status parts; `feedback` of message/feedback-report; `disposition` of
+            message/disposition-notification.
+        returned: The returned message or its headers, as text.
+    """
+
+    message: Message
+    texts: list[str] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+    feedback: list[str] = field(default_factory=list)
+    disposition: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+
+    def header(self, name: str) -> str:
+        """Return a header decoded and on one line; empty when absent."""
+        value = self.message.get(name)
+        return "" if value is None else decode(str(value))
+
+
+def read_mail(raw: bytes) -> Mail:
+    """Read *raw*; line ends of any kind, at most `LARGEST_MAIL` bytes."""
+    raw = raw[:LARGEST_MAIL]
+    if b"\r" in raw:
+        raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if raw.startswith(b"From "):
+        raw = raw.partition(b"\n")[2]
+    try:
+        message = message_from_bytes(raw)
+    except Exception:  # the parser of the standard library has raised on odd bytes before; the text is still there
+        message = Message()
+        message.set_payload(raw.decode("latin-1"))
+    mail = Mail(message)
+    _collect(message, mail, [0])
+    return mail
+
+
+def decode(value: str) -> str:
+    """Return a header value with its encoded words decoded, folded white space as one blank."""
+    if "=?" in value:
+        try:
+            value = "".join(_word(text, charset) for text, charset in decode_header(value))
+        except Exception:  # a malformed encoded word is shown as it stands
+            return " ".join(value.split())
+    return " ".join(value.split())
+
+
+def _word(text: bytes | str, charset: str | None) -> str:
+    return text if isinstance(text, str) else _decode_bytes(text, charset)
+
+
+def _decode_bytes(raw: bytes, charset: str | None) -> str:
+    for name in (charset or "utf-8", "utf-8"):
+        try:
+            return raw.decode(name)
+        except (LookupError, UnicodeError, ValueError):
+            continue
+    return raw.decode("latin-1")
+
+
+def _collect(part: Message, mail: Mail, count: list[int]) -> None:
+    count[0] += 1
+    if count[0] > MOST_PARTS:
+        return
+    kind = part.get_content_type()
+    payload = part.get_payload()
+    if kind in ("message/delivery-status", "message/global-delivery-status"):
+        mail.statuses.append(_inner_text(part))
+    elif kind == "message/feedback-report":
+        mail.feedback.append(_inner_text(part))
+    elif kind in ("message/disposition-notification", "message/global-disposition-notification"):
+        mail.disposition.append(_inner_text(part))
+    elif kind.startswith("message/") or kind == "text/rfc822-headers":
+        mail.returned.append(_inner_text(part))
+    elif isinstance(payload, list):
+        for inner in payload:
+            if isinstance(inner, Message):
+                _collect(inner, mail, count)
+    elif kind.startswith("text/") or part.get_content_maintype() not in ("image", "audio", "video", "application"):
+        _add_text(_part_text(part), kind, mail)
+
+
+def _add_text(text: str, kind: str, mail: Mail) -> None:
+    if kind == "text/html":
+        text = _ANY_TAG.sub("", _TAGS.sub("\n", text)).replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", " ")
+    mail.texts.append(text)
+
+
+def _inner_text(part: Message) -> str:
+    """Return the text of a message/* part, which the parser may have split into messages of its own."""
+    payload = part.get_payload()
+    if isinstance(payload, list):
+        encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+        if encoding in ("base64", "quoted-printable"):
+            inner = Message()
+            inner["Content-Transfer-Encoding"] = encoding
+            inner.set_payload("\n\n".join(_flat(p) for p in payload if isinstance(p, Message)))
+            return _part_text(inner)
+        return "\n\n".join(_flat(p) for p in payload if isinstance(p, Message))[:LARGEST_TEXT]
+    return _part_text(part)
+
+
+def _flat(part: Message) -> str:
+    headers = "\n".join(f"{name}: {value}" for name, value in part.items())
+    payload = part.get_payload()
+    body = payload if isinstance(payload, str) else ""
+    if isinstance(payload, list):
+        body = "\n\n".join(_flat(p) for p in payload[:MOST_PARTS] if isinstance(p, Message))
+    return f"{headers}\n\n{body}"[:LARGEST_TEXT]
+
+
+def _part_text(part: Message) -> str:
+    try:
+        raw = part.get_payload(decode=True)
+    except Exception:  # unknown encodings and broken base64: the undecoded text is better than nothing
+        raw = None
+    if isinstance(raw, bytes):
+        return _decode_bytes(raw[:LARGEST_TEXT], _charset(part))
+    payload = part.get_payload()
+    return payload[:LARGEST_TEXT] if isinstance(payload, str) else ""
+
+
+def _charset(part: Message) -> str | None:
+    try:
+        return part.get_content_charset()
+    except Exception:  # a charset parameter of broken RFC 2231 syntax
+        return None
