@@ -28,17 +28,27 @@ class App:
     Attributes:
         actor: Who does it, for the ledger and the audit: `--as NAME`, else the login name.
         now: The clock; tests hand in their own.
+        check_schema: Refuse a database of another version when it is first opened; commands do.
     """
 
     workspace: Workspace
     config: Config
     actor: str
     now: Callable[[], datetime] = field(default=utc_now)
+    check_schema: bool = False
 
     @cached_property
     def database(self) -> Database:
-        url = self.config.database.url.get_secret_value()
-        return Database(url or f"sqlite:///{self.workspace.database}")
+        database = Database(self.database_url)
+        if self.check_schema:
+            from newsletter.migrations import require_current
+
+            require_current(database)
+        return database
+
+    @property
+    def database_url(self) -> str:
+        return self.config.database.url.get_secret_value() or f"sqlite:///{self.workspace.database}"
 
     @cached_property
     def keys(self) -> Keys:

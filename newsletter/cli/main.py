@@ -67,7 +67,7 @@ class Context:
 
         workspace, config_path = find_workspace(self.workspace_option, self.config_option, os.environ, Path.cwd())
         loaded = load_config(config_path, os.environ)
-        app = App(workspace=workspace, config=loaded.config, actor=self.actor)
+        app = App(workspace=workspace, config=loaded.config, actor=self.actor, check_schema=True)
         self._opened.append(app)
         return app
 
