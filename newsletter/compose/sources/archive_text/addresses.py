@@ -20,7 +20,8 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _POINTS = re.compile(
-    r"(?:[:→>]|\b(?:here|at|visit|see|read|download|on|via|from|link|website|online|out|more|to|is|find|go to|information))\s*[(\[]?$",
+    r"(?:[:→>]|\b(?:here|at|visit|see|read|download|on|via|from|link|website|online|out|more|to|is|find|information))"
+    r"\s?[(\[]?$",
     re.IGNORECASE,
 )
 _BOOKS = re.compile(r"\b(?:book|booking|register|registration|ticket|tickets|rsvp|reserve|sign up)\b", re.IGNORECASE)

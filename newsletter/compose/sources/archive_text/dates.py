@@ -227,7 +227,8 @@ def _weekday(name: str) -> str:
 
 
 _HALF = r"\s?(?:a\.?m\b\.?|p\.?m\b\.?)"
-_CLOCK = rf"(?:(?:12\s)?(?:noon|midday|midnight)|\d{{1,2}}(?:[:.]\d{{2}})?(?:{_HALF}|\s?(?:hrs|hours|h)\b)?|\d{{4}}\s?(?:hrs|hours)\b)"
+_HOURS = r"\s?(?:hrs|hours)\b"
+_CLOCK = rf"(?:(?:12\s)?(?:noon|midday|midnight)|\d{{1,2}}(?:[:.]\d{{2}})?(?:{_HALF}|{_HOURS}|\s?h\b)?|\d{{4}}{_HOURS})"
 _TIMES = re.compile(
     rf"(?<![\w£$€/:.,-])(?P<from>{_CLOCK})(?:\s?(?:-|–|—|−|to|until|till|and)\s?(?P<to>{_CLOCK}))?(?![\w%£:/]|[.,]\d)",
     re.IGNORECASE,
@@ -257,7 +258,7 @@ class _Clock:
 
 
 def find_times(text: str) -> Iterator[StatedTimes]:
-    """Yield the clock times of a text in reading order; "2 to 5" alone is no time, and "2.30" is not guessed to be pm."""
+    """Yield the clock times of a text in reading order; "2 to 5" is no time, and "2.30" is not guessed to be pm."""
     for match in _TIMES.finditer(text):
         first = _clock(match["from"])
         last = _clock(match["to"]) if match["to"] else None

@@ -16,6 +16,7 @@ from newsletter.compose.sources.archive_text.dates import WEEKDAYS, StatedDate, 
 
 LONGEST_PLACE = 120
 NEAR = 400  # characters after the day in which its time and place are looked for
+BEFORE_DAY = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +111,12 @@ def _completed(day: StatedDate | None, text_dates: list[StatedDate]) -> tuple[St
 
 
 def _times(title: str, text: str, after: int, labels: dict[str, str]) -> StatedTimes | None:
-    """Prefer a labelled time, then the first span of time after the day, then a single time; then before it; then the title."""
-    places = [labels.get("time", ""), labels.get("times", ""), labels.get("when", "")]
-    places += [text[after : after + NEAR], text[max(0, after - 80) : after], title]
-    for words in places:
-        found = list(find_times(words))
-        if found:
-            return next((times for times in found if times.ends), found[0])
-    return None
+    """Look where a time is surest to be the event's: labelled, in the title, after the day, just before it."""
+    labelled = (labels.get(label, "") for label in ("time", "times", "when"))
+    places = (*labelled, title, text[after : after + NEAR], text[max(0, after - BEFORE_DAY) : after])
+    found = [list(find_times(words)) for words in places]
+    spans = [times for place in found for times in place if times.ends]
+    return next(iter(spans), None) or next((times for place in found for times in place), None)
 
 
 def _stated(day: StatedDate | None, times: StatedTimes | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Posts of a page -> items of the library: dates, authors, one address, and a name that does not change with the page."""
+"""Posts of a page -> items: dates, authors, an address, and a guid that does not change when the page does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ GUID_CHARACTERS = 80  # of a post's text: enough to tell two posts of one title 
 SHOWN_OF_STRAY = 80
 
 _LABELLED_DATE = re.compile(r"\bdate(?: of [a-z]+)?(?: \([^)]{0,60}\))?\s?:\s?(?:\w+day,? )?$", re.IGNORECASE)
-_PUBLISHED_BEFORE = re.compile(r"\b(?:published|posted|released|issued)(?: on)?(?: the)? $", re.IGNORECASE)
 _DATELINE_VERB = re.compile(
     r"^[^.!?]{0,120}?\b(?:has|have|had)?\s?(?:published|released|issued|launched|announced)\b", re.IGNORECASE
 )
@@ -93,7 +92,7 @@ def _item(post: RawPost, *, timezone: str, day_first: bool) -> tuple[SourceItem,
         stated = dict(facts.stated)
     else:
         own_date = own_date or _own_date(post.title, text, title_dates, text_dates, verdict)
-        stated = _stated(post.title, title_dates, own_date, verdict)
+        stated = _stated(title_dates, own_date, verdict) or _year(post, verdict)
     return _assembled(post, text, verdict, facts, own_date, stated, timezone), facts.problem
 
 
@@ -139,8 +138,8 @@ def _own_date(
     """
     Return the date that a post states as its own.
 
-    That is a date set off in its title ("- 16 June 2014", "(2 Nov 18)"), a labelled one ("Date of submission: ..."), one
-    in brackets or after "published", or a dateline before a verb of publishing; never a day on which something was held.
+    That is a date set off in its title ("- 16 June 2014", "(2 Nov 18)"), a labelled one ("Date of submission: ...") or
+    a dateline before a verb of publishing ("On 3 May 2021 the council published ..."); never the day of an event.
     """
     for stated in title_dates:
         if stated.full and stated != verdict.held and _set_off(title, stated):
@@ -169,7 +168,7 @@ def _set_off(title: str, stated: StatedDate) -> bool:
     return before == "" and after[0] in "-–—:|•·"
 
 
-def _stated(title: str, title_dates: list[StatedDate], own_date: StatedDate | None, verdict: Verdict) -> dict[str, str]:
+def _stated(title_dates: list[StatedDate], own_date: StatedDate | None, verdict: Verdict) -> dict[str, str]:
     """Record what the words say where they do not make a whole date of publication."""
     stated: dict[str, str] = {}
     if own_date is not None and own_date.full is not None:
@@ -186,10 +185,15 @@ def _stated(title: str, title_dates: list[StatedDate], own_date: StatedDate | No
             stated.setdefault("season", found.season)
         if found.as_written:
             stated.setdefault("as_written", found.as_written)
-    year = re.search(r"\b(?:19|20)\d{2}\b", title)
-    if not stated and year and verdict.kind == "past-issue":
-        stated["year"] = year[0]
     return stated
+
+
+def _year(post: RawPost, verdict: Verdict) -> dict[str, str]:
+    """A past issue may state no more than its year, in its title or in the caption of its link ("Newsletter 2016")."""
+    captions = (post.paragraphs[at] for at in sorted(post.headings))
+    years = (re.search(r"\b(?:19|20)\d{2}\b", words) for words in (post.title, *captions))
+    year = next((found[0] for found in years if found), None)
+    return {"year": year} if year and verdict.kind == "past-issue" else {}
 
 
 def _held(held: StatedDate) -> dict[str, str]:

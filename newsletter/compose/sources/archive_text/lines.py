@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
 
 WIDEST_WRAP = 100  # a page with longer lines was never hard-wrapped: browsers copy a paragraph as one line
 SHORTEST_WRAP = 50
@@ -112,7 +113,7 @@ def _wrap_width(units: list[Unit]) -> int | None:
     widest = max((len(unit.text) for unit in units), default=0)
     if not SHORTEST_WRAP <= widest <= WIDEST_WRAP:
         return None
-    for before, unit in zip(units, units[1:], strict=False):
+    for before, unit in pairwise(units):
         full = len(before.text) >= widest - WRAP_TOLERANCE
         if full and unit.gap == 0 and unit.text[0].islower() and not _SENTENCE_END.search(before.text[-8:]):
             return widest

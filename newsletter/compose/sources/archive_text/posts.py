@@ -14,10 +14,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from newsletter.compose.sources.archive_text import furniture
 from newsletter.compose.sources.archive_text.dates import StatedDate
 from newsletter.compose.sources.archive_text.lines import Unit
 from newsletter.compose.sources.archive_text.roles import (
-    POINTS_BELOW,
     Line,
     Meta,
     Role,
@@ -32,7 +32,9 @@ CLEAR_GAPS = 0.85  # share of titles that must keep the same distance before dis
 FEWEST_FOR_GAPS = 5
 
 _BODY = frozenset({Role.TEXT, Role.PROMPT, Role.DETAIL, Role.CONTACT})
-_SMALL_WORDS = frozenset(["a", "an", "and", "at", "by", "for", "from", "in", "into", "is", "of", "on", "or", "our", "the", "their", "to", "with", "your"])
+_SMALL_WORDS = frozenset(
+    {"a", "an", "and", "at", "by", "for", "from", "in", "into", "is", "of", "on", "or", "the", "to", "with"}
+)
 
 
 @dataclass(slots=True)
@@ -187,7 +189,9 @@ class _Divider:
             first = self._skip_page_heading(_Run(first, run.last))
         at = first
         while at < run.last:
-            if (at > first and self._is_heading_below(at)) or (at == run.last - 1 and at == first and self._is_heading_inside(at)):
+            if (at > first and self._is_heading_below(at)) or (
+                at == run.last - 1 and at == first and self._is_heading_inside(at)
+            ):
                 self._add_heading(self.lines[at].text)
             else:
                 self._open(self.lines[at].text)
@@ -222,14 +226,14 @@ class _Divider:
             text_follows = below.role in _BODY or below.role is Role.META
             if text_follows:
                 return False
-        announced = POINTS_BELOW.search(current.paragraphs[-1][-90:]) is not None
+        announced = furniture.POINTS_BELOW.search(current.paragraphs[-1][-90:]) is not None
         nearer_above = below is not None and line.unit.gap < below.unit.gap
         return (announced and (nearer_above or similar(line.text, current.title))) or (
             nearer_above and (self.whole_posts or line.unit.gap == 0)
         )
 
     def _skip_page_heading(self, run: _Run) -> int:
-        """Before the first post only the last short line is a title, when a text follows it; the others head the page."""
+        """Before the first post only the last short line above a text is a title; the others head the page."""
         if self.posts or self.strays or run.last >= len(self.lines) or run.last - run.first < 2:
             return run.first
         if self.lines[run.last].role not in _BODY or self._sticks_to_above(run.last - 1):
