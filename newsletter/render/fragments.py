@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import lxml.html
 
@@ -19,6 +20,8 @@ BLOCKS = frozenset(
 DROPPED = frozenset("script style template iframe object svg math form select textarea img head".split())  # noqa: SIM905
 LINK_SCHEMES = ("https://", "http://", "mailto:", "tel:")
 
+Element: TypeAlias = lxml.html.HtmlElement
+Node: TypeAlias = str | Element
 TextFilter = Callable[[str], str]
 
 
@@ -59,34 +62,32 @@ def safe_link(address: str | None) -> str:
     return found if found.lower().startswith(LINK_SCHEMES) and not any(c.isspace() for c in found) else ""
 
 
-def _runs(element: lxml.html.HtmlElement) -> Iterator[list[str | lxml.html.HtmlElement]]:
-    """Yield the content as runs of inline nodes, or single block elements."""
-    run: list[str | lxml.html.HtmlElement] = [element.text or ""]
+def _runs(element: Element) -> Iterator[tuple[Element | None, list[Node]]]:
+    """Yield the content as runs of inline nodes, and between them each block element alone."""
+    run: list[Node] = [element.text or ""]
     for child in element:
         if isinstance(child.tag, str) and child.tag in BLOCKS:
-            yield run
-            yield [child]
+            yield None, run
+            yield child, []
             run = []
         elif isinstance(child.tag, str) and child.tag not in DROPPED:
             run.append(child)
         run.append(child.tail or "")
-    yield run
+    yield None, run
 
 
-def _is_block(run: list[str | lxml.html.HtmlElement]) -> bool:
-    return len(run) == 1 and not isinstance(run[0], str) and run[0].tag in BLOCKS
-
-
-def _html_blocks(element: lxml.html.HtmlElement, mark: TextFilter, heading: str) -> Iterator[str]:
-    for run in _runs(element):
-        if _is_block(run):
-            yield _html_block(run[0], mark, heading)  # type: ignore[arg-type]
+def _html_blocks(element: Element, mark: TextFilter, heading: str) -> Iterator[str]:
+    for block, run in _runs(element):
+        if block is not None:
+            yield _html_block(block, mark, heading)
         elif inline := _html_inline(run, mark).strip():
             yield f'<p class="p dm-text">{inline}</p>'
 
 
-def _html_block(element: lxml.html.HtmlElement, mark: TextFilter, heading: str) -> str:
+def _html_block(element: Element, mark: TextFilter, heading: str) -> str:
     tag = element.tag
+    if tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
+        return _html_heading(_html_inline(_content(element), mark).strip(), heading)
     if tag in ("ul", "ol"):
         items = "".join(
             f'<li class="li dm-text">{_list_item(child, mark, heading)}</li>' for child in element if child.tag == "li"
@@ -95,31 +96,30 @@ def _html_block(element: lxml.html.HtmlElement, mark: TextFilter, heading: str) 
     inner = "".join(_html_blocks(element, mark, heading))
     if tag == "blockquote" and inner:
         return f'<blockquote class="blockquote dm-text">{inner}</blockquote>'
-    if tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
-        inline = _html_inline([element.text or "", *_with_tails(element)], mark).strip()
-        if not inline:
-            return ""
-        if heading:
-            return f'<{heading} class="subheading dm-text">{inline}</{heading}>'
-        return f'<p class="p dm-text"><strong>{inline}</strong></p>'
     return inner
 
 
-def _list_item(element: lxml.html.HtmlElement, mark: TextFilter, heading: str) -> str:
+def _html_heading(inline: str, heading: str) -> str:
+    if not inline:
+        return ""
+    if heading:
+        return f'<{heading} class="subheading dm-text">{inline}</{heading}>'
+    return f'<p class="p dm-text"><strong>{inline}</strong></p>'
+
+
+def _list_item(element: Element, mark: TextFilter, heading: str) -> str:
     parts = []
-    for run in _runs(element):
-        block = _is_block(run)
-        nested = block and run[0].tag in ("ul", "ol")  # type: ignore[union-attr]
-        if nested:
-            parts.append(_html_block(run[0], mark, heading))  # type: ignore[arg-type]
+    for block, run in _runs(element):
+        if block is not None and block.tag in ("ul", "ol"):
+            parts.append(_html_block(block, mark, heading))
         else:
-            content = [run[0].text or "", *_with_tails(run[0])] if block else run  # type: ignore[union-attr,arg-type]
-            parts.append(_html_inline(content, mark).strip())
+            parts.append(_html_inline(run if block is None else _content(block), mark).strip())
     return " ".join(part for part in parts if part)
 
 
-def _with_tails(element: lxml.html.HtmlElement) -> list[str | lxml.html.HtmlElement]:
-    nodes: list[str | lxml.html.HtmlElement] = []
+def _content(element: Element) -> list[Node]:
+    """Return text and inline elements in order."""
+    nodes: list[Node] = [element.text or ""]
     for child in element:
         if isinstance(child.tag, str) and child.tag not in DROPPED:
             nodes.append(child)
@@ -127,13 +127,13 @@ def _with_tails(element: lxml.html.HtmlElement) -> list[str | lxml.html.HtmlElem
     return nodes
 
 
-def _html_inline(nodes: list[str | lxml.html.HtmlElement], mark: TextFilter) -> str:
+def _html_inline(nodes: list[Node], mark: TextFilter) -> str:
     parts = []
     for node in nodes:
         if isinstance(node, str):
             parts.append(mark(node))
             continue
-        inner = _html_inline([node.text or "", *_with_tails(node)], mark)
+        inner = _html_inline(_content(node), mark)
         if node.tag == "br":
             parts.append("<br>")
         elif node.tag == "a" and (link := safe_link(node.get("href"))) and inner.strip():
@@ -145,9 +145,9 @@ def _html_inline(nodes: list[str | lxml.html.HtmlElement], mark: TextFilter) -> 
     return "".join(parts)
 
 
-def _text_blocks(element: lxml.html.HtmlElement, mark: TextFilter, first: str, rest: str) -> Iterator[TextBlock]:
-    for run in _runs(element):
-        if not _is_block(run):
+def _text_blocks(element: Element, mark: TextFilter, first: str, rest: str) -> Iterator[TextBlock]:
+    for child, run in _runs(element):
+        if child is None:
             block = TextBlock("", first, rest)
             block.text = "\n".join(" ".join(line.split()) for line in _text_inline(run, mark, block.links).split("\n"))
             block.text = block.text.strip()
@@ -155,7 +155,6 @@ def _text_blocks(element: lxml.html.HtmlElement, mark: TextFilter, first: str, r
                 yield block
                 first = rest
             continue
-        child: lxml.html.HtmlElement = run[0]  # type: ignore[assignment]
         if child.tag in ("ul", "ol"):
             for number, item in enumerate((c for c in child if c.tag == "li"), 1):
                 bullet = "* " if child.tag == "ul" else f"{number}. "
@@ -167,13 +166,13 @@ def _text_blocks(element: lxml.html.HtmlElement, mark: TextFilter, first: str, r
             first = rest
 
 
-def _text_inline(nodes: list[str | lxml.html.HtmlElement], mark: TextFilter, links: list[str]) -> str:
+def _text_inline(nodes: list[Node], mark: TextFilter, links: list[str]) -> str:
     parts = []
     for node in nodes:
         if isinstance(node, str):
             parts.append(mark(" ".join(f"x{node}x".split())[1:-1]))
             continue
-        inner = _text_inline([node.text or "", *_with_tails(node)], mark, links)
+        inner = _text_inline(_content(node), mark, links)
         if node.tag == "a" and (link := safe_link(node.get("href"))) and inner.strip():
             links.append(link)
         parts.append("\n" if node.tag == "br" else inner)

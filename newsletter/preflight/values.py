@@ -1,0 +1,99 @@
+"""What preflight is told and what it answers: plain values, made by whoever holds the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from newsletter.compose.content import IssueContent
+from newsletter.render.issue import RenderedIssue
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedVariant:
+    """One variant: what it was made of and what came out. `recipients` null when it was not counted."""
+
+    number: int
+    content: IssueContent
+    rendered: RenderedIssue
+    recipients: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssueFacts:
+    """
+    What the rules must know beside the rendered variants. Everything but the first three has a harmless default.
+
+    Attributes:
+        now: Aware. The time of sending, or of the check; with `scheduled_at`, events are judged at the later one.
+        timezone: The organisation's, for weekdays and times in words.
+        recipients: How many people would be mailed now; null when no audience is set.
+        audience_counts: What `audience show` counts (matched, suppressed ...), shown only.
+        own_hosts: Hosts of the organisation: where its links must be https.
+        standing_notice, standing_phone: As configured; when set, every variant must carry them unaltered.
+        for_sending: True when this check opens the way to sending: approval is judged only then.
+        approved: That the present content is approved.
+        approval: The organisation's rule; with `four-eyes` the approver must not be the last editor.
+        tested: That a test copy went out since the last change.
+        failed_pictures: A picture that was left out and why, in words, an entry each.
+        changed_items: An item that its source changed after it was drafted, and what changed, in words, an entry each.
+        picture_bytes: File size by picture address.
+        previous_subjects: Subjects of issues already sent.
+        previous_titles: Titles of posts and resources in the last issue.
+    """
+
+    slug: str
+    now: datetime
+    timezone: str
+    recipients: int | None = None
+    audience_counts: Mapping[str, int] = field(default_factory=dict)
+    own_hosts: tuple[str, ...] = ()
+    standing_notice: str = ""
+    standing_phone: str = ""
+    scheduled_at: datetime | None = None
+    for_sending: bool = False
+    approval: Literal["single", "four-eyes"] = "single"
+    approved: bool = False
+    approved_by: str | None = None
+    last_editor: str | None = None
+    tested: bool = False
+    failed_pictures: tuple[str, ...] = ()
+    changed_items: tuple[str, ...] = ()
+    picture_bytes: Mapping[str, int] = field(default_factory=dict)
+    previous_subjects: tuple[str, ...] = ()
+    previous_titles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a rule found: which rule, where, what is wrong, and what to do."""
+
+    rule: str
+    where: str
+    message: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What preflight says; sending is refused while `blocks` holds anything."""
+
+    slug: str
+    blocks: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    facts: Mapping[str, Any]
+
+    @property
+    def passes(self) -> bool:
+        return not self.blocks
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `issue check --json` prints."""
+        return {
+            "issue": self.slug,
+            "blocks": [asdict(finding) for finding in self.blocks],
+            "warnings": [asdict(finding) for finding in self.warnings],
+            "facts": dict(self.facts),
+        }
