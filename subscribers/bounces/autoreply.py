@@ -9,23 +9,30 @@ from subscribers.bounces.mail import Mail
 # "Automatic reply", "out of office" and their like, as the common mail programs begin a subject.
 _SUBJECT = re.compile(
     r"^\W*(?:(?:re|aw|sv|vs|antw?|odp|r|ris|tr)\s*:\s*)?(?:"
-    r"auto(?:matic|mated|matisch\w*|matique|matic\w*|m[aá]tic[ao])?[ -]?(?:re(?:ply|sponse|spond\w*|spons\w*)|antwort)"
-    r"|out[ -]of[ -](?:the[ -])?office|ooo?to?\b|on vacation|vacation (?:reply|notice|response)|on leave|away (?:from|until)"
+    r"auto(?:matic|mated|matisch\w*|matique|matic\w*|m[aá]tic[ao])?[ -]?(?:re(?:ply|sponse|spond\w*|spons\w*)|antwort|antwoord)"
+    r"|out[ -]of[ -](?:the[ -])?office|ooo?to?\b|on vacation|vacation (?:reply|notice|response)|on leave"
+    r"|away (?:from|until)"
     r"|automatische (?:antwort|reactie|reply)|abwesenheits?|abwesend|nicht im (?:b[uü]ro|haus)|afwezig|buiten kantoor"
     r"|r[eé]ponse automatique|absen(?:ce|t)\b|absent du bureau|message d'absence"
-    r"|respuesta autom[aá]tica|fuera de (?:la )?oficina|ausente|resposta autom[aá]tica|fora do escrit[oó]rio|aus[eê]ncia"
-    r"|risposta automatica|fuori (?:sede|ufficio)|assenza|autosvar|automatiskt? svar|fr[aå]nvaro|frav[aæ]r|ikke p[aå] kontoret"
-    r"|automaattinen vastaus|poissa|autoodpowied[zź]|odpowied[zź] automatyczna|automatyczna odpowied|poza biurem|nieobecno"
-    r"|automatick[aá] odpov[eě]|nep[rř][ií]tomnost|automatikus v[aá]lasz|h[aá]zon k[ií]v[uü]l|r[aă]spuns automat|[iî]n afara"
+    r"|respuesta autom[aá]tica|fuera de (?:la )?oficina|ausente"
+    r"|resposta autom[aá]tica|fora do escrit[oó]rio|aus[eê]ncia"
+    r"|risposta automatica|fuori (?:sede|ufficio)|assenza|autosvar|automatiskt? svar|fr[aå]nvaro"
+    r"|frav[aæ]r|ikke p[aå] kontoret"
+    r"|automaattinen vastaus|poissa|autoodpowied[zź]|odpowied[zź] automatyczna|automatyczna odpowied|poza biurem"
+    r"|nieobecno"
+    r"|automatick[aá] odpov[eě]|nep[rř][ií]tomnost|automatikus v[aá]lasz|h[aá]zon k[ií]v[uü]l"
+    r"|r[aă]spuns automat|[iî]n afara"
     r"|автоматический ответ|автоответ|отсутств|вне офиса|автоматична відповідь"
-    r"|otomatik (?:yan[ıi]t|cevap)|ofis d[ıi][sş][ıi]nda|自動応答|自動返信|不在|自动(?:回复|答复)|自動回覆|외출|부재중|자동 ?(?:응답|회신)"
+    r"|otomatik (?:yan[ıi]t|cevap)|ofis d[ıi][sş][ıi]nda|自動応答|自動返信|不在"
+    r"|自动(?:回复|答复)|自動回覆|외출|부재중|자동 ?(?:응답|회신)"
     r"|رد تلقائي|خارج المكتب|תשובה אוטומטית|αυτόματη απάντηση|εκτός γραφείου)",
     re.I,
 )
 _CHALLENGE = re.compile(
     r"(?:please (?:confirm|verify) (?:your|that)|verify your (?:e-?mail|message|request)|confirm your message|"
     r"challenge[ -]response|sender (?:verification|authentication|confirmation)|one time (?:confirmation|verification)|"
-    r"your (?:message|e-?mail) requires (?:confirmation|verification)|boxbe|spamarrest|spam arrest|bitte best[aä]tigen)",
+    r"your (?:message|e-?mail) requires (?:confirmation|verification)|boxbe"
+    r"|spamarrest|spam arrest|bitte best[aä]tigen)",
     re.I,
 )
 

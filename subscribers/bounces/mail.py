@@ -40,8 +40,10 @@ class Mail:
 
     def header(self, name: str) -> str:
         """Return a header decoded and on one line; empty when absent."""
-        value = self.message.get(name)
-        return "" if value is None else decode(str(value))
+        wanted = name.lower()
+        # raw_items gives what was read; get() would hide bytes beyond ASCII in a Header object of unknown charset.
+        value = next((v for n, v in self.message.raw_items() if n.lower() == wanted), None)
+        return "" if value is None else decode(_unescaped(str(value)))
 
 
 def read_mail(raw: bytes) -> Mail:
@@ -69,6 +71,13 @@ def decode(value: str) -> str:
         except Exception:  # a malformed encoded word is shown as it stands
             return " ".join(value.split())
     return " ".join(value.split())
+
+
+def _unescaped(value: str) -> str:
+    """Return a header whose raw bytes the parser kept as surrogates: UTF-8 where it is, else Latin-1."""
+    if value.isascii():
+        return value
+    return _decode_bytes(value.encode("utf-8", "surrogateescape"), None)
 
 
 def _word(text: bytes | str, charset: str | None) -> str:

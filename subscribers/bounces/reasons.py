@@ -25,6 +25,25 @@ _HARD = Verdict(BounceClass.HARD, True)
 _COUNTS = Verdict(BounceClass.SOFT, True)
 _NEVER = Verdict(BounceClass.SOFT, False)
 
+_NEVER_COUNTS = (
+    Reason.REPUTATION,
+    Reason.BLOCKED,
+    Reason.AUTHENTICATION,
+    Reason.POLICY,
+    Reason.SPAM,
+    Reason.VIRUS,
+    Reason.CONTENT,
+    Reason.TOO_BIG,
+    Reason.RATE,
+    Reason.REJECTED,
+    Reason.RELAYING,
+    Reason.NETWORK,
+    Reason.TLS,
+    Reason.SYSTEM,
+    Reason.SYNTAX,
+    Reason.SUPPRESSED,
+)
+
 VERDICTS: dict[Reason, Verdict] = {
     Reason.USER_UNKNOWN: _HARD,
     Reason.HOST_UNKNOWN: _HARD,
@@ -35,27 +54,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.FILTERED: _COUNTS,
     Reason.EXPIRED: _COUNTS,
     Reason.UNDEFINED: _COUNTS,
-    **dict.fromkeys(
-        (
-            Reason.REPUTATION,
-            Reason.BLOCKED,
-            Reason.AUTHENTICATION,
-            Reason.POLICY,
-            Reason.SPAM,
-            Reason.VIRUS,
-            Reason.CONTENT,
-            Reason.TOO_BIG,
-            Reason.RATE,
-            Reason.REJECTED,
-            Reason.RELAYING,
-            Reason.NETWORK,
-            Reason.TLS,
-            Reason.SYSTEM,
-            Reason.SYNTAX,
-            Reason.SUPPRESSED,
-        ),
-        _NEVER,
-    ),
+    **dict.fromkeys(_NEVER_COUNTS, _NEVER),
 }
 
 # Checked from the top. Lower case, white space folded to one blank.
@@ -383,7 +382,7 @@ WORDS: tuple[tuple[Reason, tuple[str, ...]], ...] = (
             "account not found",
             "no account by that name",
             "this user doesn",
-            "wrong or no longer valid",
+            "no longer valid",
             "wasn't found at the destination",
             "is unknown",
             "user is unknown",

@@ -21,16 +21,21 @@ from subscribers.bounces.ses import read_ses_notice
 from subscribers.bounces.text import addresses_in, cut_returned, header_value, named_recipients
 
 _ROBOT = re.compile(
-    r"mailer-?daemon|postmaster|mail[ ._-]?deliver|delivery (?:sub)?system|mdaemon|system administrator|^<>$|mail[ ._-]?system"
+    r"mailer-?daemon|postmaster|mail[ ._-]?deliver|delivery (?:sub)?system|mdaemon|system administrator"
+    r"|^<>$|mail[ ._-]?system"
     r"|imss@|jetmail|^ndr@",
     re.I,
 )
 _SUBJECT = re.compile(
-    r"undeliver|delivery (?:status )?notification|delivery (?:has )?fail|delivery (?:problem|failure)|failure (?:notice|delivery)"
-    r"|return(?:ed|ing) (?:mail|message|to sender)|mail (?:delivery )?(?:failed|failure|error|system error)|non[- ]?delivery"
+    r"undeliver|delivery (?:status )?notification|delivery (?:has )?fail|delivery (?:problem|failure)"
+    r"|failure (?:notice|delivery)"
+    r"|return(?:ed|ing) (?:mail|message|to sender)|mail (?:delivery )?(?:failed|failure|error|system error)"
+    r"|non[- ]?delivery"
     r"|non remis|could not be delivered|permanent delivery|user unknown|unzustellbar|nicht zustell|message delivery"
-    r"|not (?:be )?delivered|delivery report|bounce|mail could not|message status|error(?:s)? from|loop alert|error sending your"
-    r"|malformed recipient|warning: (?:could not|message)|delivery.{0,20}delayed|warning-*could not|niet bezorgd|no entregado"
+    r"|not (?:be )?delivered|delivery report|bounce|mail could not|message status|error(?:s)? from|loop alert"
+    r"|error sending your"
+    r"|malformed recipient|warning: (?:could not|message)|delivery.{0,20}delayed|warning-*could not"
+    r"|niet bezorgd|no entregado"
     r"|non recapitabil|доставк|недоставлен|退信|配信|送信(?:エラー|できません)",
     re.I,
 )
@@ -40,7 +45,8 @@ _BODY = re.compile(
 )
 _DELAYED = re.compile(
     r"(?:will (?:be|continue|keep|try)[^.\n]{0,40}(?:retri|tr(?:y|ied|ying)|attempt)|not yet been delivered|"
-    r"do not need to resend|delivery attempts will continue|still (?:being|trying)|message (?:is |has been |was )?delayed|"
+    r"do not need to resend|delivery attempts will continue|still (?:being|trying)|"
+    r"message (?:is |has been |was )?delayed|"
     r"could not be delivered (?:yet|for the (?:past|last))|warning message only|delivery status notification \(delay\)|"
     r"has been delayed|could not send (?:mail|message) for past)",
     re.I,

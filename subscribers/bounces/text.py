@@ -42,7 +42,8 @@ _WAYS = tuple(
         rf"^[ \t]*(?:>|\*|--)?[ \t]*<?({ADDRESS})>?[ \t]*(?:\.\.\.[^\n]*|\[[^\]\n]*\]|$)",
         rf"^[ \t]*\d{{3}}[ -](?:[245]\.\d+\.\d+[ \t]+)?<?({ADDRESS})>?[ \t]*\.\.\.",
         rf"^[ \t]*\"[^\"\n]{{1,100}}\"[ \t]+<({ADDRESS})>",
-        rf"(?:unknown user|undeliverable[ \t]+to|delivery userid|mailbox is full|attempts|delivery failed|errors?):?[ \t]+<?({ADDRESS})",
+        rf"(?:unknown user|undeliverable[ \t]+to|delivery userid|mailbox is full|attempts"
+        rf"|delivery failed|errors?):?[ \t]+<?({ADDRESS})",
         rf"^[ \t]*rcpt to:[ \t]*<({ADDRESS})>",
         rf"(?:rcpt to|sent <<< rcpt to):[ \t]*<({ADDRESS})>",
         rf"addressed to[ \t]+['\"<]?({ADDRESS})",
