@@ -21,7 +21,20 @@ _TAGS = {
     "a", "abbr", "b", "blockquote", "br", "code", "em", "h2", "h3", "h4", "hr", "i", "li", "ol", "p", "pre", "s",
     "small", "strong", "sub", "sup", "u", "ul",
 }  # fmt: skip
-_SILENT = {"script", "style", "noscript", "template", "iframe", "object", "svg", "math", "form", "title", "textarea"}
+_SILENT = {
+    "script",
+    "style",
+    "noscript",
+    "template",
+    "iframe",
+    "object",
+    "svg",
+    "math",
+    "form",
+    "title",
+    "textarea",
+    "figcaption",
+}
 _ATTRIBUTES: dict[str, set[str]] = {"a": {"href"}, "abbr": {"title"}, "ol": {"start"}}
 _BREAKS = re.compile(r"(?i)<(?:/?(?:p|div|li|h[1-6]|tr|table|ul|ol|blockquote|section|article|figure)\b|(?:br|hr)\b)")
 

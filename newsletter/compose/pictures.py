@@ -200,16 +200,20 @@ async def gather_pictures(
 
 async def _load(url: str, fetcher: Fetcher, folders: Sequence[Path]) -> bytes:
     if not url.startswith(("http://", "https://")):
-        path = Path(url).resolve()
-        if not any(path.is_relative_to(folder) for folder in folders):
-            raise SourceError(f"{url} lies outside the folders that were added as sources.")
-        return _read_file(path)
+        return _load_local(url, folders)
     caps = fetcher.limits
     limits = Limits(caps.seconds, MAX_FETCHED_BYTES, caps.redirects, caps.ports)
     fetched = await fetcher.fetch(url, accept="image/jpeg, image/png, image/webp, image/gif", limits=limits)
     if fetched.cut:
         raise SourceError(f"{url} is larger than {MAX_FETCHED_BYTES // 1_000_000} MB, or ended early.")
     return fetched.body
+
+
+def _load_local(name: str, folders: Sequence[Path]) -> bytes:
+    path = Path(name).resolve()
+    if not any(path.is_relative_to(folder) for folder in folders):
+        raise SourceError(f"{name} lies outside the folders that were added as sources.")
+    return _read_file(path)
 
 
 def _read_file(path: Path) -> bytes:
