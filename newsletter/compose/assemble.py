@@ -1,0 +1,182 @@
+"""
+Rows become the value that rendering needs: an issue's own words first, else the item as it was when it was accepted.
+
+Only what the chair typed may hold personal tags; the item's own words are escaped or were cleaned when they came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+from html import escape
+from typing import Any, Literal
+
+from sqlalchemy.orm import Session
+
+from newsletter.compose import content
+from newsletter.compose.cleaning import markdown_html
+from newsletter.compose.language import direction_of
+from newsletter.compose.pictures import picture_for
+from newsletter.compose.sections import IssueSection, sections_of
+from newsletter.config import Config, Organisation, SectionRule
+from newsletter.tables import Block, BlockKind, Issue, ItemKind, Picture
+
+_RESOURCES = frozenset({"resource", "past-issue"})
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """How public addresses are made: of the issue's page, of a file in `media/`, of an event's calendar file."""
+
+    view: str
+    media: Callable[[str], str]
+    calendar: Callable[[int], str]
+
+
+def assemble(
+    session: Session,
+    issue: Issue,
+    *,
+    config: Config,
+    addresses: Addresses,
+    visible: Collection[int] | None = None,
+) -> content.IssueContent:
+    """
+    Return one variant of an issue.
+
+    Args:
+        visible: Ids of the blocks that this variant shows; null shows all. A section left empty is absent.
+    """
+    maker = _Maker(session, config, addresses)
+    sections = [
+        maker.section(section, [b for b in section.blocks if visible is None or b.id in visible])
+        for section in sections_of(issue, config.issue.sections)
+    ]
+    return content.IssueContent(
+        slug=issue.slug,
+        subject=issue.subject,
+        preheader=issue.preheader,
+        language=issue.language,
+        direction=direction_of(issue.language),
+        sender=maker.sender(),
+        web_url=config.web.url.rstrip("/"),
+        sections=tuple(section for section in sections if section.blocks),
+        letter=maker.letter(issue),
+        view_url=addresses.view,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    session: Session
+    config: Config
+    addresses: Addresses
+
+    def section(self, section: IssueSection, blocks: list[Block]) -> content.Section:
+        made = tuple(self.block(block) for block in blocks)
+        if all(isinstance(block, content.Divider) for block in made):
+            made = ()
+        return content.Section(section.rule.name, section.rule.title, layout_of(section.rule), made)
+
+    def block(self, block: Block) -> content.Block:
+        if block.kind is BlockKind.QUOTE:
+            return content.Quote(block.payload.get("text", ""), block.payload.get("by", ""))
+        if block.kind is BlockKind.DIVIDER:
+            return content.Divider()
+        if block.kind is BlockKind.BUTTON:
+            return content.Button(block.payload.get("label", ""), block.payload.get("url", ""))
+        taken = block.snapshot or {}
+        return self.event(block, taken) if taken.get("kind") == ItemKind.EVENT else self.post(block, taken)
+
+    def post(self, block: Block, taken: dict[str, Any]) -> content.Post:
+        published = _moment(taken.get("published_at"))
+        return content.Post(
+            title=block.headline or taken.get("title", ""),
+            blurb_html=_blurb(block, taken),
+            url=taken.get("url"),
+            image=self.image(taken),
+            authors=tuple(taken.get("authors") or ()),
+            published=published.astimezone(self.config.organisation.zone).date()
+            if published
+            else _day(taken.get("published_on")),
+            truncated=bool(taken.get("truncated")) and not block.blurb,
+            label=_label(taken),
+            item_id=block.item_id,
+            blurb_is_typed=bool(block.blurb),
+        )
+
+    def event(self, block: Block, taken: dict[str, Any]) -> content.Event:
+        dated = taken.get("starts_at") or taken.get("starts_on")
+        return content.Event(
+            title=block.headline or taken.get("title", ""),
+            blurb_html=_blurb(block, taken),
+            starts=_moment(taken.get("starts_at")),
+            ends=_moment(taken.get("ends_at")),
+            starts_on=_day(taken.get("starts_on")),
+            ends_on=_day(taken.get("ends_on")),
+            timezone=taken.get("timezone"),
+            place=taken.get("place") or "",
+            url=taken.get("url"),
+            booking_url=taken.get("booking_url"),
+            calendar_url=self.addresses.calendar(block.item_id) if dated and block.item_id else None,
+            image=self.image(taken),
+            item_id=block.item_id,
+            # The one change at the source that counts before the chair has accepted it: nobody is to travel in vain.
+            cancelled="cancelled" in (taken.get("state"), block.item.state.value if block.item else None),
+            blurb_is_typed=bool(block.blurb),
+        )
+
+    def image(self, taken: dict[str, Any]) -> content.Image | None:
+        picture = picture_for(self.session, taken.get("image_url"))
+        return self._shown(picture, taken.get("image_alt") or "", taken.get("image_credit") or "")
+
+    def letter(self, issue: Issue) -> content.Letter | None:
+        if not issue.letter.strip():
+            return None
+        picture = self.session.get(Picture, issue.letter_picture_id) if issue.letter_picture_id else None
+        return content.Letter(
+            body_html=markdown_html(issue.letter),
+            name=issue.letter_name,
+            role=issue.letter_role,
+            photograph=self._shown(picture, issue.letter_name),
+        )
+
+    def sender(self) -> content.Sender:
+        organisation = self.config.organisation
+        names = set(content.Sender.__dataclass_fields__) & set(Organisation.model_fields) - {"logo"}
+        logo = self._shown(picture_for(self.session, organisation.logo or None), organisation.name)
+        return content.Sender(**{name: getattr(organisation, name) for name in names}, logo=logo)
+
+    def _shown(self, picture: Picture | None, alt: str, credit: str = "") -> content.Image | None:
+        if picture is None or not (picture.file_name and picture.width and picture.height):
+            return None
+        return content.Image(self.addresses.media(picture.file_name), picture.width, picture.height, alt, credit)
+
+
+def layout_of(rule: SectionRule) -> Literal["cards", "events", "resources"]:
+    kinds = set(rule.kinds)
+    if kinds == {"event"}:
+        return "events"
+    return "resources" if kinds <= _RESOURCES else "cards"
+
+
+def _blurb(block: Block, taken: dict[str, Any]) -> str:
+    if block.blurb:
+        return markdown_html(block.blurb)
+    paragraphs = str(taken.get("summary") or "").split("\n")
+    return "".join(f"<p>{escape(paragraph.strip(), quote=False)}</p>" for paragraph in paragraphs if paragraph.strip())
+
+
+def _label(taken: dict[str, Any]) -> str:
+    if str(taken.get("url") or "").lower().partition("?")[0].endswith(".pdf"):
+        return "Open the PDF"
+    return {"past-issue": "Read this issue", "resource": "Open the resource"}.get(str(taken.get("kind")), "Read more")
+
+
+def _moment(stored: Any) -> datetime | None:
+    return datetime.fromisoformat(stored) if stored else None
+
+
+def _day(stored: Any) -> date | None:
+    return date.fromisoformat(stored) if stored else None

@@ -1,0 +1,104 @@
+"""Make a proposal an issue: its row, its blocks with snapshots, and first words for subject and preheader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from newsletter.compose.cleaning import shorten
+from newsletter.compose.digest import Proposal, Window, gather, horizon, last_drafted, propose
+from newsletter.compose.issue import new_slug
+from newsletter.compose.library import snapshot
+from newsletter.compose.sections import add_item
+from newsletter.config import Config
+from newsletter.tables import Issue, IssueState, Item
+
+PREHEADER_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the chair asked of a draft; everything may be left out."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    include: Sequence[int] = ()
+    exclude: Sequence[int] = ()
+    events_within_days: int | None = None
+    slug: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """The draft, or null when there is nothing new; and what was proposed or left out."""
+
+    issue: Issue | None
+    proposal: Proposal
+    since: datetime | None
+
+
+def draft_issue(session: Session, wishes: Wishes, *, config: Config, actor: str, now: datetime) -> Drafted:
+    """
+    Draft an issue from what is new; when nothing is, write nothing.
+
+    Raises:
+        InvalidValue, NotFound, Conflict: When a wish cannot be met.
+    """
+    zone = config.organisation.zone
+    since = wishes.since or last_drafted(session)
+    days = wishes.events_within_days or config.issue.events_within_days
+    window = Window(now=now, horizon=horizon(now, days, zone), since=since, until=wishes.until)
+    proposal = propose(
+        gather(session, zone), window, config.issue.sections, include=wishes.include, exclude=wishes.exclude
+    )
+    slug = new_slug(session, now.astimezone(zone), wishes.slug)
+    if not proposal.item_ids:
+        return Drafted(None, proposal, since)
+    issue = Issue(
+        slug=slug, state=IssueState.DRAFT, language=config.organisation.language, section_order=[],
+        created_at=now, edited_at=now, edited_by=actor, letter="", letter_name="", letter_role="", planned=0,
+    )  # fmt: skip
+    session.add(issue)
+    _fill(session, issue, proposal)
+    issue.subject = wishes.subject or default_subject(config, now)
+    issue.preheader = default_preheader([b.item.title for b in issue.blocks if b.item], issue.subject)
+    session.flush()
+    return Drafted(issue, proposal, since)
+
+
+def default_subject(config: Config, now: datetime) -> str:
+    """Return the organisation's name and the month, for the chair to better."""
+    from babel.dates import format_date
+
+    from newsletter.compose.language import locale_of
+
+    month = format_date(
+        now.astimezone(config.organisation.zone), "LLLL yyyy", locale=locale_of(config.organisation.language)
+    )
+    return f"{config.organisation.name}: {month}"
+
+
+def default_preheader(titles: Sequence[str], subject: str) -> str:
+    """Return the first titles in one line; a title with braces is left out, for here a tag would count as typed."""
+    line = ""
+    for title in titles:
+        longer = f"{line} · {title}" if line else title
+        if "{" in title or title == subject:
+            continue
+        if len(longer) > PREHEADER_CHARACTERS:
+            break
+        line = longer
+    first = next((title for title in titles if "{" not in title), "")
+    return line or shorten(first, PREHEADER_CHARACTERS)[0]
+
+
+def _fill(session: Session, issue: Issue, proposal: Proposal) -> None:
+    items = {item.id: item for item in session.scalars(select(Item).where(Item.id.in_(proposal.item_ids)))}
+    for section, item_ids in proposal.sections.items():
+        for item_id in item_ids:
+            add_item(issue, items[item_id], snapshot(items[item_id]), section)
