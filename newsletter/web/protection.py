@@ -66,7 +66,7 @@ class Protection:
         try:
             await self.site(scope, receive, send_protected)
         except Exception as error:  # the page of the 500 has left already; the words of an error may hold an address
-            logger.error("fault %s at %s", type(error).__name__, _place(error))  # noqa: TRY400
+            logger.error("fault %s at %s", type(error).__name__, _place(error))
             if not status:
                 raise
         milliseconds = (time.perf_counter() - begun) * 1000

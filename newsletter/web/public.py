@@ -28,7 +28,7 @@ from newsletter.web.pages import Pages, load_pages
 from newsletter.web.protection import Protection, page_headers
 from newsletter.web.published import calendar_of, media_path, web_version
 from subscribers.errors import DatabaseUnavailable, TokenInvalid
-from subscribers.tokens import read_unsubscribe_token
+from subscribers.tokens import UnsubscribeClaim, read_unsubscribe_token
 
 MOST_BODY_BYTES = 16 * 1024
 MOST_FIELDS = 20
@@ -58,7 +58,7 @@ def make_site(app: App) -> Protection:
         DatabaseUnavailable: handlers.database_away,
         Exception: handlers.fault,
     }
-    site = Starlette(routes=routes, exception_handlers=faults, max_body_size=MOST_BODY_BYTES)  # type: ignore[arg-type]
+    site = Starlette(routes=routes, exception_handlers=faults, max_body_size=MOST_BODY_BYTES)
     site.router.redirect_slashes = False
     return Protection(site, page_headers(pages.style_hash, https=app.config.web.url.startswith("https:")))
 
@@ -159,7 +159,7 @@ class _Handlers:
         answer.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
         return answer
 
-    def _claim(self, request: Request) -> leaving.UnsubscribeClaim:
+    def _claim(self, request: Request) -> UnsubscribeClaim:
         try:
             return read_unsubscribe_token(self.app.keys.links, request.path_params["token"])
         except TokenInvalid:

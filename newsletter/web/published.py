@@ -10,9 +10,6 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
-from newsletter.compose.assemble import assemble
-from newsletter.render.archive import render_web_version
-from newsletter.render.environment import make_environment
 from newsletter.render.links import MARK_CHARACTERS, issue_mark
 from newsletter.tables import Block, Issue, Item
 from newsletter.web.calendar_file import calendar_file
@@ -50,6 +47,11 @@ def web_version(app: App, name: str) -> str | None:
     It is the issue as somebody outside every segment sees it: the link is the same in every copy and may be forwarded,
     so a block that is meant for some people only is not on it.
     """
+    # Here and not at the top: rendering is heavy, and an unsubscribe must not depend on it.
+    from newsletter.compose.assemble import assemble
+    from newsletter.render.archive import render_web_version
+    from newsletter.render.environment import make_environment
+
     slug = _slug(app, name)
     if slug is None:
         return None

@@ -50,10 +50,16 @@ def serve_site(app: App, sock: socket.socket, *, verbose: bool) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s web: %(message)s"
     )
+    make_server(app).run(sockets=[sock])
+
+
+def make_server(app: App) -> uvicorn.Server:
+    """Return the server of the site, not yet running. A path holds a token, so uvicorn's own access log is off."""
+    logging.getLogger("uvicorn.access").disabled = True
     settings = uvicorn.Config(
         make_site(app),
         lifespan="off",
-        access_log=False,  # a path holds a token; our own log names the kind of page
+        access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=True,
@@ -63,4 +69,4 @@ def serve_site(app: App, sock: socket.socket, *, verbose: bool) -> None:
         http="h11",
         ws="none",
     )
-    uvicorn.Server(settings).run(sockets=[sock])
+    return uvicorn.Server(settings)

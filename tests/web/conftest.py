@@ -1,0 +1,113 @@
+"""The site on a real socket of loopback, a client, and somebody with a link."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from newsletter.app import App
+from newsletter.web.server import listen, make_server
+from subscribers import consent, lists, people
+from subscribers.tables import Basis, MailingList, Subscriber, Subscription
+from subscribers.tokens import unsubscribe_token
+
+NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+SECRET_WORDS = ("amina@example.org", "amina", "Amina", "Yusuf", "Members", "members", "Partners")
+
+
+@contextmanager
+def running(app: App) -> Iterator[str]:
+    """Serve the site of *app* and yield its address."""
+    sock = listen("127.0.0.1", 0)
+    server = make_server(app)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+    sock.close()
+
+
+@pytest.fixture
+def serve() -> Callable[[App], object]:
+    return running
+
+
+@pytest.fixture
+def site(app: App) -> Iterator[httpx.Client]:
+    with running(app) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody on two lists, and the token of the first of them."""
+
+    id: int
+    token_id: bytes
+    list_id: int
+    other_list_id: int
+    token: str
+
+
+@pytest.fixture
+def member(app: App) -> Member:
+    with app.database.write() as session:
+        first = lists.create(session, "members", title="Members", at=NOW)
+        second = lists.create(session, "partners", title="Partners", at=NOW)
+        person = people.add(session, pepper=app.keys.pepper, address="amina@example.org", name="Amina Yusuf", at=NOW)
+        session.flush()
+        for mailing_list in (first, second):
+            consent.grant(
+                session,
+                person,
+                mailing_list,
+                basis=Basis.CONSENT,
+                source="test",
+                actor="tester",
+                evidence="form of 2 November",
+                at=NOW,
+            )
+        session.flush()
+        token = unsubscribe_token(app.keys.links.current, person.token_id, first.id)
+        return Member(person.id, person.token_id, first.id, second.id, token)
+
+
+@pytest.fixture
+def states(app: App) -> Callable[[], dict[str, str]]:
+    """Return a function that tells the state of each subscription by the list's name."""
+
+    def look() -> dict[str, str]:
+        with app.database.read() as session:
+            rows = session.query(MailingList.name, Subscription.state).join(
+                MailingList, MailingList.id == Subscription.list_id
+            )
+            return {name: state.value for name, state in rows}
+
+    return look
+
+
+@pytest.fixture
+def secret_words() -> tuple[str, ...]:
+    """What no page reached by a link may show: the address, the names, the lists."""
+    return SECRET_WORDS
+
+
+@pytest.fixture
+def forget(app: App) -> Callable[[int], None]:
+    """Return a function that deletes a subscriber and all that hangs on them."""
+
+    def delete(subscriber_id: int) -> None:
+        with app.database.write() as session:
+            session.delete(session.get_one(Subscriber, subscriber_id))
+
+    return delete
