@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,7 @@ class Environment:
 
     def __init__(self, template_folders: Sequence[Path]) -> None:
         self._folders = tuple(template_folders)
-        self._jinja = ImmutableSandboxedEnvironment(
-            loader=jinja2.FileSystemLoader([str(folder) for folder in template_folders]),
-            undefined=jinja2.StrictUndefined,
-            autoescape=lambda name: bool(name) and str(name).endswith(".html.j2"),
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        self._jinja.filters["wrapped"] = wrapped
+        self._jinja = _compiled_templates(self._folders)
         self.theme: dict[str, Any] = self._json(THEME_FILE)
         self._words: dict[str, dict[str, str]] = self._json(WORDS_FILE)
 
@@ -93,6 +86,21 @@ class Environment:
             except (OSError, ValueError) as error:
                 raise TemplateError(f"{path} cannot be read: {error}") from None
         raise TemplateError(f"The template {name} is in none of: {self._looked_in}.")
+
+
+@lru_cache(maxsize=8)
+def _compiled_templates(folders: tuple[Path, ...]) -> jinja2.Environment:
+    """Keep compiled templates for the life of the process; a file that changed is noticed and compiled again."""
+    compiled = ImmutableSandboxedEnvironment(
+        loader=jinja2.FileSystemLoader([str(folder) for folder in folders]),
+        undefined=jinja2.StrictUndefined,
+        autoescape=lambda name: bool(name) and str(name).endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    compiled.filters["wrapped"] = wrapped
+    return compiled
 
 
 def make_environment(template_folders: Sequence[Path]) -> Environment:

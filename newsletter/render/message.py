@@ -25,7 +25,7 @@ LINE_BYTES = 76
 SOFT_BREAK = b"=\r\n"
 _SAFE_VALUE = re.compile(r"https?://[A-Za-z0-9:/._~%+-]*")
 _MESSAGE_ID = re.compile(r"<?([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+)>?")
-_LINK = re.compile(r"https?://[!-~]+")
+_LINK = re.compile(r"https?://[!-;=?-~]+")
 _QP = [bytes([b]) if 33 <= b <= 126 and b != 61 else b" " if b == 32 else b"=%02X" % b for b in range(256)]
 
 Encoder = Callable[[PersonalValues], bytes]
@@ -111,7 +111,7 @@ def _body_pieces(rendered: RenderedIssue, boundary: str) -> Iterator[bytes | Enc
     for kind, stored in (("plain", rendered.text), ("html", rendered.html)):
         yield delimiter + b"\r\nContent-Type: text/" + kind.encode() + b"; charset=utf-8\r\n"
         yield b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
-        yield from _encoded_pieces(stored, _html_value if kind == "html" else _text_value)
+        yield from _encoded_pieces(stored, _html_value if kind == "html" else _quoted_line)
     yield delimiter + b"--\r\n"
 
 
@@ -126,31 +126,31 @@ def _encoded_pieces(stored: str, encode: Callable[[str], bytes]) -> Iterator[byt
 
 
 def _slot_encoder(slot: Slot, encode: Callable[[str], bytes]) -> Encoder:
-    if slot.name in LINK_SLOTS:
-        name = slot.name
+    name = slot.name
+    if name in LINK_SLOTS:
         return lambda values: _link_value(getattr(values, name))
-    return lambda values: encode(slot.value(values))
+    encoded = lru_cache(maxsize=16_384)(lambda value: encode(slot.clean(value)))
+    return lambda values: encoded(getattr(values, name))
 
 
-@lru_cache(maxsize=16_384)
 def _html_value(value: str) -> bytes:
-    return _text_value(html.escape(value, quote=True))
+    return _quoted_line(html.escape(value, quote=True))
 
 
-@lru_cache(maxsize=16_384)
-def _text_value(value: str) -> bytes:
-    return _quoted_line(value)
-
-
+@lru_cache(maxsize=256)  # one address stands in several places of a copy
 def _link_value(url: str) -> bytes:
     """Encode an address of ours: of characters that need no escape anywhere, as a rule, so cut it and nothing else."""
     cut = LINE_BYTES - 1
     if _SAFE_VALUE.fullmatch(url) and len(url) < 2 * cut and url[cut : cut + 1] != ".":
         raw = url.encode("ascii")
         return raw if len(raw) <= cut else raw[:cut] + SOFT_BREAK + raw[cut:]
-    if not _LINK.fullmatch(url):
-        raise InvalidValue("A link of this copy is no web address of printable ASCII characters.")
-    return _quoted_line(html.escape(url, quote=True))
+    return _quoted_line(html.escape(_checked_link(url), quote=True))
+
+
+def _checked_link(url: str) -> str:
+    if not _LINK.fullmatch(url) or "," in url:
+        raise InvalidValue("A link of this copy is no web address that a mail can carry.")
+    return url
 
 
 def _quoted_line(line: str) -> bytes:
@@ -204,9 +204,7 @@ def _list_unsubscribe(mailto: str) -> bytes | Encoder:
     start, end = before.encode("ascii"), after.encode("ascii")
 
     def encode(values: PersonalValues) -> bytes:
-        url = values.unsubscribe_url
-        if not _LINK.fullmatch(url) or ">" in url or "," in url:
-            raise InvalidValue("The unsubscribe link of this copy is no web address that a header can hold.")
+        url = _checked_link(values.unsubscribe_url)
         token = quote(url.rpartition("/")[2]).encode("ascii") if placeholder else b""
         comma = b"," if mailto else b""
         return b"List-Unsubscribe: <" + url.encode("ascii") + b">" + comma + start + token + end

@@ -56,10 +56,12 @@ class Slot:
         return f"{OPEN}{self.name}|{self.fallback}{CLOSE}" if self.fallback else f"{OPEN}{self.name}{CLOSE}"
 
     def value(self, values: PersonalValues) -> str:
-        """Return the value on one line, without control characters."""
-        if self.name in LINK_SLOTS:
-            return str(getattr(values, self.name))
-        return one_line(getattr(values, self.name)) or self.fallback
+        """Return what stands here in one member's copy."""
+        return self.clean(getattr(values, self.name))
+
+    def clean(self, value: str) -> str:
+        """Return a value as it may stand in text: on one line, without control characters, or the fallback."""
+        return one_line(value) or self.fallback
 
 
 def one_line(text: str) -> str:
