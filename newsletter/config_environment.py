@@ -31,8 +31,9 @@ def read_environment(
         key = variable.removeprefix(PREFIX).lower().replace("__", ".")
         try:
             if _names_a_file(key, known):
-                key, text = key.removesuffix(FILE_SUFFIX), _content(Path(text))
+                key = key.removesuffix(FILE_SUFFIX)
                 _refuse_twice(key, origins)
+                text = _content(Path(text))
             _put(values, key.split("."), _value(key, text))
         except ValueError as error:
             problems.append(ConfigProblem(variable, key, str(error)))
