@@ -11,7 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+MOST_ADDRESSES = 100  # in one paragraph: more are a list of links, of which none is the post's
 
 _ADDRESS = re.compile(
     r"(?<![\w@./-])(?:(?P<url>https?://[^\s<>\"'“”‘’]{3,2000})"
@@ -38,17 +41,20 @@ class OwnUrl:
 
 def own_url(paragraphs: Sequence[str], *, truncated: bool) -> OwnUrl | None:
     """Return the only address that the paragraphs point to."""
-    found: dict[str, OwnUrl | None] = {}
+    own: OwnUrl | None = None
+    seen: set[str] = set()
     for at, paragraph in enumerate(paragraphs):
-        for match in _ADDRESS.finditer(paragraph):
+        cut = truncated and at == len(paragraphs) - 1
+        for match in islice(_ADDRESS.finditer(paragraph), MOST_ADDRESSES):
             url = _canonical(match["url"] or f"https://{match['host']}")
             if url is None:
                 continue
-            half = truncated and at == len(paragraphs) - 1 and match.end() == len(paragraph)
-            pointed = not half and _points(paragraph, match)
-            books = _BOOKS.search(paragraph[max(0, match.start() - 120) : match.end()]) is not None
-            found[url] = found.get(url) or (OwnUrl(url, books) if pointed else None)
-    return next(iter(found.values())) if len(found) == 1 else None
+            seen.add(url)
+            if len(seen) > 1:
+                return None
+            if own is None and not (cut and match.end() == len(paragraph)) and _points(paragraph, match):
+                own = OwnUrl(url, _BOOKS.search(paragraph[max(0, match.start() - 120) : match.end()]) is not None)
+    return own
 
 
 def _points(paragraph: str, match: re.Match[str]) -> bool:

@@ -17,6 +17,7 @@ from newsletter.compose.sources.item import Reading, SourceItem
 
 GUID_CHARACTERS = 80  # of a post's text: enough to tell two posts of one title apart, and few enough to survive an edit
 SHOWN_OF_STRAY = 80
+MOST_LINES = 20_000  # a listing of thousands of posts; more is no listing, and would keep other sources waiting
 
 _LABELLED_DATE = re.compile(r"\bdate(?: of [a-z]+)?(?: \([^)]{0,60}\))?\s?:\s?(?:\w+day,? )?$", re.IGNORECASE)
 _DATELINE_VERB = re.compile(
@@ -39,8 +40,11 @@ def read_archive_text(text: str, *, timezone: str) -> Reading:
         Posts in the order of the page, then notices. Texts that belong to no post are named in `problems`.
     """
     day_first = proves_day_first(text)
-    page = segment(read_units(text), day_first=day_first)
+    units = read_units(text)
+    page = segment(units[:MOST_LINES], day_first=day_first)
     problems = [f"Left out, because no title stands above it: {_shown(stray)!r}" for stray in page.strays]
+    if len(units) > MOST_LINES:
+        problems.append(f"Only the first {MOST_LINES:,} lines were read, of {len(units):,}: split the file in parts.")
     items: dict[str, SourceItem] = {}
     for post in page.posts:
         item, problem = _item(post, timezone=timezone, day_first=day_first)

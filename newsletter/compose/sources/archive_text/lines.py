@@ -51,8 +51,10 @@ def _clean_lines(text: str) -> list[str]:
 
 
 def _clean(line: str) -> str:
-    kept = "".join(character for character in line if character.isspace() or not _invisible(character))
-    return _BLANKS.sub(" ", kept).strip()
+    spaced = _BLANKS.sub(" ", line).strip()
+    if spaced.isprintable():
+        return spaced
+    return "".join(character for character in spaced if not _invisible(character)).strip()
 
 
 def _invisible(character: str) -> bool:

@@ -61,7 +61,7 @@ class Page:
 
 def segment(units: Sequence[Unit], *, day_first: bool = False) -> Page:
     """Divide a page into posts and notices."""
-    followers: list[Unit | None] = [*units[1:], None]
+    followers: list[Unit | None] = [*units, None][1:]
     lines = [judge(unit, below, day_first=day_first) for unit, below in zip(units, followers, strict=True)]
     lines = _chain_contacts(_odd_titles(lines))
     return _Divider(lines).divide()
@@ -218,19 +218,17 @@ class _Divider:
         return count
 
     def _is_caption(self, at: int, run: _Run) -> bool:
+        """A line without a text of its own that the text above announces, or that stands closer to it than titles do."""
         current, line = self.current, self.lines[at]
         if current is None or self.closed or line.unit.after_rule or line.unit.heading or not current.paragraphs:
             return False
         below = self.lines[at + 1] if at + 1 < len(self.lines) else None
-        if below is not None and below.role is not Role.SHORT and at + 1 == run.last:
-            text_follows = below.role in _BODY or below.role is Role.META
-            if text_follows:
-                return False
-        announced = furniture.POINTS_BELOW.search(current.paragraphs[-1][-90:]) is not None
-        nearer_above = below is not None and line.unit.gap < below.unit.gap
-        return (announced and (nearer_above or similar(line.text, current.title))) or (
-            nearer_above and (self.whole_posts or line.unit.gap == 0)
-        )
+        if at + 1 == run.last and below is not None and (below.role in _BODY or below.role is Role.META):
+            return False
+        if furniture.POINTS_BELOW.search(current.paragraphs[-1][-90:]) and similar(line.text, current.title):
+            return True
+        directly_under = line.unit.gap == 0 and below is not None and below.unit.gap > 0
+        return directly_under or (self.whole_posts and line.unit.gap < (self.title_gap or 0))
 
     def _skip_page_heading(self, run: _Run) -> int:
         """Before the first post only the last short line above a text is a title; the others head the page."""
@@ -292,7 +290,11 @@ def _holds_whole_posts(lines: list[Line]) -> bool:
 
 
 def _title_gap(lines: list[Line]) -> int | None:
-    """Return the blank lines before nearly every title, when there are always at least two; None when it varies."""
+    """
+    Return the blank lines before nearly every title, when no others are as many; None when they vary.
+
+    A page whose blank lines were meddled with must not lose a title to this, so it asks for a very regular page.
+    """
     gaps = [
         line.unit.gap
         for above, line, below in zip(lines, lines[1:], lines[2:], strict=False)
@@ -301,7 +303,8 @@ def _title_gap(lines: list[Line]) -> int | None:
     if len(gaps) < FEWEST_FOR_GAPS:
         return None
     usual = max(set(gaps), key=gaps.count)
-    if usual < 2 or sum(gap >= usual for gap in gaps) / len(gaps) < CLEAR_GAPS:
+    widest = max(line.unit.gap for line in lines)
+    if usual < 2 or usual < widest or gaps.count(usual) / len(gaps) < CLEAR_GAPS:
         return None
     return usual
 
