@@ -35,7 +35,7 @@ MOST_FIELDS = 20
 WRITE_WAIT_SECONDS = 20
 RETRY_AFTER_SECONDS = 60
 ISSUE_POLICY = (
-    "default-src 'none'; img-src 'self' https:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
+    "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'; sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 T = TypeVar("T")

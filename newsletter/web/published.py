@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hmac
 import re
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
-from newsletter.render.links import MARK_CHARACTERS, issue_mark
+from newsletter.render.links import MARK_CHARACTERS, calendar_url, issue_mark, media_url, view_url
 from newsletter.tables import Block, Issue, Item
 from newsletter.web.calendar_file import calendar_file
 
 MEDIA_NAME = re.compile(r"[0-9a-f]{64}\.(jpg|png|gif)")
+LARGEST_ID = 2**31 - 1
 MEDIA_KINDS = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}
 
 
@@ -26,6 +28,8 @@ def media_path(folder: Path, name: str) -> tuple[Path, str] | None:
 
 def calendar_of(app: App, item_id: int, host: str) -> bytes | None:
     """Return the calendar file of an event that an issue has announced; None for every other."""
+    if item_id > LARGEST_ID:
+        return None
     with app.database.read() as session:
         item = session.get(Item, item_id)
         if item is None or not _announced(session, item_id):
@@ -48,19 +52,25 @@ def web_version(app: App, name: str) -> str | None:
     so a block that is meant for some people only is not on it.
     """
     # Here and not at the top: rendering is heavy, and an unsubscribe must not depend on it.
-    from newsletter.compose.assemble import assemble
+    from newsletter.compose.assemble import Addresses, assemble
     from newsletter.render.archive import render_web_version
     from newsletter.render.environment import make_environment
 
     slug = _slug(app, name)
     if slug is None:
         return None
+    web_url = app.config.web.url
+    addresses = Addresses(
+        view=view_url(web_url, slug, name[-MARK_CHARACTERS:]),
+        media=partial(media_url, web_url),
+        calendar=partial(calendar_url, web_url),
+    )
     with app.database.read() as session:
         issue = session.scalar(select(Issue).where(Issue.slug == slug))
         if issue is None or (issue.planned_at is None and issue.tested_hash is None):
             return None
-        blocks = [block for block in issue.blocks if not block.audience]
-        content = assemble(session, issue, config=app.config, blocks=blocks)
+        for_everybody = [block.id for block in issue.blocks if not block.audience]
+        content = assemble(session, issue, config=app.config, addresses=addresses, visible=for_everybody)
     return render_web_version(content, make_environment(app.template_folders))
 
 
