@@ -225,7 +225,7 @@ def _follow_state(item: Item, offered: SourceItem) -> None:
 
 def _is_complete(source: Source, reading: Reading) -> bool:
     """Only a calendar that was read whole says by silence that an event is off; a feed merely drops its oldest."""
-    return source.kind is SourceKind.CALENDAR and bool(reading.items) and not reading.problems
+    return source.kind is SourceKind.CALENDAR and bool(reading.items) and reading.complete
 
 
 def _withdraw_vanished(session: Session, source: Source, names: set[str], now: datetime) -> int:

@@ -59,11 +59,13 @@ class Reading:
 
     Attributes:
         problems: What could not be read, in words, an entry each; the items that could be read are here all the same.
+        complete: Everything that the source holds now is here, so what it held before and is not here is gone.
         not_modified: The source answered 304; there are no items, and nothing is withdrawn.
     """
 
     items: tuple[SourceItem, ...]
     problems: tuple[str, ...] = ()
     not_modified: bool = False
+    complete: bool = False
     etag: str | None = None
     last_modified: str | None = None

@@ -53,8 +53,9 @@ async def fetch_wordpress(
     Raises:
         SourceError: When the first page cannot be read. Trouble with a later page is a problem of the reading.
     """
+    deadline = asyncio.get_running_loop().time() + fetcher.limits.seconds
     try:
-        async with asyncio.timeout(fetcher.limits.seconds):
+        async with asyncio.timeout_at(deadline):
             first = await _first_page(location, fetcher, etag, last_modified)
     except TimeoutError:
         raise SourceError(f"{location} did not answer within {fetcher.limits.seconds:g} seconds.") from None
@@ -62,7 +63,7 @@ async def fetch_wordpress(
         return Reading((), not_modified=True, etag=etag, last_modified=last_modified)
     if first.cut:
         raise SourceError(f"A page of {PER_PAGE} posts is larger than 2 MB.", hint="Add the site's feed instead.")
-    pages = await _later_pages(first, fetcher)
+    pages = await _later_pages(first, fetcher, deadline)
     reading = read_wordpress(pages.bodies, url=first.url)
     return replace(
         reading, problems=(*pages.problems, *reading.problems), etag=first.etag, last_modified=first.last_modified
@@ -128,13 +129,13 @@ async def _first_page(location: str, fetcher: Fetcher, etag: str | None, last_mo
     return await fetcher.fetch(plain, accept="application/json", etag=etag, last_modified=last_modified)
 
 
-async def _later_pages(first: Fetched, fetcher: Fetcher) -> _Pages:
+async def _later_pages(first: Fetched, fetcher: Fetcher, deadline: float) -> _Pages:
     """Ask for the other pages one after the other; all of them share the seconds of one fetch."""
     bodies, problems = [first.body], []
     last = min(first.pages or 1, MAX_PAGES)
     following = first.next_url
     try:
-        async with asyncio.timeout(fetcher.limits.seconds):
+        async with asyncio.timeout_at(deadline):
             for number in range(2, MAX_PAGES + 1):
                 if number > last and following is None:
                     break
