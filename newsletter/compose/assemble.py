@@ -6,7 +6,7 @@ Only what the chair typed may hold personal tags; the item's own words are escap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from html import escape
@@ -40,17 +40,18 @@ def assemble(
     *,
     config: Config,
     addresses: Addresses,
-    visible: Collection[int] | None = None,
+    blocks: Iterable[Block] | None = None,
 ) -> content.IssueContent:
     """
     Return one variant of an issue.
 
     Args:
-        visible: Ids of the blocks that this variant shows; null shows all. A section left empty is absent.
+        blocks: Those that this variant shows; null shows all. A section left empty is absent.
     """
     maker = _Maker(session, config, addresses)
+    visible = {block.id for block in (issue.blocks if blocks is None else blocks)}
     sections = [
-        maker.section(section, [b for b in section.blocks if visible is None or b.id in visible])
+        maker.section(section, [block for block in section.blocks if block.id in visible])
         for section in sections_of(issue, config.issue.sections)
     ]
     return content.IssueContent(

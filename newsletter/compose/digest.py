@@ -20,7 +20,6 @@ from newsletter.config import SectionRule
 from newsletter.errors import InvalidValue, NotFound
 from newsletter.tables import Block, Issue, IssueState, Item, ItemKind, ItemState
 
-
 # Longer than any evening; an all-day event has 23 hours when the clock goes forward.
 LONG_EVENT = timedelta(hours=20)
 
@@ -149,15 +148,13 @@ def propose(
 
 def gather(session: Session, zone: ZoneInfo) -> list[Candidate]:
     """Return every item of the library as a candidate."""
-    used_in = {
-        item_id: slug
-        for item_id, slug in session.execute(
-            select(Block.item_id, Issue.slug)
-            .join(Issue)
-            .where(Block.item_id.is_not(None), Issue.state != IssueState.CANCELLED)
-            .order_by(Issue.created_at.desc())
-        ).tuples()
-    }
+    in_issues = (
+        select(Block.item_id, Issue.slug)
+        .join(Issue)
+        .where(Block.item_id.is_not(None), Issue.state != IssueState.CANCELLED)
+        .order_by(Issue.created_at.desc())
+    )
+    used_in = dict(session.execute(in_issues).tuples().all())
     items = session.scalars(select(Item).options(selectinload(Item.sightings)).order_by(Item.id))
     return [_candidate(item, used_in.get(item.id), zone) for item in items]
 
@@ -196,7 +193,7 @@ def _check_usable(candidate: Candidate, now: datetime) -> None:
     if candidate.starts is None:
         raise InvalidValue(
             f"The day of the event {what} is not known.",
-            hint=f"See what is stated: newsletter library show {number}. Then: newsletter library set {number} year=...",
+            hint=f"See what is stated, then fill in: newsletter library show {number}; library set {number} year=...",
         )
     if _is_past(candidate, now):
         raise InvalidValue(f"The event {what} is past; an issue cannot announce it.")

@@ -32,7 +32,12 @@ TRANSITIONS: dict[IssueState, frozenset[IssueState]] = {
         {IssueState.DRAFT, IssueState.APPROVED, IssueState.CANCELLED}  # draft: taken back
     ),
     IssueState.APPROVED: frozenset(
-        {IssueState.DRAFT, IssueState.SCHEDULED, IssueState.SENDING, IssueState.CANCELLED}  # draft: edited after approval
+        {
+            IssueState.DRAFT,
+            IssueState.SCHEDULED,
+            IssueState.SENDING,
+            IssueState.CANCELLED,
+        }  # draft: edited after approval
     ),
     IssueState.SCHEDULED: frozenset(
         {

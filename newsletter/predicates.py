@@ -1,0 +1,25 @@
+"""Clauses of the segment language that only the newsletter can answer: who was sent an issue, whose copy bounced."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from newsletter.compose.issue import find
+from newsletter.tables import Delivery, DeliveryState
+from subscribers.segments import Predicate
+from subscribers.tables import Subscriber
+
+_STATES = {"sent": DeliveryState.SENT, "bounced": DeliveryState.BOUNCED}
+
+
+def _had_outcome(session: Session, name: str, verb: str) -> ColumnElement[bool]:
+    people = select(Delivery.subscriber_id).where(
+        Delivery.issue_id == find(session, name).id,
+        Delivery.state == _STATES[verb],
+        Delivery.subscriber_id.is_not(None),
+    )
+    return Subscriber.id.in_(people)
+
+
+PREDICATES = (Predicate(word="issue", verbs=tuple(_STATES), condition=_had_outcome),)

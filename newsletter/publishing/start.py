@@ -1,0 +1,109 @@
+"""
+Start an issue: judge it once more, approve it where one person decides, and freeze it into deliveries.
+
+Rendering takes long and holds no lock; the freeze then checks that it froze what was judged.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from newsletter.app import App
+from newsletter.compose.issue import approve, content_hash, go, is_approved
+from newsletter.compose.variants import ItemSet
+from newsletter.errors import Conflict, NotFound, PreflightRefused
+from newsletter.preflight import RenderedVariant, Report
+from newsletter.publishing.prepare import Prepared, find_readers, message_headers, prepare
+from newsletter.send.plan import PlannedVariant, freeze
+from newsletter.tables import Issue, IssueState
+
+MOST_ATTEMPTS = 3
+
+
+def start_issue(app: App, issue_id: int, *, approve_as: str | None = None) -> int:
+    """
+    Freeze an issue and return how many people it was planned for; it is `sending` then.
+
+    Args:
+        approve_as: Whose order this is: where one person decides, it counts as the approval. Null (the worker, at the
+            scheduled time) starts only what is approved.
+
+    Raises:
+        PreflightRefused: When something blocks, or the content is not approved.
+        Conflict: When the issue cannot start, or people kept changing it meanwhile.
+    """
+    for _ in range(MOST_ATTEMPTS):
+        with app.database.read() as session:
+            issue = _get(session, issue_id)
+            prepared = prepare(app, session, issue, for_sending=True)
+        refuse(prepared.report)
+        with app.database.write() as session:
+            planned = _freeze(app, session, _get(session, issue_id), prepared, approve_as)
+        if planned is not None:
+            return planned
+    raise Conflict(
+        f"The issue {issue.slug} or its audience kept changing while it was rendered; nothing was planned.",
+        hint="Try again when nobody edits it.",
+    )
+
+
+def refuse(report: Report) -> None:
+    """
+    Raise when something blocks.
+
+    Raises:
+        PreflightRefused: Naming what, where, and what to do.
+    """
+    if report.passes:
+        return
+    count = len(report.blocks)
+    lines = [f"  {finding.where}: {finding.message} {finding.fix}" for finding in report.blocks]
+    raise PreflightRefused(
+        f"{count} {'thing blocks' if count == 1 else 'things block'} sending {report.slug}:\n" + "\n".join(lines),
+        hint=f"All findings: newsletter issue check {report.slug}",
+    )
+
+
+def _freeze(app: App, session: Session, issue: Issue, prepared: Prepared, approve_as: str | None) -> int | None:
+    """Freeze what was judged; null when content or audience are no longer that."""
+    now = app.now()
+    if content_hash(issue, app.config) != prepared.content_hash:
+        return None
+    readers = find_readers(app, session, issue, now)
+    rendered = _matched(readers.sets, prepared)
+    if readers.chosen is None or rendered is None:
+        return None
+    _settle_approval(app, issue, approve_as)
+    headers = message_headers(session, issue, app.config)
+    variants = [
+        PlannedVariant(each.number, each.condition, variant.rendered, headers)
+        for each, variant in zip(readers.sets, rendered, strict=True)
+    ]
+    return freeze(session, issue, audience=readers.chosen, variants=variants, keys=app.keys, config=app.config, now=now)
+
+
+def _matched(sets: tuple[ItemSet, ...], prepared: Prepared) -> list[RenderedVariant] | None:
+    """Return the rendering for each set; null when a set was not rendered."""
+    by_blocks = {each.blocks: variant for each, variant in zip(prepared.readers.sets, prepared.variants, strict=True)}
+    found = [by_blocks.get(each.blocks) for each in sets]
+    return None if None in found else [variant for variant in found if variant is not None]
+
+
+def _settle_approval(app: App, issue: Issue, approve_as: str | None) -> None:
+    if issue.state is IssueState.PAUSED and issue.planned_at is None:  # overdue, or refused at its time; now ordered
+        go(issue, IssueState.APPROVED)
+    if is_approved(issue, app.config):
+        return
+    if approve_as is None or app.config.issue.approval == "four-eyes":
+        raise PreflightRefused(
+            f"The issue {issue.slug} is not approved as it stands now.",
+            hint=f"Approve it first: newsletter issue approve {issue.slug}",
+        )
+    approve(issue, app.config, actor=approve_as, now=app.now())
+
+
+def _get(session: Session, issue_id: int) -> Issue:
+    issue = session.get(Issue, issue_id)
+    if issue is None:
+        raise NotFound("issue", str(issue_id))
+    return issue
