@@ -2,15 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint lock bench clean
+.PHONY: demo test lint wheel bench lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/newsletter demo .demo
 
 test: $(VENV)/.development
 	sh tests/peers/install.sh
-	$(BIN)/pytest -n 2
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
@@ -18,18 +19,34 @@ lint: $(VENV)/.development
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.development
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+# Builds the wheel and tries it in an environment where nothing else of this folder can be found.
+wheel: $(VENV)/.development
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python tests/peers/try_wheel.py dist/*.whl requirements.lock
 
-$(VENV)/.runtime: requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+bench: $(VENV)/.development
+	for script in $$(grep -lE '^if __name__' benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Setting up $(VENV) (a minute or two, the first time)" >&2
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.development: requirements-dev.lock $(VENV)/.runtime
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(PIP) install --require-hashes -r requirements-dev.lock
 	touch $@
+
+# Debian has venv in a package of its own, which a fresh machine lacks.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed. Name yours: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && \
+			apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install python3-venv >/dev/null; } || \
+		{ echo "Python's venv module is missing. Install it: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 
 # Needs uv. Neither file names an index host.
 lock:
