@@ -17,6 +17,7 @@ from newsletter.compose.sources.archive_text.dates import WEEKDAYS, StatedDate, 
 LONGEST_PLACE = 120
 NEAR = 400  # characters after the day in which its time and place are looked for
 BEFORE_DAY = 80
+SENTENCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ _LABEL = re.compile(
 _PLACE_LABELS = ("venue", "location", "where", "place", "address")
 _WORD = r"(?:[A-Z0-9][\w.&’'/-]*|of|the|and|&|on|in|at|de|upon|under|le|next|to|for)"
 _PLACE = re.compile(
-    r"\b(?:at|@|in)\s(?P<place>(?:(?:our|the|your)\s)?(?:[a-z]{3,12}\s(?:on|in|at)\s(?:the\s)?)?"
+    r"\b(?:at|@|in|[Cc]ome(?:\salong)?\sto)\s(?P<place>(?:(?:our|the|your)\s)?(?:[a-z]{3,12}\s(?:on|in|at)\s(?:the\s)?)?"
     rf"[A-Z][\w.&’'/-]*(?:,?\s{_WORD}){{0,14}})"
 )
 _TRAILING_SMALL = re.compile(r"(?:,|\s(?:of|the|and|&|on|in|at|de|upon|under|le|next|to|for))+$")
@@ -94,8 +95,8 @@ def event_facts(
 
 def _completed(day: StatedDate | None, text_dates: list[StatedDate]) -> tuple[StatedDate | None, int]:
     """Add weekday and year from another place that states the same day; also say where the text goes on after it."""
-    if day is None:
-        return None, 0
+    if day is None or day.day is None:
+        return day, day.at if day in text_dates else 0
     same = [stated for stated in text_dates if stated.month_and_day == day.month_and_day]
     for stated in same:
         if day.year is not None and stated.year not in {None, day.year}:
@@ -122,7 +123,10 @@ def _times(title: str, text: str, after: int, labels: dict[str, str]) -> StatedT
 def _stated(day: StatedDate | None, times: StatedTimes | None) -> dict[str, str]:
     stated: dict[str, str] = {}
     if day is not None:
-        stated["day"] = day.month_and_day or ""
+        if day.month_and_day is not None:
+            stated["day"] = day.month_and_day
+        if day.as_written is not None:
+            stated["as_written"] = day.as_written
         if day.last_day is not None:
             stated["last_day"] = f"{day.last_month or day.month:02d}-{day.last_day:02d}"
         if day.weekday:
@@ -138,8 +142,8 @@ def _stated(day: StatedDate | None, times: StatedTimes | None) -> dict[str, str]
 
 def _missing(day: StatedDate | None, times: StatedTimes | None, place: str | None) -> tuple[str, ...]:
     gaps = {
-        "date": day is None,
-        "year": day is not None and day.year is None,
+        "date": day is None or day.day is None,
+        "year": day is not None and day.day is not None and day.year is None,
         "time": times is None,
         "place": place is None,
     }
@@ -171,15 +175,22 @@ def _contradiction(title: str, day: StatedDate | None) -> str | None:
 
 
 def _place(text: str, after: int, labels: dict[str, str], *, truncated: bool) -> tuple[str | None, str | None]:
-    """Return the place, and separately one that the page cut in the middle, of which it is not known how it goes on."""
+    """
+    Find the place: on a line of its own, named after the day, or before it in the same sentence.
+
+    Returns:
+        The place, and separately one that the page cut in the middle, of which it is not known how it goes on.
+    """
     for label in _PLACE_LABELS:
         value = labels.get(label)
         if value and not next(iter(find_times(value)), None):
             return value.rstrip("."), None
     near = text[after : after + NEAR]
     for place, whole in _named_places(near):
-        if truncated and whole and after + NEAR >= len(text):
-            return None, place
+        cut = truncated and whole and after + NEAR >= len(text)
+        return (None, place) if cut else (place, None)
+    sentence = re.split(r"[.!?]\s", text[max(0, after - SENTENCE) : after])[-1]
+    for place, _ in _named_places(sentence):
         return place, None
     online = _ONLINE.search(text[:2000])
     return (f"Online ({online['tool']})", None) if online else (None, None)

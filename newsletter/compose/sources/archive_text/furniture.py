@@ -105,7 +105,10 @@ CLOSING = whole_line(
     reading time:?.{{0,20}}
     """
 )
-TRAILING_READ_MORE = re.compile(rf"(?<=[.…\]?!])\s?{_READ_MORE}[\s.…→»>]{{0,6}}$", re.IGNORECASE)
+TRAILING_READ_MORE = re.compile(
+    rf"(?<=[.…\]?!])\s?(?:{_READ_MORE}|continue reading [“\"‘'].{{0,120}})[\s.…→»>]{{0,6}}$", re.IGNORECASE
+)
+EVENT_LABEL = re.compile(r"(?:times?|venue|where|place|location)\s?:", re.IGNORECASE)
 ELLIPSIS = re.compile(r"\s?(?:\[\s?(?:…|\.{3})\s?\]|\(\s?(?:…|\.{3})\s?\)|…|\.{3})$")
 
 _ASK = one_of(
@@ -146,6 +149,10 @@ POINTS_BELOW = re.compile(r"(?:\bbelow\b|:)[^.!?]{0,60}[.!?]?$", re.IGNORECASE)
 
 PHONE = re.compile(r"(?<![\w/])(?:\+\d{1,3}[\s.-]?)?(?:\(0?\d{1,5}\)[\s.-]?)?\d{2,5}(?:[\s.-]?\d{2,4}){1,4}(?![\w/])")
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}")
+BEGINS_CONTACT = re.compile(
+    rf"(?:(?:t|e|m|tel(?:ephone)?|phone|mobile|e-?mail|office)\.?:?\s)?(?:{PHONE.pattern}|{EMAIL.pattern})",
+    re.IGNORECASE,
+)
 ADDRESS_AT_END = re.compile(
     r"(?:https?://|www\.)\S+[.)]?$|(?:[:>→]|\b(?:here|at|visit)) [\w-]+(?:\.[\w-]+){1,4}/?\S{0,80}$"
 )

@@ -10,6 +10,7 @@ from html import escape
 from newsletter.compose.sources.archive_text.addresses import own_url
 from newsletter.compose.sources.archive_text.dates import StatedDate, find_dates, proves_day_first
 from newsletter.compose.sources.archive_text.events import EventFacts, event_facts, labelled_facts
+from newsletter.compose.sources.archive_text.furniture import LABELLED
 from newsletter.compose.sources.archive_text.kinds import LOOKED_AT, Verdict, classify
 from newsletter.compose.sources.archive_text.lines import read_units
 from newsletter.compose.sources.archive_text.posts import RawPost, segment
@@ -202,17 +203,18 @@ def _year(post: RawPost, verdict: Verdict) -> dict[str, str]:
 
 def _held(held: StatedDate) -> dict[str, str]:
     if held.full is None:
-        return {"held": held.month_and_day or ""}
+        return {"held": held.month_and_day or held.as_written or ""}
     last = held.last
     return {"held": held.full.isoformat() if last is None else f"{held.full.isoformat()}/{last.isoformat()}"}
 
 
 def _summary(post: RawPost) -> str:
-    """Return the first paragraph; of a summary that its page cut, all that is left."""
+    """Return the first paragraph; all of them when the page cut the text, or when there are details only."""
     texts = [text for at, text in enumerate(post.paragraphs) if at not in post.headings]
-    if post.truncated:
+    prose = [text for text in texts if not LABELLED.fullmatch(text)]
+    if post.truncated or not prose:
         return " ".join(texts)
-    return texts[0] if texts else ""
+    return prose[0]
 
 
 def _as_html(paragraphs: list[str], headings: set[int]) -> str:

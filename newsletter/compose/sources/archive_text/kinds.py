@@ -79,7 +79,8 @@ def classify(
 
 
 def _days(text: str, dates: Sequence[StatedDate]) -> tuple[StatedDate, ...]:
-    return tuple(stated for stated in dates if stated.day is not None and not _is_deadline(text, stated))
+    days = (stated for stated in dates if stated.day is not None or stated.as_written is not None)
+    return tuple(stated for stated in days if not _is_deadline(text, stated))
 
 
 def _is_deadline(text: str, stated: StatedDate) -> bool:

@@ -218,7 +218,7 @@ class _Divider:
         return count
 
     def _is_caption(self, at: int, run: _Run) -> bool:
-        """A line without a text of its own that the text above announces, or that stands closer to it than titles do."""
+        """A line without a text of its own, which the text above announces or stands closer to than to any title."""
         current, line = self.current, self.lines[at]
         if current is None or self.closed or line.unit.after_rule or line.unit.heading or not current.paragraphs:
             return False

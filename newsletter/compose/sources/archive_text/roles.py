@@ -74,13 +74,19 @@ def judge(unit: Unit, following: Unit | None, *, day_first: bool) -> Line:
     text = unit.text
     if unit.heading and not furniture.PAGE_HEADING.fullmatch(text):
         return Line(unit, Role.SHORT)
-    if len(text) <= LONGEST_META:
+    if len(text) <= LONGEST_META and not _begins_details(text, following):
         meta = _read_meta(text, day_first=day_first)
         if meta is not None:
             return Line(unit, Role.META, meta)
         if _is_unfinished_date(text, day_first=day_first):
             return Line(unit, Role.DETAIL)
     return Line(unit, _role(text, following))
+
+
+def _begins_details(text: str, following: Unit | None) -> bool:
+    """ "Date: ..." right above "Time: ..." is the day of an event, not of a post."""
+    dated = furniture.LABELLED.match(text[:LONGEST_META]) is not None
+    return dated and following is not None and furniture.EVENT_LABEL.match(following.text) is not None
 
 
 def _role(text: str, following: Unit | None) -> Role:
@@ -127,7 +133,7 @@ def has_phone(text: str) -> bool:
 
 def _is_contact(text: str) -> bool:
     """A telephone number or an address of electronic mail with at most a few words."""
-    if len(text) > LONGEST_ODD_TITLE or text.endswith(("!", "?")):
+    if len(text) > LONGEST_ODD_TITLE or text.endswith(("!", "?", ".")):
         return False
     if not furniture.EMAIL.search(text) and not has_phone(text):
         return False
@@ -135,13 +141,19 @@ def _is_contact(text: str) -> bool:
 
 
 def _names_contact(text: str, following: Unit) -> bool:
-    """A name or a role, right above its number."""
-    return _is_contact(following.text) and _could_be_title(text) and not text.endswith(("?", "!"))
+    """A name or a role, right above its number; a title may stand above "Call Jo on ..."."""
+    number = furniture.BEGINS_CONTACT.match(following.text) is not None and _is_contact(following.text)
+    return number and _could_be_title(text) and not text.endswith(("?", "!"))
 
 
 def _could_be_title(text: str) -> bool:
     """Short, one sentence without a full stop, not going on; a question or a call may be one."""
-    if len(text) > LONGEST_TITLE or text[-1] in ".,;:…" or not any(character.isalpha() for character in text):
+    if (
+        len(text) > LONGEST_TITLE
+        or text[-1] in ".,;:…"
+        or text.endswith(("…]", "...]", "…)", "...)"))
+        or not any(character.isalpha() for character in text)
+    ):
         return False
     words = text.split()
     if len(words) > MOST_TITLE_WORDS or _NEW_SENTENCE.search(text):
@@ -167,9 +179,7 @@ def cut_at_end(text: str) -> tuple[str, bool]:
     """Take the mark off a text that its page cut ("...", "[…]", "… Read more"), and say whether there was one."""
     bare = text[:-150] + furniture.TRAILING_READ_MORE.sub("", text[-150:]).rstrip()
     uncut = bare[:-10] + furniture.ELLIPSIS.sub("", bare[-10:])
-    if uncut == bare:
-        return text, False
-    return uncut.rstrip(), True
+    return uncut.rstrip(), uncut != bare
 
 
 def _read_meta(text: str, *, day_first: bool) -> Meta | None:
