@@ -1,0 +1,170 @@
+"""
+What a person may do with an issue that is being sent: pause, resume, cancel, retry. A worker notices within a second.
+
+Why an issue paused is kept beside it: a relay that was down is tried again by `newsletter work`; a person's pause
+is nobody's to end.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from newsletter.config import Config
+from newsletter.errors import Conflict
+from newsletter.send.owner import changed
+from newsletter.send.states import TO_DO
+from newsletter.tables import Delivery, Issue, IssueState, Setting
+from newsletter.tables import DeliveryState as S
+
+RELAY_RETRY_MINUTES = (1, 2, 5, 10, 15)
+FAILED = (S.BOUNCED, S.HELD, S.EXPIRED)
+NOT_BEGUN = (S.PENDING, S.DEFERRED, S.CLAIMED)
+
+
+class PauseKind(StrEnum):
+    """Who paused: a person, the relay by being away, or refusals that need a person."""
+
+    PERSON = "person"
+    RELAY = "relay"
+    REFUSALS = "refusals"
+
+
+def pause(
+    session: Session, issue: Issue, reason: str, *, now: datetime | None = None, kind: PauseKind = PauseKind.PERSON
+) -> None:
+    """
+    Stop taking new copies; what is on the wire is finished.
+
+    Raises:
+        Conflict: When the issue is not being sent.
+    """
+    if issue.state is not IssueState.SENDING:
+        raise Conflict(f"Issue {issue.slug} is {issue.state.value}, so there is nothing to pause.")
+    issue.state, issue.reason = IssueState.PAUSED, reason
+    setting = session.get(Setting, _pause_name(issue.id))
+    tries = setting.value.get("tries", 0) + 1 if setting and kind is PauseKind.RELAY else 1
+    minutes = RELAY_RETRY_MINUTES[min(tries, len(RELAY_RETRY_MINUTES)) - 1]
+    retry_at = (now + timedelta(minutes=minutes)).isoformat() if now and kind is PauseKind.RELAY else None
+    value = {"kind": kind.value, "tries": tries, "retry_at": retry_at}
+    session.merge(Setting(name=_pause_name(issue.id), value=value))
+    session.flush()
+
+
+def resume(session: Session, issue: Issue) -> None:
+    """
+    Let a paused issue go on.
+
+    Raises:
+        Conflict: When it is not paused.
+    """
+    if issue.state is not IssueState.PAUSED:
+        raise Conflict(f"Issue {issue.slug} is {issue.state.value}, not paused.")
+    if issue.planned_at is None:
+        raise Conflict(
+            f"Issue {issue.slug} paused before it was planned: nobody is chosen yet.",
+            hint=f"Send it with: newsletter issue send {issue.slug}",
+        )
+    issue.state, issue.reason = IssueState.SENDING, None
+    session.flush()
+
+
+def cancel(session: Session, issue: Issue, *, now: datetime) -> int:
+    """
+    Cancel what was not begun; return how many. Copies whose dot has left are out, and stay in the counts.
+
+    Raises:
+        Conflict: When the issue is finished.
+    """
+    if issue.state in (IssueState.SENT, IssueState.CANCELLED):
+        raise Conflict(f"Issue {issue.slug} is {issue.state.value}: nothing is left to cancel.")
+    stopped = changed(
+        session,
+        update(Delivery)
+        .where(Delivery.issue_id == issue.id, Delivery.state.in_(NOT_BEGUN))
+        .values(state=S.CANCELLED, state_at=now, retry_at=None, reason="cancelled"),
+    )
+    issue.state, issue.reason, issue.finished_at = IssueState.CANCELLED, None, now
+    forget_pause(session, issue.id)
+    session.flush()
+    return stopped
+
+
+def retry_failed(session: Session, issue: Issue, *, now: datetime) -> int:
+    """
+    Put bounced, held and expired copies back, with a full count of attempts; return how many.
+
+    Suppressed people stay suppressed: a claim asks again. Copies in `uncertain` are for `newsletter uncertain`.
+
+    Raises:
+        Conflict: When the issue was never sent, or cancelled.
+    """
+    if issue.state not in (IssueState.SENDING, IssueState.PAUSED, IssueState.SENT):
+        raise Conflict(f"Issue {issue.slug} is {issue.state.value}: nothing of it failed.")
+    count = changed(
+        session,
+        update(Delivery)
+        .where(Delivery.issue_id == issue.id, Delivery.state.in_(FAILED))
+        .values(state=S.PENDING, state_at=now, attempt=0, retry_at=None, reason=None),
+    )
+    if count and issue.state is IssueState.SENT:
+        issue.state, issue.finished_at = IssueState.SENDING, None
+    session.flush()
+    return count
+
+
+def finish_if_done(session: Session, issue_id: int, now: datetime) -> None:
+    """Set the issue sent when every delivery has its end. Completion is that counts add up, never "no more rows"."""
+    left = exists().where(Delivery.issue_id == issue_id, Delivery.state.in_(TO_DO))
+    statement = update(Issue).where(Issue.id == issue_id, Issue.state == IssueState.SENDING, ~left)
+    if changed(session, statement.values(state=IssueState.SENT, finished_at=now, reason=None)):
+        forget_pause(session, issue_id)
+
+
+def forget_pause(session: Session, issue_id: int) -> None:
+    session.execute(delete(Setting).where(Setting.name == _pause_name(issue_id)))
+
+
+def issues_to_send(session: Session, config: Config, now: datetime) -> list[int]:
+    """
+    Return the issues that a worker should call `send_issue` for now, oldest first.
+
+    Those with something due, and those whose relay was down and is due to be tried again: these are resumed here.
+    """
+    for issue in session.scalars(select(Issue).where(Issue.state == IssueState.PAUSED, Issue.planned_at.is_not(None))):
+        if _relay_retry_due(session.get(Setting, _pause_name(issue.id)), now):
+            resume(session, issue)
+    doubtful_before = now - timedelta(hours=config.send.resend_after_hours)
+    due = [
+        Delivery.state.in_((S.PENDING, S.CLAIMED, S.INTENT)),
+        (Delivery.state == S.DEFERRED) & (Delivery.retry_at <= now),
+    ]
+    states = [IssueState.SENDING]
+    if config.send.uncertain == "resend-after":
+        states.append(IssueState.SENT)
+        due.append((Delivery.state == S.UNCERTAIN) & (Delivery.state_at <= doubtful_before))
+    has_due = exists().where(Delivery.issue_id == Issue.id, or_(*due))
+    unfinished = exists().where(Delivery.issue_id == Issue.id, Delivery.state.in_(TO_DO))
+    wanted = or_(has_due, (Issue.state == IssueState.SENDING) & ~unfinished)
+    return list(session.scalars(select(Issue.id).where(Issue.state.in_(states), wanted).order_by(Issue.id)))
+
+
+def next_due_at(session: Session) -> datetime | None:
+    """Return when the next deferred copy is due, so that a worker knows how long it may sleep."""
+    sending = select(Issue.id).where(Issue.state == IssueState.SENDING)
+    statement = select(func.min(Delivery.retry_at)).where(Delivery.issue_id.in_(sending), Delivery.state == S.DEFERRED)
+    return session.scalar(statement)
+
+
+def _relay_retry_due(setting: Setting | None, now: datetime) -> bool:
+    value: dict[str, Any] = setting.value if setting else {}
+    retry_at = value.get("retry_at")
+    return value.get("kind") == PauseKind.RELAY and retry_at is not None and datetime.fromisoformat(retry_at) <= now
+
+
+def _pause_name(issue_id: int) -> str:
+    return f"paused:{issue_id}"

@@ -1,0 +1,437 @@
+"""
+Send one issue: claim, compose, gate, wire, intent, dot, outcome; until nothing is due, or something says stop.
+
+The event loop never waits for the database. A stop at any moment leaves every row where the next run knows what to do
+with it: only a row whose intent is durable and whose reply is not becomes uncertain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from newsletter.config import Config
+from newsletter.errors import Conflict, NotFound
+from newsletter.keys import Keys
+from newsletter.paths import Workspace
+from newsletter.send.breaker import Breakers
+from newsletter.send.control import PauseKind, finish_if_done, forget_pause, pause
+from newsletter.send.copies import CopyMaker
+from newsletter.send.journal import Claim, Journal
+from newsletter.send.owner import Owner
+from newsletter.send.relay import Relay
+from newsletter.send.results import Results
+from newsletter.send.states import FINAL
+from newsletter.send.status import issue_counts, state_counts
+from newsletter.send.uncertain import apply_policy
+from newsletter.tables import DeliveryState, Issue, IssueState
+from subscribers.db import Database
+
+CLAIM_ROWS = 50
+TICK_SECONDS = 0.2
+LOOK_AT_ISSUE_SECONDS = 0.5
+RECOVER_SECONDS = 5.0
+DOWN_RELAY_RETRY_SECONDS = 30.0
+# The journal's thread must get the interpreter soon after its commit; the default of 5 ms is 50 messages.
+SWITCH_INTERVAL_SECONDS = 0.0005
+
+
+class Parts(Protocol):
+    """What sending needs of the application."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def workspace(self) -> Workspace: ...
+    @property
+    def now(self) -> Callable[[], datetime]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; `rate` is messages a second in this run, `seconds_left` null while it cannot be known."""
+
+    planned: int
+    done: int
+    sent: int
+    deferred: int
+    rate: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """
+    What a run left behind.
+
+    Attributes:
+        counts: The document of `issue status`.
+        stopped: A signal or the caller ended it with copies still to do.
+    """
+
+    state: IssueState
+    reason: str | None
+    counts: dict[str, Any]
+    seconds: float
+    stopped: bool
+
+    @property
+    def deferred(self) -> int:
+        return int(self.counts["deferred"])
+
+    @property
+    def failed(self) -> int:
+        """Return how many have an end that is no delivery and no wish of the subscriber."""
+        return sum(int(self.counts[name]) for name in ("bounced", "held", "expired", "uncertain"))
+
+    @property
+    def exit_code(self) -> int:
+        """0: all have an outcome or wait for their next attempt. 4: some failed. 1: paused, stopped or cancelled."""
+        if self.stopped or self.state in (IssueState.PAUSED, IssueState.CANCELLED):
+            return 1
+        return 4 if self.failed else 0
+
+
+def send_issue(
+    app: Parts,
+    issue_id: int,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+    handle_signals: bool = True,
+) -> SendReport:
+    """
+    Send a frozen issue until nothing of it is due.
+
+    In the main thread SIGTERM and SIGINT let what is on the wire finish; a second one drops the connections, and
+    copies whose dot has left become uncertain.
+
+    Args:
+        on_progress: Called about five times a second, and at the end.
+        stop: Set by the caller to drain, as the first signal does.
+
+    Raises:
+        NotFound: When there is no such issue.
+        Conflict: When it was not planned, or is paused or finished.
+        DatabaseUnavailable: When outcomes cannot be recorded any more.
+    """
+    _refuse_unless_sending(app, issue_id)
+    with _quick_switching(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_run(app, issue_id, on_progress or (lambda _: None), stop, handle_signals))
+
+
+def _refuse_unless_sending(app: Parts, issue_id: int) -> None:
+    with app.database.read() as session:
+        issue = session.get(Issue, issue_id)
+        if issue is None:
+            raise NotFound("issue", str(issue_id))
+        if issue.planned_at is None:
+            raise Conflict(f"Issue {issue.slug} is {issue.state.value}: nobody is chosen yet.")
+        if issue.state is IssueState.PAUSED:
+            raise Conflict(
+                f"Issue {issue.slug} is paused: {issue.reason}",
+                hint=f"Go on with: newsletter issue resume {issue.slug}",
+            )
+
+
+async def _run(
+    app: Parts, issue_id: int, on_progress: Callable[[Progress], None], stop: threading.Event | None, signals: bool
+) -> SendReport:
+    started = time.monotonic()
+    with Owner(app.database, app.workspace.locks, app.now) as owner:
+        journal = Journal(
+            app.database,
+            owner=owner.id,
+            pepper=app.keys.pepper,
+            lease=timedelta(seconds=app.config.send.lease_seconds),
+            clock=app.now,
+        )
+        try:
+            sender = await Sender.prepare(app, issue_id, journal, owner, on_progress, stop)
+            with _signals(sender) if signals else _nothing():
+                await sender.run()
+            await journal.in_session(lambda session: finish_if_done(session, issue_id, app.now()))
+            counts = await journal.in_session(lambda session: issue_counts(session, issue_id))
+        finally:
+            await journal.close()
+    sender.tell()
+    state = IssueState(counts["state"])
+    return SendReport(state, counts["reason"], counts, time.monotonic() - started, sender.stopped)
+
+
+class Sender:
+    """One run for one issue: its relays, what feeds them, and what watches over both."""
+
+    def __init__(
+        self,
+        app: Parts,
+        issue_id: int,
+        journal: Journal,
+        owner: Owner,
+        *,
+        maker: CopyMaker,
+        counts: dict[DeliveryState, int],
+        on_progress: Callable[[Progress], None],
+        stop: threading.Event | None,
+        local_hostname: str,
+    ) -> None:
+        self._app, self._issue_id, self._journal, self._owner = app, issue_id, journal, owner
+        self._stop_asked, self._on_progress = stop, on_progress
+        self._started, self._counts_before = time.monotonic(), counts
+        self._planned = sum(counts.values())
+        settings = app.config.send
+        breakers = Breakers(self._planned, settings.held_pause_count, settings.held_pause_percent)
+        self.maker, self.local_hostname, self.clock = maker, local_hostname, app.now
+        self.results = Results(journal, settings, breakers, clock=app.now, pause=self._pause)
+        self.relays = [Relay(account, self) for account in app.config.smtp.all_accounts]
+        self.stopped = False
+        self._ended = asyncio.Event()
+        self._pause_reason: tuple[str, PauseKind] | None = None
+        self._suppressed_at_claim = 0
+
+    @classmethod
+    async def prepare(
+        cls,
+        app: Parts,
+        issue_id: int,
+        journal: Journal,
+        owner: Owner,
+        on_progress: Callable[[Progress], None],
+        stop: threading.Event | None,
+    ) -> Sender:
+        """Settle what dead workers left, apply the policy for uncertain copies, compile the variants."""
+
+        def read(session: Session) -> tuple[CopyMaker, dict[DeliveryState, int]]:
+            owner.recover(session, dot_timeout=_dot_timeout(app.config))
+            apply_policy(session, app.config, issue_id, app.now())
+            maker = CopyMaker.load(session, issue_id, app.config, app.keys)
+            return maker, state_counts(session, issue_id)
+
+        maker, counts = await journal.in_session(read)
+        local_hostname = app.config.smtp.local_hostname or await asyncio.to_thread(_own_name)
+        return cls(
+            app,
+            issue_id,
+            journal,
+            owner,
+            maker=maker,
+            counts=counts,
+            on_progress=on_progress,
+            stop=stop,
+            local_hostname=local_hostname,
+        )
+
+    # -- what relays ask
+
+    @property
+    def ending(self) -> bool:
+        return self._ended.is_set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the end of the run."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+
+    # -- the run
+
+    async def run(self) -> None:
+        watch = asyncio.create_task(self._watch())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for relay in self.relays:
+                    group.create_task(self._serve(relay))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        finally:
+            self._end()
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+            for relay in self.relays:
+                relay.put_back_all()
+        if self._pause_reason is not None:
+            await self._journal.in_session(self._store_pause)
+        elif any(self.results.counts.values()):
+            await self._journal.in_session(lambda session: forget_pause(session, self._issue_id))
+
+    def drain(self) -> None:
+        """Take nothing new; let what is on the wire finish. A second call drops the connections."""
+        if self.stopped:
+            for relay in self.relays:
+                for conversation in list(relay.open):
+                    conversation.abort()
+        self.stopped = True
+        self._end()
+
+    def tell(self) -> None:
+        """Hand over how far the run is."""
+        done_here = sum(self.results.counts[state] for state in FINAL) + self._suppressed_at_claim
+        done = done_here + sum(self._counts_before[state] for state in FINAL)
+        sent = self._counts_before[DeliveryState.SENT] + self.results.counts[DeliveryState.SENT]
+        rate = done_here / max(0.001, time.monotonic() - self._started)
+        left = (self._planned - done) / rate if rate else None
+        deferred = self.results.counts[DeliveryState.DEFERRED]
+        self._on_progress(Progress(self._planned, min(done, self._planned), sent, deferred, rate, left))
+
+    def _end(self) -> None:
+        self._ended.set()
+        for relay in self.relays:
+            relay.arrived.set()
+            relay.wanted.set()
+
+    def _pause(self, reason: str, kind: PauseKind = PauseKind.REFUSALS) -> None:
+        if self._pause_reason is None:
+            self._pause_reason = (reason, kind)
+        self._end()
+
+    def _store_pause(self, session: Session) -> None:
+        assert self._pause_reason is not None
+        issue = session.get_one(Issue, self._issue_id)
+        if issue.state is IssueState.SENDING:
+            reason, kind = self._pause_reason
+            pause(session, issue, reason, now=self._app.now(), kind=kind)
+
+    async def _serve(self, relay: Relay) -> None:
+        """Feed one relay and run its lanes; when it is down, try it again while others go on, else pause."""
+        while not self.ending:
+            feeder = asyncio.create_task(self._feed(relay))
+            try:
+                await relay.carry()
+            finally:
+                feeder.cancel()
+                with suppress(asyncio.CancelledError):
+                    await feeder
+            if relay.down is None or self.ending:
+                return
+            relay.put_back_all()
+            if all(other.down for other in self.relays):
+                self._pause(relay.down.message, PauseKind.REFUSALS if relay.down.lasting else PauseKind.RELAY)
+                return
+            await self.sleep(DOWN_RELAY_RETRY_SECONDS)
+            relay.down = None
+
+    async def _feed(self, relay: Relay) -> None:
+        """Keep rows in hand, a few more than there are connections; end the run when there is nothing left."""
+        while not self.ending and relay.down is None:
+            if len(relay.pool) > relay.account.connections:
+                relay.wanted.clear()
+                await relay.wanted.wait()
+                continue
+            if any(o.share + CLAIM_ROWS < relay.share for o in self.relays if o.down is None and o is not relay):
+                await self.sleep(0.02)
+                continue
+            claim = await self._journal.claim(self._issue_id, CLAIM_ROWS, relay.account.name, relay.limits)
+            await self._take(relay, claim)
+
+    async def _take(self, relay: Relay, claim: Claim) -> None:
+        self._suppressed_at_claim += claim.suppressed
+        if claim.state is not IssueState.SENDING:
+            self._end()
+        elif claim.rows:
+            times = claim.not_before or [0.0] * len(claim.rows)
+            relay.give(list(zip(claim.rows, times, strict=True)))
+        elif claim.wait_seconds:
+            await self.sleep(min(claim.wait_seconds, LOOK_AT_ISSUE_SECONDS))
+        elif not claim.suppressed:
+            if not any(r.in_hand for r in self.relays):
+                self._end()
+            else:
+                relay.wanted.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_AT_ISSUE_SECONDS):
+                        await relay.wanted.wait()
+
+    async def _watch(self) -> None:
+        """Progress, overdue replies, what other processes did to the issue, and workers that died meanwhile."""
+        loop = asyncio.get_running_loop()
+        look_at, recover_at = loop.time() + LOOK_AT_ISSUE_SECONDS, loop.time() + RECOVER_SECONDS
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = loop.time()
+            for relay in self.relays:
+                for conversation in list(relay.open):
+                    conversation.overdue(now)
+            self.tell()
+            if self._stop_asked is not None and self._stop_asked.is_set() and not self.stopped:
+                self.drain()
+            if now >= look_at:
+                look_at = now + LOOK_AT_ISSUE_SECONDS
+                await self._look_at_issue()
+            if now >= recover_at:
+                recover_at = now + RECOVER_SECONDS
+                await self._journal.in_session(
+                    lambda session: self._owner.recover(session, dot_timeout=_dot_timeout(self._app.config))
+                )
+
+    async def _look_at_issue(self) -> None:
+        statement = select(Issue.state).where(Issue.id == self._issue_id)
+        if await self._journal.in_session(lambda session: session.scalar(statement)) is not IssueState.SENDING:
+            self._end()
+
+
+def _dot_timeout(config: Config) -> timedelta:
+    return timedelta(seconds=max(account.dot_timeout_seconds for account in config.smtp.all_accounts))
+
+
+def _own_name() -> str:
+    name = socket.getfqdn()
+    return name if "." in name and name.isascii() else "localhost.localdomain"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+@contextmanager
+def _quick_switching() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextmanager
+def _signals(sender: Sender) -> Iterator[None]:
+    """Let SIGTERM and SIGINT drain the run, where signals can be handled: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        loop.add_signal_handler(number, sender.drain)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield

@@ -1,0 +1,114 @@
+"""
+The last look at the finished bytes, after composing and before the wire: what fails is held, whatever made it.
+
+Every copy is checked as a whole. Nothing here trusts the composer: the standard library's writer can be made to
+inject header fields, and servers disagree about bare CR and LF (SMTP smuggling).
+"""
+
+from __future__ import annotations
+
+import re
+
+from newsletter.errors import NewsletterError
+
+LONGEST_LINE = 998
+OUR_LONGEST_LINE = 78
+_PRINTABLE = bytes(range(0x20, 0x7F))
+# Possessive, so that 20 kB take 13 us; the CR counts as one.
+_BODY_LINES = re.compile(rb"(?:.{0,%d}+\n)*+" % (OUR_LONGEST_LINE + 1))
+_ONCE = (b"from", b"to", b"subject", b"date", b"message-id", b"mime-version", b"content-type")
+_LIST_ONCE = (b"list-unsubscribe", b"list-unsubscribe-post", b"list-id")
+_NEVER = (b"bcc", b"cc", b"resent-to", b"resent-cc", b"resent-bcc")
+# RFC 2047 words cannot be cut, and a URL cannot be folded: only these fields may go beyond 78, never beyond 998.
+_MAY_BE_LONG = (b"list-unsubscribe", b"to", b"message-id", b"from", b"reply-to")
+
+
+class GateRefused(NewsletterError):
+    """The finished bytes of one copy break a rule; the copy is held and others go on."""
+
+    code = "gate"
+
+
+def check_message(message: bytes, *, recipient: str, newsletter: bool = True) -> None:
+    """
+    Let a finished message pass, or refuse it.
+
+    Args:
+        message: With CRLF line ends, before dot-stuffing, without the final dot.
+        recipient: The address of RCPT TO; it must be the only one of To.
+        newsletter: False for notices, which carry no List-Unsubscribe.
+
+    Raises:
+        GateRefused: With the first rule that is broken.
+    """
+    rest = message.translate(None, _PRINTABLE)
+    if rest != b"\r\n" * (len(rest) // 2):
+        raise GateRefused(_name_the_byte(rest))
+    if message[-2:] != b"\r\n":
+        raise GateRefused("The message does not end with a line end.")
+    end = message.find(b"\r\n\r\n")
+    if end <= 0:
+        raise GateRefused("The message has no header or no body.")
+    if not _BODY_LINES.fullmatch(message, end + 4):
+        raise GateRefused(f"A line of the body has more than {OUR_LONGEST_LINE} bytes.")
+    _check_header(message[:end], recipient, newsletter)
+
+
+def stuffed(message: bytes) -> bytes:
+    """Double the dot that begins a line. Source: RFC 5321 4.5.2."""
+    if b"\r\n." not in message and message[:1] != b".":
+        return message
+    message = message.replace(b"\r\n.", b"\r\n..")
+    return b"." + message if message[:1] == b"." else message
+
+
+def _check_header(header: bytes, recipient: str, newsletter: bool) -> None:
+    fields: dict[bytes, bytes] = {}
+    name = b""
+    for line in header.split(b"\r\n"):
+        if line[:1] == b" ":
+            if not name or not line.strip():
+                raise GateRefused("The header has a line that continues nothing.")
+            fields[name] += line
+        else:
+            name, colon, value = line.partition(b":")
+            name = name.lower()
+            if not colon or not name or b" " in name:
+                raise GateRefused("The header has a line that is no field.")
+            if name in fields:
+                raise GateRefused(f"The header has {name.decode('ascii')} twice.")
+            fields[name] = value
+        if len(line) > OUR_LONGEST_LINE and (name not in _MAY_BE_LONG or len(line) > LONGEST_LINE):
+            raise GateRefused(f"A line of {name.decode('ascii')} has {len(line)} bytes.")
+    _check_fields(fields, recipient, newsletter)
+
+
+def _check_fields(fields: dict[bytes, bytes], recipient: str, newsletter: bool) -> None:
+    for name in _ONCE + (_LIST_ONCE if newsletter else ()):
+        if not fields.get(name, b"").strip():
+            raise GateRefused(f"The header has no {name.decode('ascii')}.")
+    for name in _NEVER:
+        if name in fields:
+            raise GateRefused(f"The header has {name.decode('ascii')}: one copy is for one person.")
+    if fields[b"to"].strip() != recipient.encode("ascii", "replace"):
+        raise GateRefused("To is not the address that the copy goes to.")
+    if (
+        newsletter
+        and b"<https://" not in fields[b"list-unsubscribe"]
+        and b"<http://" not in fields[b"list-unsubscribe"]
+    ):
+        raise GateRefused("List-Unsubscribe does not begin with a web address.")
+    if newsletter and fields[b"list-unsubscribe-post"].strip() != b"List-Unsubscribe=One-Click":
+        raise GateRefused("List-Unsubscribe-Post is not List-Unsubscribe=One-Click.")
+
+
+def _name_the_byte(rest: bytes) -> str:
+    remains = rest.replace(b"\r\n", b"")
+    byte = remains[0] if remains else 0x0D
+    if byte in (0x0A, 0x0D):
+        return "A CR or LF stands alone; only CRLF ends a line."
+    if byte == 0:
+        return "The message holds a NUL byte."
+    if byte < 0x20 or byte == 0x7F:
+        return f"The message holds the control character {byte:#04x}."
+    return f"The message holds the byte {byte:#04x}; only 7-bit mail is sent."

@@ -1,0 +1,366 @@
+"""
+The only writer of delivery state while an issue is sent: one thread, one connection, one commit for all that gathered.
+
+The event loop hands over a value and is told when it is durable. What was handed over first is committed no later, so
+the outcome of one message is on disk before the dot of the next leaves on the same connection. When a commit fails for
+good, nothing is granted any more: rows that were to be sent stay as they were, and the next run sees to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from newsletter.send.replies import LONGEST_TEXT, SmtpReply
+from newsletter.send.statements import Prepared, Statements
+from newsletter.send.throttle import Limits, Used, permits, use, wait_seconds
+from newsletter.tables import DeliveryState, IssueState, Setting
+from subscribers.db import Database, explain_database_error
+from subscribers.errors import DatabaseUnavailable
+from subscribers.suppression import HARD_BOUNCE, suppress
+
+# Without a pause other processes of a SQLite workspace wait for seconds; with it, for 2 ms (measured).
+PAUSE_AFTER_COMMIT_SECONDS = 0.0005
+LOCKED_FOR = timedelta(minutes=2)
+PERMIT_HORIZON_SECONDS = 2.0
+Result = TypeVar("Result")
+
+
+class Granted(StrEnum):
+    """The answer to an intent. LOST: the row is no longer ours (lease over, cancelled), so no dot may leave."""
+
+    YES = "yes"
+    SUPPRESSED = "suppressed"
+    LOST = "lost"
+
+
+class Claimed(NamedTuple):
+    """A row in hand: all that its copy is made of, beside the variant."""
+
+    id: int
+    variant_id: int
+    list_id: int
+    address: str
+    domain: str
+    token_id: bytes
+    slots: dict[str, str]
+    date: datetime
+    message_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    What a claim gave.
+
+    Attributes:
+        not_before: A time for each row, in seconds since the epoch; empty when the account has no limit.
+        wait_seconds: How long until the account may send again, when its rate is used up.
+    """
+
+    state: IssueState
+    rows: Sequence[Claimed]
+    suppressed: int = 0
+    not_before: Sequence[float] = ()
+    wait_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt. `suppress` is the address whose mailbox does not exist."""
+
+    delivery_id: int
+    state: DeliveryState
+    attempt: int
+    reply: SmtpReply | None = None
+    reason: str | None = None
+    retry_at: datetime | None = None
+    remote_host: str = ""
+    tls_version: str | None = None
+    suppress: str | None = None
+
+
+@dataclass(slots=True)
+class _Work:
+    """Everything that one commit carries."""
+
+    outcomes: list[Outcome]
+    intents: list[tuple[int, asyncio.Future[Granted]]]
+    releases: list[int]
+    calls: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]
+    stop: bool = False
+
+
+class Journal:
+    """
+    See the module.
+
+    Args:
+        owner: Id of this worker; a row of another is never touched.
+        pepper: Key of the address hash, for suppressing a mailbox that does not exist.
+    """
+
+    def __init__(
+        self, database: Database, *, owner: int, pepper: bytes, lease: timedelta, clock: Callable[[], datetime]
+    ) -> None:
+        self._database, self._owner, self._pepper, self._lease, self._clock = database, owner, pepper, lease, clock
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
+        self._sql = Statements(database.engine.dialect)
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._broken: BaseException | None = None
+        self.commits = 0
+        self._thread.start()
+
+    # -- called from the event loop
+
+    def claim(self, issue_id: int, most: int, account: str, limits: Limits) -> asyncio.Future[Claim]:
+        """Take up to *most* rows in hand, as far as the account's rate lets them leave soon."""
+        return self.call(lambda connection: self._claim(connection, issue_id, most, account, limits))
+
+    def intend(self, delivery_id: int) -> asyncio.Future[Granted]:
+        """Ask for the dot. It may leave only after the answer YES."""
+        future: asyncio.Future[Granted] = self._loop.create_future()
+        self._queue.put(("intent", delivery_id, future))
+        return future
+
+    def record(self, outcome: Outcome) -> None:
+        """Hand over an outcome; it is durable when anything that is asked later has been answered."""
+        self._queue.put(("outcome", outcome, None))
+
+    def release(self, delivery_id: int) -> None:
+        """Put a row back that was not begun; nobody is charged."""
+        self._queue.put(("release", delivery_id, None))
+
+    def call(self, function: Callable[[Connection], Result]) -> asyncio.Future[Result]:
+        """Run *function* in a transaction of the journal, after all that was handed over before."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._queue.put(("call", function, future))
+        return future
+
+    def in_session(self, function: Callable[[Session], Result]) -> asyncio.Future[Result]:
+        """As `call`, with an ORM session."""
+        return self.call(lambda connection: _with_session(connection, function))
+
+    async def close(self) -> None:
+        """Commit what is left, then end the thread."""
+        self._queue.put(("stop", None, None))
+        await asyncio.to_thread(self._thread.join)
+
+    # -- in the thread
+
+    def _run(self) -> None:
+        with self._database.engine.connect() as connection:
+            while True:
+                work = self._gather()
+                answers = self._do(connection, work)
+                if answers:
+                    self._loop.call_soon_threadsafe(_answer, answers)
+                if work.stop:
+                    return
+                if self._database.is_sqlite:
+                    time.sleep(PAUSE_AFTER_COMMIT_SECONDS)
+
+    def _gather(self) -> _Work:
+        work = _Work([], [], [], [])
+        entry = self._queue.get()
+        while True:
+            kind, value, future = entry
+            if kind == "outcome":
+                work.outcomes.append(value)
+            elif kind == "intent":
+                work.intents.append((value, future))
+            elif kind == "release":
+                work.releases.append(value)
+            elif kind == "call":
+                work.calls.append((value, future))
+            else:
+                work.stop = True
+            if self._queue.empty():
+                return work
+            entry = self._queue.get()
+
+    def _do(self, connection: Connection, work: _Work) -> list[tuple[asyncio.Future[Any], Any, BaseException | None]]:
+        """Commit the outcomes and intents together, then each call in a transaction of its own."""
+        answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        if work.outcomes or work.intents or work.releases:
+            granted, error = self._guarded(connection, lambda c: self._settle(c, work))
+            for delivery_id, future in work.intents:
+                answers.append((future, granted[delivery_id] if granted else None, error))
+            if error is not None:
+                self._broken = error
+        for function, future in work.calls:
+            result, error = self._guarded(connection, function)
+            answers.append((future, result, error))
+        return answers
+
+    def _guarded(
+        self, connection: Connection, function: Callable[[Connection], Result]
+    ) -> tuple[Result | None, BaseException | None]:
+        """Run and commit; wait out a locked database; after any other failure of the disk grant nothing more."""
+        give_up = time.monotonic() + LOCKED_FOR.total_seconds()
+        while self._broken is None:
+            try:
+                with connection.begin():
+                    result = function(connection)
+            except DatabaseError as error:
+                explained = explain_database_error(error)
+                if "locked" in str(error.orig).lower() and time.monotonic() < give_up:
+                    continue
+                self._broken = explained or error
+            except Exception as error:
+                return None, error
+            else:
+                self.commits += 1
+                return result, None
+        return None, self._broken
+
+    def _settle(self, connection: Connection, work: _Work) -> dict[int, Granted]:
+        now = self._sql.moment(self._clock())
+        if work.outcomes:
+            rows = [self._outcome_values(outcome, now) for outcome in work.outcomes]
+            _cursor(connection).executemany(self._sql.outcome.text, rows)
+            self._suppress(connection, work.outcomes)
+        if work.releases:
+            values = self._sql.release.values(now=now, worker=self._owner, ids=self._sql.id_list(work.releases))
+            _cursor(connection).execute(self._sql.release.text, values)
+        return self._grant(connection, [delivery_id for delivery_id, _ in work.intents], now)
+
+    def _grant(self, connection: Connection, ids: list[int], now: Any) -> dict[int, Granted]:
+        if not ids:
+            return {}
+        granted = dict.fromkeys(self._ids(connection, self._sql.intent, ids, now), Granted.YES)
+        missing = [n for n in ids if n not in granted]
+        if missing:
+            granted |= dict.fromkeys(self._ids(connection, self._sql.refuse, missing, now), Granted.SUPPRESSED)
+        return {n: granted.get(n, Granted.LOST) for n in ids}
+
+    def _ids(self, connection: Connection, statement: Prepared, ids: list[int], now: Any) -> list[int]:
+        cursor = _cursor(connection)
+        cursor.execute(statement.text, statement.values(now=now, worker=self._owner, ids=self._sql.id_list(ids)))
+        return [row[0] for row in cursor.fetchall()]
+
+    def _outcome_values(self, outcome: Outcome, now: Any) -> Any:
+        reply = outcome.reply
+        return self._sql.outcome.values(
+            new_state=outcome.state.value,
+            now=now,
+            tries=outcome.attempt,
+            again=self._sql.moment(outcome.retry_at),
+            code=(reply.code or None) if reply else None,
+            status=reply.status if reply else None,
+            words=reply.text[:LONGEST_TEXT] if reply else None,
+            why=outcome.reason,
+            host=outcome.remote_host,
+            tls=outcome.tls_version,
+            delivery=outcome.delivery_id,
+            worker=self._owner,
+        )
+
+    def _suppress(self, connection: Connection, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.suppress:
+                evidence = f"SMTP reply {outcome.reply} to delivery {outcome.delivery_id}"
+                with Session(connection) as session:
+                    suppress(
+                        session,
+                        pepper=self._pepper,
+                        address=outcome.suppress,
+                        reason=HARD_BOUNCE,
+                        evidence=evidence,
+                        at=self._clock(),
+                    )
+                    session.flush()
+
+    def _claim(self, connection: Connection, issue_id: int, most: int, account: str, limits: Limits) -> Claim:
+        cursor, now = _cursor(connection), self._clock()
+        cursor.execute(self._sql.issue_state.text, self._sql.issue_state.values(issue=issue_id))
+        state = IssueState(cursor.fetchone()[0])
+        if state is not IssueState.SENDING:
+            return Claim(state, ())
+        times: list[float] = []
+        if limits:
+            used = _rate(connection, account)
+            times = permits(limits, used, now.timestamp(), most=most, horizon_seconds=PERMIT_HORIZON_SECONDS)
+            if not times:
+                return Claim(state, (), wait_seconds=max(0.05, wait_seconds(limits, used, now.timestamp())))
+            most = len(times)
+        ids = self._candidates(cursor, issue_id, most, now)
+        if not ids:
+            return Claim(state, ())
+        suppressed, rows = self._take(connection, cursor, ids, now)
+        if limits:
+            times = times[: len(rows)]
+            _store_rate(connection, account, use(limits, used, now.timestamp(), times))
+        return Claim(state, rows, suppressed, times)
+
+    def _candidates(self, cursor: Any, issue_id: int, most: int, now: datetime) -> list[int]:
+        ids: list[int] = []
+        for statement in (self._sql.due, self._sql.pending):
+            if len(ids) < most:
+                values = statement.values(issue=issue_id, now=self._sql.moment(now), most=most - len(ids))
+                cursor.execute(statement.text, values)
+                ids += [row[0] for row in cursor.fetchall()]
+        return ids
+
+    def _take(self, connection: Connection, cursor: Any, ids: list[int], now: datetime) -> tuple[int, list[Claimed]]:
+        moment = self._sql.moment(now)
+        suppressed = self._ids(connection, self._sql.suppress, ids, moment)
+        lease = self._sql.moment(now + self._lease)
+        values = self._sql.claim.values(now=moment, worker=self._owner, lease=lease, ids=self._sql.id_list(ids))
+        cursor.execute(self._sql.claim.text, values)
+        return len(suppressed), [self._claimed(row) for row in cursor.fetchall()]
+
+    def _claimed(self, row: Any) -> Claimed:
+        values = list(row)
+        values[6] = json.loads(row[6]) if isinstance(row[6], str) else row[6]
+        values[7] = self._sql.read_moment(row[7])
+        return Claimed._make(values)
+
+
+def _cursor(connection: Connection) -> Any:
+    return connection.connection.cursor()
+
+
+def _with_session(connection: Connection, function: Callable[[Session], Result]) -> Result:
+    with Session(connection, expire_on_commit=False) as session:
+        result = function(session)
+        session.flush()
+        return result
+
+
+def _rate(connection: Connection, account: str) -> Used:
+    with Session(connection) as session:
+        setting = session.get(Setting, f"rate:{account}", with_for_update=True)
+        return Used.from_json(setting.value if setting else None)
+
+
+def _store_rate(connection: Connection, account: str, used: Used) -> None:
+    with Session(connection) as session:
+        session.merge(Setting(name=f"rate:{account}", value=used.to_json()))
+        session.flush()
+
+
+def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for future, result, error in answers:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(result)
+        elif isinstance(error, DatabaseError):
+            future.set_exception(DatabaseUnavailable(f"The database refuses to record deliveries: {error.orig}"))
+        else:
+            future.set_exception(error)

@@ -1,0 +1,154 @@
+"""
+Who sends, and whether they still live: a lock held for life, so that a death is a fact and never a guess.
+
+On SQLite it is `flock` on a file of the workspace, on PostgreSQL a session advisory lock. What a dead owner had in
+hand is settled here: `claimed` goes back (no dot ever left), `intent` becomes `uncertain`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, case, or_, select, text, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+from newsletter.tables import Delivery, Issue, IssueState, Worker
+from newsletter.tables import DeliveryState as S
+from subscribers.db import Database
+
+ADVISORY_CLASS = 0x4E4C  # first half of the advisory lock's key; the worker's id is the second
+STOPPED = "its sender stopped between the dot and the reply"
+LIVE_ISSUES = (IssueState.SENDING, IssueState.PAUSED, IssueState.CANCELLED, IssueState.SENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """How many rows of dead or stopped owners were put back, and how many became uncertain."""
+
+    put_back: int
+    uncertain: int
+
+
+class Owner:
+    """This worker, from its row in `workers` to its end; a context manager that holds the lock."""
+
+    def __init__(self, database: Database, locks: Path, now: Callable[[], datetime]) -> None:
+        self._database, self._locks, self._now = database, locks, now
+        self._file: int | None = None
+        self._connection: Connection | None = None
+        with database.write() as session:
+            row = Worker(host=socket.gethostname(), pid=os.getpid(), started_at=now())
+            session.add(row)
+            session.flush()
+            self.id = row.id
+
+    def __enter__(self) -> Self:
+        if self._database.is_sqlite:
+            self._locks.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path(self.id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection.execute(text("SELECT pg_advisory_lock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            os.close(self._file)
+        if self._connection is not None:
+            self._connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
+            self._connection.close()
+
+    def is_dead(self, owner: int) -> bool:
+        """Return whether another owner's lock is free: then it has ended, however it ended."""
+        if owner == self.id:
+            return False
+        return self._file_is_free(owner) if self._database.is_sqlite else self._advisory_is_free(owner)
+
+    def _file_is_free(self, owner: int) -> bool:
+        try:
+            file = os.open(self._path(owner), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(file)
+        return True
+
+    def _advisory_is_free(self, owner: int) -> bool:
+        assert self._connection is not None
+        key = {"c": ADVISORY_CLASS, "i": owner}
+        free = bool(self._connection.scalar(text("SELECT pg_try_advisory_lock(:c, :i)"), key))
+        if free:
+            self._connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), key)
+        return free
+
+    def _path(self, owner: int) -> Path:
+        return self._locks / f"worker-{owner}.lock"
+
+    def forget(self, owner: int) -> None:
+        """Take away the lock file of an owner that is dead and settled; its id is never used again."""
+        if self._database.is_sqlite:
+            self._path(owner).unlink(missing_ok=True)
+
+    def recover(self, session: Session, *, dot_timeout: timedelta) -> Recovered:
+        """
+        Settle what dead owners had in hand, and what stopped ones held beyond their lease.
+
+        An intent of a stopped owner is left alone until its reply cannot come any more; if it comes all the same,
+        the owner itself settles its row.
+        """
+        now = self._now()
+        issues = select(Issue.id).where(Issue.state.in_(LIVE_ISSUES))
+        in_hand = and_(Delivery.issue_id.in_(issues), Delivery.state.in_((S.CLAIMED, S.INTENT)))
+        owners = session.scalars(select(Delivery.owner).where(in_hand, Delivery.owner != self.id).distinct()).all()
+        dead = [owner for owner in owners if owner is not None and self.is_dead(owner)]
+        lost = Delivery.owner.in_(dead)
+        put_back = _put_back(session, and_(in_hand, or_(lost, Delivery.lease_until < now)), now)
+        late = and_(Delivery.lease_until < now - dot_timeout, Delivery.state_at < now - dot_timeout)
+        doubtful = changed(
+            session,
+            update(Delivery)
+            .where(in_hand, Delivery.state == S.INTENT, or_(lost, late))
+            .values(state=S.UNCERTAIN, state_at=now, reason=STOPPED),
+        )
+        if dead:
+            session.execute(update(Worker).where(Worker.id.in_(dead)).values(ended_at=now))
+        return Recovered(put_back, doubtful)
+
+
+def changed(session: Session, statement: Update) -> int:
+    """Run an update and return how many rows it changed."""
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def _put_back(session: Session, condition: ColumnElement[bool], now: datetime) -> int:
+    first = Delivery.attempt <= 1
+    cancelled = Delivery.issue_id.in_(select(Issue.id).where(Issue.state == IssueState.CANCELLED))
+    return changed(
+        session,
+        update(Delivery)
+        .where(condition, Delivery.state == S.CLAIMED)
+        .values(
+            state=case((cancelled, S.CANCELLED.value), (first, S.PENDING.value), else_=S.DEFERRED.value),
+            state_at=now,
+            attempt=Delivery.attempt - 1,
+            retry_at=case((first, None), else_=now),
+        ),
+    )

@@ -1,0 +1,202 @@
+"""
+Freeze an issue: its variants and one delivery row for everybody in the audience, in one transaction.
+
+From here on neither segments nor templates are run again. All that a copy's bytes depend on is in the two tables:
+subject, HTML, text and header of the variant; address, personal values, Date, Message-ID and token of the row.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, case, insert, literal, select
+from sqlalchemy.orm import Session
+
+from newsletter.config import Config
+from newsletter.errors import Conflict
+from newsletter.keys import Keys
+from newsletter.render.headers import MessageHeaders
+from newsletter.render.issue import RenderedIssue
+from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, Variant
+from subscribers.tables import Subscriber
+from subscribers.tokens import Key, sign
+
+CHUNK_ROWS = 2_000
+MESSAGE_ID_CHARACTERS = 26
+PLANNABLE = (IssueState.DRAFT, IssueState.IN_REVIEW, IssueState.APPROVED, IssueState.SCHEDULED)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVariant:
+    """
+    One rendering, and who gets it.
+
+    Attributes:
+        condition: Over `Subscriber`; None is everybody whom no earlier variant took.
+    """
+
+    number: int
+    condition: ColumnElement[bool] | None
+    rendered: RenderedIssue
+    headers: MessageHeaders
+
+
+def freeze(
+    session: Session,
+    issue: Issue,
+    *,
+    audience: Select[Any],
+    variants: Sequence[PlannedVariant],
+    keys: Keys,
+    config: Config,
+    now: datetime,
+) -> int:
+    """
+    Write the variants and a delivery for everybody in *audience*, set the issue sending; return how many.
+
+    Args:
+        audience: Yields (subscriber_id, list_id), one row a subscriber.
+
+    Raises:
+        Conflict: When the issue was planned before, when there is nobody to mail, or when no variant fits somebody.
+    """
+    if issue.state not in PLANNABLE or issue.planned_at is not None:
+        raise Conflict(
+            f"Issue {issue.slug} is {issue.state.value}: it was planned before.",
+            hint=f"See how far it is: newsletter issue status {issue.slug}",
+        )
+    moment = now.replace(microsecond=0)
+    stored = _store_variants(session, issue, variants, keys)
+    planned = 0
+    for chunk in _chunks(_people(session, audience, variants), CHUNK_ROWS):
+        rows = [_delivery(person, issue, stored, keys.message_ids, config.bounce_domain, moment) for person in chunk]
+        session.execute(insert(Delivery), rows)
+        planned += len(rows)
+    if not planned:
+        raise Conflict(
+            f"Nobody is in the audience of issue {issue.slug}: nothing was planned.",
+            hint=f"See who is left out and why: newsletter audience show {issue.slug}",
+        )
+    issue.state, issue.reason = IssueState.SENDING, None
+    issue.planned, issue.planned_at, issue.finished_at = planned, moment, None
+    issue.content_hash = _hash([_variant_hash(v) for v in variants])
+    session.flush()
+    return planned
+
+
+def stored_rendering(variant: Variant) -> RenderedIssue:
+    """Return a stored variant as rendering made it."""
+    stored = variant.headers
+    return RenderedIssue(variant.subject, stored["preheader"], variant.html, variant.text, stored["language"])
+
+
+def stored_headers(variant: Variant) -> MessageHeaders:
+    return MessageHeaders.from_json(variant.headers["message"])
+
+
+def message_id(key: Key, issue_id: int, subscriber_id: int, domain: str) -> str:
+    """Return the Message-ID, without brackets, that a subscriber's copy of an issue has in every attempt."""
+    digest = sign(key, "message-id", f"{issue_id}:{subscriber_id}".encode())
+    return f"{base64.b32encode(digest)[:MESSAGE_ID_CHARACTERS].decode().lower()}@{domain}"
+
+
+def _store_variants(session: Session, issue: Issue, variants: Sequence[PlannedVariant], keys: Keys) -> dict[int, int]:
+    ids: dict[int, int] = {}
+    for planned in variants:
+        rendered = planned.rendered
+        row = Variant(
+            issue_id=issue.id,
+            number=planned.number,
+            subject=rendered.subject,
+            html=rendered.html,
+            text=rendered.text,
+            content_hash=_variant_hash(planned),
+            headers={
+                "message": planned.headers.to_json(),
+                "preheader": rendered.preheader,
+                "language": rendered.language,
+                "links_key_id": keys.links.current.key_id,
+            },
+        )
+        session.add(row)
+        session.flush()
+        ids[planned.number] = row.id
+    return ids
+
+
+def _people(session: Session, audience: Select[Any], variants: Sequence[PlannedVariant]) -> Iterator[Row[Any]]:
+    chosen = audience.subquery()
+    statement = (
+        select(
+            Subscriber.id,
+            Subscriber.address,
+            Subscriber.address_hash,
+            Subscriber.domain,
+            Subscriber.token_id,
+            Subscriber.first_name,
+            Subscriber.name,
+            chosen.c.list_id,
+            _variant_number(variants),
+        )
+        .join(chosen, chosen.c.subscriber_id == Subscriber.id)
+        .order_by(Subscriber.id)
+        .execution_options(yield_per=CHUNK_ROWS)
+    )
+    yield from session.execute(statement)
+
+
+def _variant_number(variants: Sequence[PlannedVariant]) -> ColumnElement[Any]:
+    conditions = [(v.condition, literal(v.number)) for v in variants if v.condition is not None]
+    rest: ColumnElement[Any] = literal(next((v.number for v in variants if v.condition is None), None))
+    if not conditions:
+        return rest.label("variant")
+    return case(*conditions, else_=rest).label("variant")
+
+
+def _delivery(
+    person: Row[Any], issue: Issue, variants: dict[int, int], key: Key, bounce_domain: str, now: datetime
+) -> dict[str, Any]:
+    subscriber_id, address, address_hash, domain, token_id, first_name, name, list_id, variant = tuple(person)
+    if variant not in variants:
+        raise Conflict(
+            f"No variant of issue {issue.slug} fits subscriber {subscriber_id}: nothing was planned.",
+            hint=f"Check the segments of its blocks: newsletter issue check {issue.slug}",
+        )
+    return {
+        "issue_id": issue.id,
+        "subscriber_id": subscriber_id,
+        "variant_id": variants[variant],
+        "list_id": list_id,
+        "address": address,
+        "address_hash": address_hash,
+        "domain": domain,
+        "token_id": token_id,
+        "slots": {k: v for k, v in (("first_name", first_name), ("name", name)) if v},
+        "date": now,
+        "message_id": message_id(key, issue.id, subscriber_id, bounce_domain),
+        "state": DeliveryState.PENDING,
+        "state_at": now,
+        "attempt": 0,
+    }
+
+
+def _variant_hash(planned: PlannedVariant) -> str:
+    rendered = planned.rendered
+    return _hash([rendered.subject, rendered.preheader, rendered.html, rendered.text, planned.headers.to_json()])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _chunks(rows: Iterable[Row[Any]], size: int) -> Iterator[list[Row[Any]]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,192 @@
+"""
+Every statement by which a delivery changes its state while an issue is sent, compiled once for the database in use.
+
+The intent asks again for owner, lease, suppression and consent: the last moment at which a copy can be stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Executable,
+    and_,
+    any_,
+    bindparam,
+    case,
+    exists,
+    func,
+    not_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import BigInteger
+
+from newsletter.send.states import states_before
+from newsletter.tables import Delivery, Issue
+from newsletter.tables import DeliveryState as S
+from subscribers.db import UtcDateTime
+from subscribers.suppression import not_suppressed
+from subscribers.tables import Subscription, SubscriptionState
+
+NOW = bindparam("now", type_=UtcDateTime())
+TAKEABLE = (S.PENDING, S.DEFERRED)
+UNSUBSCRIBED, SUPPRESSED = "no longer subscribed", "suppressed"
+CLAIMED_COLUMNS = (
+    Delivery.id,
+    Delivery.variant_id,
+    Delivery.list_id,
+    Delivery.address,
+    Delivery.domain,
+    Delivery.token_id,
+    Delivery.slots,
+    Delivery.date,
+    Delivery.message_id,
+    Delivery.attempt,
+)
+
+
+class Prepared:
+    """One statement as text with its places for values, so that running it costs no compiling and no lookups."""
+
+    def __init__(self, statement: Executable, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+        self.text = str(compiled)
+        self._positions: list[str] | None = compiled.positiontup
+        self._constants = {k: v.value if isinstance(v, Enum) else v for k, v in compiled.params.items()}
+
+    def values(self, **given: Any) -> tuple[Any, ...] | Mapping[str, Any]:
+        """Return *given* as the driver wants it."""
+        merged = {**self._constants, **given}
+        return merged if self._positions is None else tuple([merged[name] for name in self._positions])
+
+
+class Statements:
+    """The statements of one database. Times are handed over as `moment` makes them, ids as `id_list` does."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._sqlite = dialect.name == "sqlite"
+        self._bind_time = UtcDateTime().dialect_impl(dialect).bind_processor(dialect)
+        self._read_time = UtcDateTime().dialect_impl(dialect).result_processor(dialect, None)
+        self.issue_state = Prepared(select(Issue.state).where(Issue.id == bindparam("issue")), dialect)
+        self.due = Prepared(self._candidates(S.DEFERRED).where(Delivery.retry_at <= NOW), dialect)
+        self.pending = Prepared(self._candidates(S.PENDING), dialect)
+        self.suppress = Prepared(self._suppress(Delivery.state.in_(TAKEABLE)), dialect)
+        self.claim = Prepared(self._claim(), dialect)
+        self.intent = Prepared(self._intent(), dialect)
+        self.refuse = Prepared(self._suppress(self._mine), dialect)
+        self.outcome = Prepared(self._outcome(), dialect)
+        self.release = Prepared(self._release(), dialect)
+
+    def moment(self, time: Any) -> Any:
+        return self._bind_time(time) if self._bind_time else time
+
+    def read_moment(self, stored: Any) -> Any:
+        return self._read_time(stored) if self._read_time else stored
+
+    def id_list(self, ids: list[int]) -> Any:
+        return str(ids) if self._sqlite else ids
+
+    @property
+    def _ids(self) -> ColumnElement[bool]:
+        if self._sqlite:
+            return Delivery.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value))
+        return Delivery.id == any_(bindparam("ids", type_=ARRAY(BigInteger)))
+
+    @property
+    def _mine(self) -> ColumnElement[bool]:
+        return and_(Delivery.owner == bindparam("worker"), Delivery.state == S.CLAIMED)
+
+    def _candidates(self, state: S) -> Any:
+        found = select(Delivery.id).where(Delivery.issue_id == bindparam("issue"), Delivery.state == state)
+        found = found.order_by(Delivery.retry_at, Delivery.id).limit(bindparam("most"))
+        return found.with_for_update(skip_locked=True)
+
+    def _suppress(self, condition: ColumnElement[bool]) -> Any:
+        return (
+            update(Delivery)
+            .where(self._ids, condition, not_(and_(_subscribed(), _not_suppressed())))
+            .values(state=S.SUPPRESSED, state_at=NOW, reason=case((_subscribed(), SUPPRESSED), else_=UNSUBSCRIBED))
+            .returning(Delivery.id)
+        )
+
+    def _claim(self) -> Any:
+        return (
+            update(Delivery)
+            .where(self._ids, Delivery.state.in_(TAKEABLE))
+            .values(
+                state=S.CLAIMED,
+                state_at=NOW,
+                owner=bindparam("worker"),
+                lease_until=bindparam("lease", type_=UtcDateTime()),
+                attempt=Delivery.attempt + 1,
+            )
+            .returning(*CLAIMED_COLUMNS)
+        )
+
+    def _intent(self) -> Any:
+        return (
+            update(Delivery)
+            .where(self._ids, self._mine, Delivery.lease_until > NOW, _subscribed(), _not_suppressed())
+            .values(state=S.INTENT, state_at=NOW)
+            .returning(Delivery.id)
+        )
+
+    def _outcome(self) -> Any:
+        """Also settle a row that was thought lost: a late reply of its own worker is evidence."""
+        return (
+            update(Delivery)
+            .where(
+                Delivery.id == bindparam("delivery"),
+                Delivery.owner == bindparam("worker"),
+                Delivery.state.in_((S.CLAIMED, *states_before(S.SENT, S.BOUNCED))),
+            )
+            .values(
+                state=bindparam("new_state"),
+                state_at=NOW,
+                attempt=bindparam("tries"),
+                retry_at=bindparam("again", type_=UtcDateTime()),
+                reply_code=bindparam("code"),
+                reply_status=bindparam("status"),
+                reply_text=bindparam("words"),
+                reason=bindparam("why"),
+                remote_host=bindparam("host"),
+                tls_version=bindparam("tls"),
+            )
+        )
+
+    def _release(self) -> Any:
+        """Put rows back as they were before the claim: nobody is charged for an attempt that was not made."""
+        first = Delivery.attempt <= 1
+        return (
+            update(Delivery)
+            .where(self._ids, self._mine)
+            .values(
+                state=case((first, S.PENDING.value), else_=S.DEFERRED.value),
+                state_at=NOW,
+                attempt=Delivery.attempt - 1,
+                retry_at=case((first, None), else_=NOW),
+            )
+        )
+
+
+def _subscribed() -> ColumnElement[bool]:
+    return exists().where(
+        Subscription.subscriber_id == Delivery.subscriber_id,
+        Subscription.list_id == Delivery.list_id,
+        Subscription.state == SubscriptionState.SUBSCRIBED,
+    )
+
+
+def _not_suppressed() -> ColumnElement[bool]:
+    return not_suppressed(
+        NOW,
+        address_hash_column=Delivery.address_hash,
+        domain_column=Delivery.domain,
+        list_id_column=Delivery.list_id,
+    )

@@ -1,0 +1,57 @@
+"""
+The published table of a delivery's states: every edge that exists, and when it happens. An edge not here is a fault.
+
+No row ever leaves `sent` by itself, and nothing but a person or the policy takes one out of `uncertain` to send again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from newsletter.tables import DeliveryState as S
+
+TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
+    {
+        (S.PENDING, S.CLAIMED): "a worker takes the row in hand",
+        (S.DEFERRED, S.CLAIMED): "its time to be tried again has come",
+        (S.PENDING, S.SUPPRESSED): "consent or suppression changed between the plan and the claim",
+        (S.DEFERRED, S.SUPPRESSED): "as above, while it waited to be tried again",
+        (S.CLAIMED, S.SUPPRESSED): "as above, at the intent: the body was on the wire, the dot never left",
+        (S.CLAIMED, S.INTENT): "committed before the dot leaves; from here on a stop means `uncertain`",
+        (S.CLAIMED, S.PENDING): "put back untried: pause, drain, relay down, a dead or stopped owner; no dot ever left",
+        (S.CLAIMED, S.DEFERRED): "a 4yz before the body, or put back after an earlier attempt",
+        (S.CLAIMED, S.BOUNCED): "the recipient was refused before the body",
+        (S.CLAIMED, S.HELD): "the copy could not be composed, failed the gate, or its sender crashed on it repeatedly",
+        (S.CLAIMED, S.EXPIRED): "deferred once too often",
+        (S.CLAIMED, S.CANCELLED): "the issue was cancelled; the intent then finds no row, so no dot leaves",
+        (S.INTENT, S.SENT): "250 to the dot",
+        (S.INTENT, S.BOUNCED): "5yz to the dot that names the mailbox",
+        (S.INTENT, S.DEFERRED): "4yz to the dot, a policy refusal, or a reply in mid-body: certainly not accepted",
+        (S.INTENT, S.PENDING): "the connection ended before the dot left: certainly not accepted, nobody charged",
+        (S.INTENT, S.HELD): "the content was refused",
+        (S.INTENT, S.EXPIRED): "deferred once too often",
+        (S.INTENT, S.UNCERTAIN): "no reply to the dot: cut, silent, or the sender stopped",
+        (S.UNCERTAIN, S.SENT): "a person says so, or a late 250 of the worker that was thought stopped",
+        (S.UNCERTAIN, S.BOUNCED): "a late refusal or a delivery report",
+        (S.UNCERTAIN, S.DEFERRED): "a late 4yz: certainly not accepted",
+        (S.UNCERTAIN, S.HELD): "a late refusal of the content",
+        (S.UNCERTAIN, S.EXPIRED): "a late 4yz, once too often",
+        (S.UNCERTAIN, S.PENDING): "a person, or the policy `resend-after`, accepts a possible second copy",
+        (S.PENDING, S.CANCELLED): "the issue was cancelled before it was begun",
+        (S.DEFERRED, S.CANCELLED): "the issue was cancelled while it waited",
+        (S.BOUNCED, S.PENDING): "`issue retry --failed`",
+        (S.HELD, S.PENDING): "`issue retry --failed`",
+        (S.EXPIRED, S.PENDING): "`issue retry --failed`",
+        (S.SENT, S.BOUNCED): "a delivery report after the relay had accepted it",
+    }
+)
+
+# Planned = FINAL + TO_DO, at any moment.
+FINAL = (S.SENT, S.BOUNCED, S.EXPIRED, S.SUPPRESSED, S.HELD, S.CANCELLED, S.UNCERTAIN)
+TO_DO = (S.PENDING, S.CLAIMED, S.INTENT, S.DEFERRED)
+
+
+def states_before(*targets: S) -> tuple[S, ...]:
+    """Return the states from which every one of *targets* may be reached."""
+    return tuple(s for s in S if all((s, target) in TRANSITIONS for target in targets))

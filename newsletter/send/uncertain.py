@@ -1,0 +1,99 @@
+"""
+Copies that may or may not have arrived: listed by name, and settled by a person, by evidence, or by the policy.
+
+A copy that is sent again has the same Message-ID, Date and bytes, so that many mailboxes show it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from newsletter.config import Config
+from newsletter.errors import Conflict, NotFound
+from newsletter.send.owner import changed
+from newsletter.tables import Delivery, Issue, IssueState, Worker
+from newsletter.tables import DeliveryState as S
+
+
+def list_uncertain(session: Session, issue: str | None = None) -> list[dict[str, Any]]:
+    """Return the uncertain copies, oldest first, of one issue or of all."""
+    statement = (
+        select(Delivery, Issue.slug, Worker)
+        .join(Issue, Issue.id == Delivery.issue_id)
+        .outerjoin(Worker, Worker.id == Delivery.owner)
+        .where(Delivery.state == S.UNCERTAIN)
+        .order_by(Delivery.state_at, Delivery.id)
+    )
+    if issue is not None:
+        statement = statement.where(Issue.slug == issue)
+    return [
+        {
+            "delivery": delivery.id,
+            "issue": slug,
+            "address": delivery.address,
+            "since": delivery.state_at,
+            "owner": f"{worker.host}:{worker.pid}" if worker else None,
+            "reason": delivery.reason,
+            "message_id": delivery.message_id,
+        }
+        for delivery, slug, worker in session.execute(statement).tuples()
+    ]
+
+
+def resolve(session: Session, deliveries: Sequence[int], *, as_sent: bool, actor: str, now: datetime) -> int:
+    """
+    Settle copies by a person's word: they arrived, or they are to be sent again. All of them or none.
+
+    Raises:
+        NotFound: When one does not exist.
+        Conflict: When one is not uncertain, or its issue was cancelled.
+    """
+    for delivery_id in deliveries:
+        _check(session, delivery_id, as_sent)
+    wanted = update(Delivery).where(Delivery.id.in_(deliveries), Delivery.state == S.UNCERTAIN)
+    if as_sent:
+        return changed(session, wanted.values(state=S.SENT, state_at=now, reason=f"said by {actor}"[:64]))
+    count = changed(session, wanted.values(state=S.PENDING, state_at=now, attempt=0, retry_at=None, reason=None))
+    issues = select(Delivery.issue_id).where(Delivery.id.in_(deliveries))
+    _reopen(session, list(session.scalars(issues.distinct())))
+    return count
+
+
+def apply_policy(session: Session, config: Config, issue_id: int, now: datetime) -> int:
+    """Put uncertain copies back that are older than the policy `resend-after` allows; with `hold` none."""
+    if config.send.uncertain != "resend-after":
+        return 0
+    before = now - timedelta(hours=config.send.resend_after_hours)
+    count = changed(
+        session,
+        update(Delivery)
+        .where(Delivery.issue_id == issue_id, Delivery.state == S.UNCERTAIN, Delivery.state_at <= before)
+        .values(state=S.PENDING, state_at=now, attempt=0, retry_at=None, reason=None),
+    )
+    if count:
+        _reopen(session, [issue_id])
+    return count
+
+
+def _check(session: Session, delivery_id: int, as_sent: bool) -> None:
+    row = session.get(Delivery, delivery_id)
+    if row is None:
+        raise NotFound("delivery", str(delivery_id), hint="See them with: newsletter uncertain list")
+    if row.state is not S.UNCERTAIN:
+        raise Conflict(f"Delivery {delivery_id} is {row.state.value}, not uncertain.")
+    if not as_sent and session.get_one(Issue, row.issue_id).state is IssueState.CANCELLED:
+        raise Conflict(f"Delivery {delivery_id} belongs to an issue that was cancelled: it is not sent again.")
+
+
+def _reopen(session: Session, issues: list[int]) -> None:
+    changed(
+        session,
+        update(Issue)
+        .where(Issue.id.in_(issues), Issue.state == IssueState.SENT)
+        .values(state=IssueState.SENDING, finished_at=None),
+    )
