@@ -103,7 +103,9 @@ class SendReport:
     @property
     def exit_code(self) -> int:
         """0: all have an outcome or wait for their next attempt. 4: some failed. 1: paused, stopped or cancelled."""
-        if self.stopped or self.state in (IssueState.PAUSED, IssueState.CANCELLED):
+        if self.state in (IssueState.PAUSED, IssueState.CANCELLED):
+            return 1
+        if self.stopped and self.state is IssueState.SENDING:
             return 1
         return 4 if self.failed else 0
 
@@ -166,13 +168,18 @@ async def _run(
             sender = await Sender.prepare(app, issue_id, journal, owner, on_progress, stop)
             with _signals(sender) if signals else _nothing():
                 await sender.run()
-            await journal.in_session(lambda session: finish_if_done(session, issue_id, app.now()))
-            counts = await journal.in_session(lambda session: issue_counts(session, issue_id))
+            counts = await journal.in_session(lambda session: _close(session, issue_id, owner, app.now()))
         finally:
             await journal.close()
     sender.tell()
     state = IssueState(counts["state"])
     return SendReport(state, counts["reason"], counts, time.monotonic() - started, sender.stopped)
+
+
+def _close(session: Session, issue_id: int, owner: Owner, now: datetime) -> dict[str, Any]:
+    finish_if_done(session, issue_id, now)
+    owner.leave(session)
+    return issue_counts(session, issue_id)
 
 
 class Sender:
@@ -257,8 +264,8 @@ class Sender:
             async with asyncio.TaskGroup() as group:
                 for relay in self.relays:
                     group.create_task(self._serve(relay))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
         finally:
             self._end()
             watch.cancel()
@@ -311,13 +318,16 @@ class Sender:
     async def _serve(self, relay: Relay) -> None:
         """Feed one relay and run its lanes; when it is down, try it again while others go on, else pause."""
         while not self.ending:
+            # The feeder ends by itself, never cancelled in a claim: rows that arrive late are put back like others.
             feeder = asyncio.create_task(self._feed(relay))
             try:
                 await relay.carry()
+            except BaseException:
+                self._end()
+                raise
             finally:
-                feeder.cancel()
-                with suppress(asyncio.CancelledError):
-                    await feeder
+                relay.wanted.set()
+                await feeder
             if relay.down is None or self.ending:
                 return
             relay.put_back_all()
@@ -384,6 +394,13 @@ class Sender:
         statement = select(Issue.state).where(Issue.id == self._issue_id)
         if await self._journal.in_session(lambda session: session.scalar(statement)) is not IssueState.SENDING:
             self._end()
+
+
+def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = failures
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _dot_timeout(config: Config) -> timedelta:

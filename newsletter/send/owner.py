@@ -65,6 +65,7 @@ class Owner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
+            self._path(self.id).unlink(missing_ok=True)
             os.close(self._file)
         if self._connection is not None:
             self._connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
@@ -100,10 +101,9 @@ class Owner:
     def _path(self, owner: int) -> Path:
         return self._locks / f"worker-{owner}.lock"
 
-    def forget(self, owner: int) -> None:
-        """Take away the lock file of an owner that is dead and settled; its id is never used again."""
-        if self._database.is_sqlite:
-            self._path(owner).unlink(missing_ok=True)
+    def leave(self, session: Session) -> None:
+        """Note for people that this worker is done."""
+        session.execute(update(Worker).where(Worker.id == self.id).values(ended_at=self._now()))
 
     def recover(self, session: Session, *, dot_timeout: timedelta) -> Recovered:
         """
@@ -128,6 +128,8 @@ class Owner:
         )
         if dead:
             session.execute(update(Worker).where(Worker.id.in_(dead)).values(ended_at=now))
+            for owner in dead if self._database.is_sqlite else ():
+                self._path(owner).unlink(missing_ok=True)  # its id is never used again
         return Recovered(put_back, doubtful)
 
 
