@@ -29,6 +29,7 @@ class Post:
     A post or resource as a card; without `url` the card has no button.
 
     `blurb_is_typed`: the chair wrote the blurb, so personal tags in it count; in a source's own words they do not.
+    `title_is_typed`: the chair wrote the headline; no tag is filled there, but one left in it is a mistake.
     """
 
     title: str
@@ -41,11 +42,12 @@ class Post:
     label: str = "Read more"
     item_id: int | None = None
     blurb_is_typed: bool = False
+    title_is_typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event: timed (`starts` aware) or all-day (`starts_on`); `ends_on` is inclusive. `blurb_is_typed` as in Post."""
+    """An event: timed (`starts` aware) or all-day (`starts_on`); `ends_on` is inclusive. The rest as in Post."""
 
     title: str
     blurb_html: str
@@ -62,6 +64,7 @@ class Event:
     item_id: int | None = None
     cancelled: bool = False
     blurb_is_typed: bool = False
+    title_is_typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

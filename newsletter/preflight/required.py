@@ -7,14 +7,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
-from babel import Locale, UnknownLocaleError
-
+from newsletter.compose.language import direction_of, parse_language
+from newsletter.errors import InvalidValue
 from newsletter.preflight.document import Document, plain
 from newsletter.preflight.registry import Found, document_rule
 from newsletter.preflight.values import IssueFacts
 from newsletter.render.personal import Slot
 
-RTL_LANGUAGES = frozenset(("ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"))
 SCRIPTS = {
     **dict.fromkeys(("ar", "ckb", "fa", "ps", "sd", "ug", "ur"), "ARABIC"),
     **dict.fromkeys(("be", "bg", "kk", "ky", "mk", "mn", "ru", "sr", "tg", "uk"), "CYRILLIC"),
@@ -129,11 +128,11 @@ def language(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     tag, direction = document.content.language, document.content.direction
     fix = "Set organisation.language to a tag such as en-GB, cy or ar."
     try:
-        Locale.parse(tag, sep="-")
-    except (UnknownLocaleError, ValueError):
+        parse_language(tag)
+    except InvalidValue:
         yield Found("language", f"'{tag}' is no language tag.", fix)
         return
-    right = "rtl" if _base(tag) in RTL_LANGUAGES else "ltr"
+    right = direction_of(tag)
     if direction != right:
         yield Found("language", f"'{tag}' is written {right}, but the issue says {direction}.", fix)
     bodies = document.root.findall("body/*")

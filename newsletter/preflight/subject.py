@@ -66,12 +66,14 @@ def _typed_tags(document: Document) -> Iterator[tuple[str, list[str]]]:
             elif isinstance(block, Button):
                 yield f"button in {section.title}", _any_tags(block.label + block.url)
     for item in document.items:
+        if item.title_is_typed:
+            yield item.title, _any_tags(item.title)
         if item.blurb_is_typed:
             yield item.title, unresolved_tags_in_html(item.blurb_html)
 
 
 def _any_tags(text: str) -> list[str]:
-    """Return every tag: quotations and buttons hold no personal values, so not even ours are filled there."""
+    """Return every tag: headlines, quotations and buttons hold no personal values, so not even ours are filled there."""
     return [found[0] for found in TAG.finditer(text)] + unresolved_tags(text)
 
 
@@ -91,7 +93,7 @@ def tag_without_fallback(document: Document, _facts: IssueFacts) -> Iterator[Fou
 @document_rule("tag-in-source-text", blocks=False)
 def tag_in_source_text(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     for item in document.items:
-        text = item.title + ("" if item.blurb_is_typed else item.blurb_html)
+        text = ("" if item.title_is_typed else item.title) + ("" if item.blurb_is_typed else item.blurb_html)
         if TAG.search(text):
             yield Found(
                 item.title,

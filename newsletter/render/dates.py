@@ -5,22 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 
 from newsletter.compose.content import Event
+from newsletter.compose.language import locale_of
 
 LONG_DAY = "EEEE d MMMM y"
-
-
-def locale_of(language: str) -> Locale:
-    """Return the locale of a BCP 47 tag; English where there is none."""
-    for tag in (language, language.partition("-")[0]):
-        try:
-            return Locale.parse(tag, sep="-")
-        except (UnknownLocaleError, ValueError):
-            continue
-    return Locale("en", "GB")
 
 
 def long_day(day: date, language: str) -> str:

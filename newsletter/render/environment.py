@@ -76,16 +76,19 @@ class Environment:
             trace = trace.tb_next
         return found
 
-    def _json(self, name: str) -> Any:
-        for folder in self._folders:
-            path = folder / name
+    def _json(self, name: str) -> dict[str, Any]:
+        """Lay the workspace's keys over those that ship, so that an override may hold one colour only."""
+        merged: dict[str, Any] = {}
+        found = [folder / name for folder in reversed(self._folders) if (folder / name).is_file()]
+        if not found:
+            raise TemplateError(f"The template {name} is in none of: {self._looked_in}.")
+        for path in found:
             try:
-                return json.loads(path.read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError) as error:
+                values = json.loads(path.read_text(encoding="utf-8"))
+                merged |= {k: {**merged.get(k, {}), **v} if isinstance(v, dict) else v for k, v in values.items()}
+            except (OSError, ValueError, AttributeError, TypeError) as error:
                 raise TemplateError(f"{path} cannot be read: {error}") from None
-        raise TemplateError(f"The template {name} is in none of: {self._looked_in}.")
+        return merged
 
 
 @lru_cache(maxsize=8)

@@ -28,7 +28,7 @@ LOGO_WIDTH = 280
 PHOTOGRAPH_WIDTH = 96
 PHONE = re.compile(r"\+?\d(?:[\s()-]*\d){7,14}")
 # As `personal`, but line ends and tabs may stay in longer text.
-_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufdd0\ufdd1]")
+_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufdd0\ufdd1]")
 
 
 class Tokens:
@@ -54,7 +54,7 @@ class Tokens:
 def without_unwanted(value: Any) -> Any:
     """Return a value of content without control, direction and slot characters, however deep they stand."""
     if isinstance(value, str):
-        return _UNWANTED.sub("", value)
+        return _UNWANTED.sub("", value.replace("\u2028", "\n").replace("\u2029", "\n"))
     if isinstance(value, tuple):
         return tuple(without_unwanted(part) for part in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
