@@ -1,1 +1,153 @@
-"""What `newsletter work` runs: due schedules, deferred deliveries, notices."""
+"""
+What `newsletter work` does: start what is scheduled, go on with what was deferred, and sleep until something is due.
+
+It fetches nothing and decides nothing about a copy; a schedule that was missed is for a person, not for a surprise
+mailing hours later. One issue's trouble never stops the others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from newsletter.app import App
+from newsletter.errors import NewsletterError
+from newsletter.publishing import start_issue
+from newsletter.send.control import issues_to_send, next_due_at
+from newsletter.send.dispatch import SendReport, send_issue
+from newsletter.tables import Issue, IssueState
+from subscribers.errors import DatabaseUnavailable, SubscribersError
+
+LOOK_SECONDS = 5.0  # how soon a new schedule, a resumed issue or a due retry is noticed
+SHORTEST_PAUSE_SECONDS = 0.2
+DATABASE_RETRY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An issue with something due."""
+
+    issue_id: int
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one look did, by the slugs of the issues: started, worked on, and in trouble."""
+
+    started: tuple[str, ...] = ()
+    sending: tuple[str, ...] = ()
+    troubles: tuple[str, ...] = ()
+
+
+@dataclass
+class Worker:
+    """
+    The worker of one workspace.
+
+    Attributes:
+        say: Tells the person who watches.
+        stop: Set by SIGTERM; what is on the wire is finished first.
+    """
+
+    app: App
+    say: Callable[[str], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Work until `stop` is set. A database that is away is waited for."""
+        while not self.stop.is_set():
+            try:
+                self.once()
+                pause = self._pause()
+            except DatabaseUnavailable as error:
+                self.say(f"{error.message} Trying again in {DATABASE_RETRY_SECONDS:.0f} s.")
+                pause = DATABASE_RETRY_SECONDS
+            self.stop.wait(pause)
+
+    def once(self) -> Round:
+        """Do what is due now."""
+        scheduled = self._due_schedules()
+        started = [task.slug for task in scheduled if self._attempt(self._start, task)]
+        sending, troubles = [], [task.slug for task in scheduled if task.slug not in started]
+        for task in self._to_send():
+            if self.stop.is_set():
+                break
+            (sending if self._attempt(self._send, task) else troubles).append(task.slug)
+        return Round(tuple(started), tuple(sending), tuple(troubles))
+
+    def _attempt(self, work: Callable[[Task], None], task: Task) -> bool:
+        try:
+            work(task)
+        except DatabaseUnavailable:
+            raise
+        except (NewsletterError, SubscribersError) as error:
+            self.say(f"{task.slug}: {error.message}" + (f" {error.hint}" if error.hint else ""))
+            return False
+        return True
+
+    def _start(self, task: Task) -> None:
+        try:
+            planned = start_issue(self.app, task.issue_id)
+        except DatabaseUnavailable:
+            raise
+        except (NewsletterError, SubscribersError) as error:
+            self._set_aside(task, error.message)
+            raise
+        self.say(f"{task.slug} is started as scheduled, for {planned}.")
+
+    def _send(self, task: Task) -> None:
+        report: SendReport = send_issue(self.app, task.issue_id, stop=self.stop)
+        if report.stopped:  # by a signal that the sending itself took
+            self.stop.set()
+        counts = {name: report.counts[name] for name in ("sent", "deferred", "bounced", "held", "expired", "uncertain")}
+        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "sent")
+        self.say(f"{task.slug} is {report.state.value}: {told}." + (f" {report.reason}" if report.reason else ""))
+
+    def _due_schedules(self) -> list[Task]:
+        """Return the issues whose time has come; those whose time passed long ago are paused instead."""
+        now = self.app.now()
+        with self.app.database.read() as session:
+            due = session.scalars(
+                select(Issue)
+                .where(Issue.state == IssueState.SCHEDULED, Issue.scheduled_at <= now)
+                .order_by(Issue.scheduled_at, Issue.id)
+            ).all()
+            found = [(Task(issue.id, issue.slug), issue.scheduled_at or now) for issue in due]
+        grace = timedelta(minutes=self.app.config.send.schedule_grace_minutes)
+        for task, at in found:
+            if now - at > grace:
+                self._set_aside(task, self._overdue(task.slug, at))
+        return [task for task, at in found if now - at <= grace]
+
+    def _overdue(self, slug: str, scheduled_at: datetime) -> str:
+        local = scheduled_at.astimezone(self.app.config.organisation.zone)
+        return (
+            f"No worker ran at {local:%Y-%m-%d %H:%M}, the time it was scheduled for. "
+            f"Send it now (newsletter issue send {slug}) or give it another time (newsletter issue schedule {slug})."
+        )
+
+    def _set_aside(self, task: Task, reason: str) -> None:
+        with self.app.database.write() as session:
+            issue = session.get(Issue, task.issue_id)
+            if issue is None or issue.state is not IssueState.SCHEDULED:
+                return  # a person was quicker
+            issue.state, issue.reason = IssueState.PAUSED, reason
+        self.say(f"{task.slug} is paused: {reason}")
+
+    def _to_send(self) -> list[Task]:
+        with self.app.database.write() as session:
+            ids = issues_to_send(session, self.app.config, self.app.now())
+            slugs = dict(session.execute(select(Issue.id, Issue.slug).where(Issue.id.in_(ids))).tuples().all())
+        return [Task(issue_id, slugs[issue_id]) for issue_id in ids]
+
+    def _pause(self) -> float:
+        with self.app.database.read() as session:
+            due = next_due_at(session)
+        if due is None:
+            return LOOK_SECONDS
+        return min(LOOK_SECONDS, max(SHORTEST_PAUSE_SECONDS, (due - self.app.now()).total_seconds()))

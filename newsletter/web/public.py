@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from newsletter.app import App
 from newsletter.web import leaving
+from newsletter.web.fresh_keys import FreshKeys
 from newsletter.web.notices import BY_STATUS, FAULT
 from newsletter.web.pages import Pages, load_pages
 from newsletter.web.protection import Protection, page_headers
@@ -44,7 +45,8 @@ T = TypeVar("T")
 def make_site(app: App) -> Protection:
     """Return the site as an ASGI application. Keys are read and templates compiled now, so a fault shows at once."""
     pages = load_pages(app.template_folders, app.config.organisation)
-    handlers = _Handlers(app, pages, anyio.CapacityLimiter(1 if app.database.is_sqlite else 10))
+    keys = FreshKeys(app.workspace.secrets)
+    handlers = _Handlers(app, pages, keys, anyio.CapacityLimiter(1 if app.database.is_sqlite else 10))
     routes = [
         Route("/unsubscribe/{token}", handlers.unsubscribe, methods=["GET", "POST"]),
         Route("/preferences/{token}", handlers.preferences),
@@ -74,6 +76,7 @@ class _Handlers:
 
     app: App
     pages: Pages
+    keys: FreshKeys
     writers: anyio.CapacityLimiter
 
     @property
@@ -112,7 +115,7 @@ class _Handlers:
         return self.page("preferences", token=request.path_params["token"], contact=self.contact)
 
     async def view(self, request: Request) -> Response:
-        body = await _in_thread(lambda: web_version(self.app, request.path_params["name"]))
+        body = await _in_thread(lambda: web_version(self.app, self.keys.current().marks, request.path_params["name"]))
         return HTMLResponse(_found(body), headers={"content-security-policy": ISSUE_POLICY})
 
     async def media(self, request: Request) -> Response:
@@ -161,7 +164,7 @@ class _Handlers:
 
     def _claim(self, request: Request) -> UnsubscribeClaim:
         try:
-            return read_unsubscribe_token(self.app.keys.links, request.path_params["token"])
+            return read_unsubscribe_token(self.keys.current().links, request.path_params["token"])
         except TokenInvalid:
             raise HTTPException(404) from None
 

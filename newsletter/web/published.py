@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hmac
 import re
-from functools import partial
 from pathlib import Path
 
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
-from newsletter.render.links import MARK_CHARACTERS, calendar_url, issue_mark, media_url, view_url
+from newsletter.render.links import MARK_CHARACTERS, issue_mark
 from newsletter.tables import Block, Issue, Item
 from newsletter.web.calendar_file import calendar_file
+from subscribers.tokens import Keyring
 
 MEDIA_NAME = re.compile(r"[0-9a-f]{64}\.(jpg|png|gif)")
 LARGEST_ID = 2**31 - 1
@@ -44,7 +44,7 @@ def _announced(session: Session, item_id: int) -> bool:
     return bool(session.scalar(select(exists(rows))))
 
 
-def web_version(app: App, name: str) -> str | None:
+def web_version(app: App, marks: Keyring, name: str) -> str | None:
     """
     Return the page of an issue, whose name ends with the mark that keeps it private; None for every other name.
 
@@ -52,31 +52,24 @@ def web_version(app: App, name: str) -> str | None:
     so a block that is meant for some people only is not on it.
     """
     # Here and not at the top: rendering is heavy, and an unsubscribe must not depend on it.
-    from newsletter.compose.assemble import Addresses, assemble
+    from newsletter.publishing import content_of
     from newsletter.render.archive import render_web_version
     from newsletter.render.environment import make_environment
 
-    slug = _slug(app, name)
+    slug = _slug(marks, name)
     if slug is None:
         return None
-    web_url = app.config.web.url
-    addresses = Addresses(
-        view=view_url(web_url, slug, name[-MARK_CHARACTERS:]),
-        media=partial(media_url, web_url),
-        calendar=partial(calendar_url, web_url),
-    )
     with app.database.read() as session:
         issue = session.scalar(select(Issue).where(Issue.slug == slug))
         if issue is None or (issue.planned_at is None and issue.tested_hash is None):
             return None
-        for_everybody = [block.id for block in issue.blocks if not block.audience]
-        content = assemble(session, issue, config=app.config, addresses=addresses, visible=for_everybody)
+        content = content_of(app, session, issue, [block for block in issue.blocks if not block.audience])
     return render_web_version(content, make_environment(app.template_folders))
 
 
-def _slug(app: App, name: str) -> str | None:
+def _slug(marks: Keyring, name: str) -> str | None:
     slug, mark = name[: -MARK_CHARACTERS - 1], name[-MARK_CHARACTERS:]
     if not slug or name[len(slug)] != "-":
         return None
-    known = any(hmac.compare_digest(mark.encode(), issue_mark(key, slug).encode()) for key in app.keys.marks.keys)
+    known = any(hmac.compare_digest(mark.encode(), issue_mark(key, slug).encode()) for key in marks.keys)
     return slug if known else None

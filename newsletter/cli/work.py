@@ -1,0 +1,43 @@
+"""`newsletter work`: start what is scheduled and go on with what was deferred; alone, or beside the site."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import click
+
+from newsletter.cli.main import EXIT_WITH_FAILURES, Context, pass_context
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do what is due now, then end.")
+@click.option("--child", is_flag=True, hidden=True)
+@pass_context
+def command(context: Context, once: bool, child: bool) -> int:
+    """Send what is scheduled or deferred, until it is stopped.
+
+    SIGTERM or Ctrl-C lets the copies that have begun be finished. With --once it ends with code 4 when an issue could
+    not go on; the reason is told and kept beside the issue.
+
+    Example: newsletter work --once
+    """
+    from newsletter.cli.serve import end_with_parent
+    from newsletter.worker import Worker
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if child:
+        end_with_parent()
+    worker = Worker(context.app, context.output.note, stop)
+    if not once:
+        context.output.note("Working: what is scheduled or deferred goes out when it is due. Stop it with Ctrl-C.")
+        worker.run()
+        return 0
+    done = worker.once()
+    if context.output.as_json:
+        context.output.data({"started": done.started, "sending": done.sending, "troubles": done.troubles})
+    elif not (done.started or done.sending or done.troubles):
+        context.output.note("Nothing is due.")
+    return EXIT_WITH_FAILURES if done.troubles else 0
