@@ -9,7 +9,7 @@ from subscribers.bounces.mail import Mail
 # "Automatic reply", "out of office" and their like, as the common mail programs begin a subject.
 _SUBJECT = re.compile(
     r"^\W*(?:(?:re|aw|sv|vs|antw?|odp|r|ris|tr)\s*:\s*)?(?:"
-    r"auto(?:matic|mated|matisch\w*|matique|matic\w*|m[aá]tic[ao])?[ -]?(?:re(?:ply|sponse|spond\w*|spons\w*)|antwort|antwoord)"
+    r"auto(?:matic|mated|matisch\w*|matique|matic\w*|m[aá]tic[ao])?[ -]?(?:re(?:ply|spon[ds]\w*)|antwo(?:r|or)[td])"
     r"|out[ -]of[ -](?:the[ -])?office|ooo?to?\b|on vacation|vacation (?:reply|notice|response)|on leave"
     r"|away (?:from|until)"
     r"|automatische (?:antwort|reactie|reply)|abwesenheits?|abwesend|nicht im (?:b[uü]ro|haus)|afwezig|buiten kantoor"
