@@ -10,7 +10,7 @@ import asyncio
 import difflib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import select
@@ -34,7 +34,7 @@ class SourceOutcome:
 
     source: str
     items: int = 0
-    counts: StoreResult = StoreResult()
+    counts: StoreResult = field(default_factory=StoreResult)
     not_modified: bool = False
     problems: tuple[str, ...] = ()
     error: str | None = None

@@ -104,7 +104,7 @@ def gaps(item: Item) -> list[str]:
         "url": item.url is None,
         "image_alt": item.image_url is not None and not item.image_alt,
         "place": is_event and not item.place,
-        "starts": is_event and item.starts_at is None and item.starts_on is None and "year" not in stated,
+        "starts": is_event and item.starts_at is None and item.starts_on is None and not {"year", "date"} & set(stated),
     }
     return stated + [name for name in _DERIVED_GAPS if derived[name]]
 
