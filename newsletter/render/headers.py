@@ -19,6 +19,7 @@ from newsletter.errors import InvalidValue
 LINE_CHARACTERS = 78
 LONGEST_LINE = 998
 ENCODED_WORD_CHARACTERS = 75
+LONGEST_PLAIN_WORD = 60  # a longer one is written as encoded words, which can be folded
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 # What may stand as it is in a Q word inside a phrase. Source: RFC 2047 5 (3).
@@ -59,8 +60,9 @@ class MessageHeaders:
 def unstructured(name: str, value: str) -> bytes:
     """Return a field of free text (Subject), with its CRLF."""
     _refuse_control(name, value)
-    ascii_only = value.isascii() and "=?" not in value
-    words = value.split(" ") if ascii_only else list(_encoded_words(value, LINE_CHARACTERS - len(name) - 2))
+    words = value.split(" ")
+    if not value.isascii() or "=?" in value or max(map(len, words)) > LONGEST_PLAIN_WORD:
+        words = list(_encoded_words(value, LINE_CHARACTERS - len(name) - 2))
     return _fold(name, words)
 
 
