@@ -47,10 +47,11 @@ def _mails(paths: tuple[Path, ...]) -> Iterator[Path]:
         if path.is_file():
             yield path
         else:
-            yield from (p for p in sorted(path.rglob("*")) if p.is_file() and _begins_like_a_mail(p))
+            yield from (p for p in sorted(path.rglob("*")) if p.is_file() and begins_like_a_mail(p))
 
 
-def _begins_like_a_mail(path: Path) -> bool:
+def begins_like_a_mail(path: Path) -> bool:
+    """Whether a file begins with a header line, as a mail does."""
     import re
 
     with path.open("rb") as file:
