@@ -64,13 +64,12 @@ def explain(
 
 def _clauses(node: Node) -> Iterator[Node]:
     """Yield the clauses in reading order; ``not`` stays with a single clause."""
+    inner = node.node if isinstance(node, Not | Named) else None
     if isinstance(node, And | Or):
         for child in node.nodes:
             yield from _clauses(child)
-    elif (isinstance(node, Named) and node.node is not None) or (
-        isinstance(node, Not) and isinstance(node.node, And | Or | Named | Not)
-    ):
-        yield from _clauses(node.node)
+    elif inner is not None and (isinstance(node, Named) or isinstance(inner, And | Or | Named | Not)):
+        yield from _clauses(inner)
     else:
         yield node
 

@@ -1,0 +1,425 @@
+"""
+The statements of an import: look up a chunk of rows at once, decide, write with one statement a table.
+
+What a batch did to each person is written beside it, so that it can be undone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from subscribers import suppression
+from subscribers.attributes import Attribute, Value
+from subscribers.db import Base
+from subscribers.incoming import (
+    PERSON_FIELDS,
+    Change,
+    Incoming,
+    Known,
+    apply,
+    compare,
+    newcomer,
+    to_json,
+)
+from subscribers.people import new_token_id
+from subscribers.tables import (
+    AttributeDefinition,
+    AttributeValue,
+    Basis,
+    ConsentAction,
+    ConsentEvent,
+    ImportChange,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+    Suppression,
+    Tag,
+)
+from subscribers.tokens import address_hash
+
+
+@dataclass(slots=True)
+class Outcome:
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    suppressed: int = 0
+
+
+@dataclass
+class Chunk:
+    """Some rows of an import with all that is stored about their people."""
+
+    incoming: Sequence[Incoming]
+    hashes: Mapping[str, bytes]
+    known: dict[str, Known]
+    suppressed: frozenset[str]
+
+    @classmethod
+    def load(cls, session: Session, incoming: Sequence[Incoming], list_id: int, pepper: bytes, now: datetime) -> Chunk:
+        hashes = {row.address.key: address_hash(pepper, row.address.key) for row in incoming}
+        domains = {row.address.key: row.address.domain for row in incoming}
+        known = _load_known(session, list(hashes), list_id)
+        return cls(incoming, hashes, known, _suppressed(session, hashes, domains, list_id, now))
+
+    def stays_out(self, row: Incoming) -> bool:
+        """Tell whether this person must not be brought back, or the file itself says that they left."""
+        known = self.known.get(row.address.key)
+        left = known is not None and known.state == SubscriptionState.UNSUBSCRIBED
+        return left or row.withdrawn is not None or row.address.key in self.suppressed
+
+    def rehearse(self, overlay: dict[str, Known]) -> Outcome:
+        """Count without writing; *overlay* holds what earlier rows of the file would have made."""
+        outcome = Outcome()
+        for row in self.incoming:
+            key = row.address.key
+            known = overlay.get(key) or self.known.get(key)
+            if self.stays_out(row):
+                outcome.suppressed += 1
+            elif known is None:
+                overlay[key] = newcomer(row)
+                outcome.new += 1
+            elif (change := compare(row, known)).is_empty:
+                outcome.unchanged += 1
+            else:
+                apply(change, known)
+                overlay[key] = known
+                outcome.changed += 1
+        return outcome
+
+
+def _load_known(session: Session, keys: Sequence[str], list_id: int) -> dict[str, Known]:
+    people = session.execute(
+        select(
+            Subscriber.id,
+            Subscriber.key,
+            Subscriber.name,
+            Subscriber.first_name,
+            Subscriber.language,
+            Subscriber.timezone,
+            Subscription.state,
+        )
+        .outerjoin(Subscription, (Subscription.subscriber_id == Subscriber.id) & (Subscription.list_id == list_id))
+        .where(Subscriber.key.in_(keys))
+    ).all()
+    by_id = {
+        row[0]: Known(row[0], dict(zip(PERSON_FIELDS, row[2:6], strict=True)), row[6] and row[6].value)
+        for row in people
+    }
+    if by_id:
+        for subscriber_id, tag in session.execute(
+            select(Tag.subscriber_id, Tag.tag).where(Tag.subscriber_id.in_(by_id))
+        ):
+            by_id[subscriber_id].tags.add(tag)
+        _load_values(session, by_id)
+    return {row[1]: by_id[row[0]] for row in people}
+
+
+def _load_values(session: Session, by_id: Mapping[int, Known]) -> None:
+    rows = session.execute(
+        select(
+            AttributeValue.subscriber_id,
+            AttributeDefinition.name,
+            AttributeValue.text,
+            AttributeValue.number,
+            AttributeValue.date,
+        )
+        .join(AttributeDefinition, AttributeDefinition.id == AttributeValue.definition_id)
+        .where(AttributeValue.subscriber_id.in_(by_id))
+        .order_by(AttributeValue.subscriber_id, AttributeValue.definition_id, AttributeValue.position)
+    )
+    for subscriber_id, name, text, number, day in rows:
+        held = by_id[subscriber_id].attributes
+        held[name] = (*held.get(name, ()), Value(text, number, day))
+
+
+def _suppressed(
+    session: Session, hashes: Mapping[str, bytes], domains: Mapping[str, str], list_id: int, now: datetime
+) -> frozenset[str]:
+    scope = or_(Suppression.list_id.is_(None), Suppression.list_id == list_id)
+    by_hash = set(
+        session.scalars(
+            select(Suppression.address_hash).where(
+                suppression.active(now), scope, Suppression.address_hash.in_(list(hashes.values()))
+            )
+        )
+    )
+    blocked = set(
+        session.scalars(
+            select(Suppression.domain).where(suppression.active(now), scope, Suppression.domain.is_not(None))
+        )
+    )
+
+    def is_blocked(domain: str) -> bool:
+        parts = domain.split(".")
+        return any(".".join(parts[n:]) in blocked for n in range(len(parts)))
+
+    return frozenset(
+        key for key, digest in hashes.items() if digest in by_hash or (blocked and is_blocked(domains[key]))
+    )
+
+
+@dataclass
+class Writer:
+    """Writes the chunks of one batch."""
+
+    batch_id: int
+    list_id: int
+    basis: Basis
+    evidence: str
+    actor: str
+    pepper: bytes
+    now: datetime
+    source: str = ""
+
+    def write(self, session: Session, rows: Sequence[Incoming], attributes: Mapping[str, Attribute]) -> Outcome:
+        """Write rows; an address that stands twice is taken up again once its first row is stored."""
+        outcome = Outcome()
+        waiting = list(rows)
+        while waiting:
+            first: dict[str, Incoming] = {}
+            again = []
+            for row in waiting:
+                if first.setdefault(row.address.key, row) is not row:
+                    again.append(row)
+            self._write_once(session, list(first.values()), attributes, outcome)
+            waiting = again
+        return outcome
+
+    def _write_once(
+        self, session: Session, rows: Sequence[Incoming], attributes: Mapping[str, Attribute], outcome: Outcome
+    ) -> None:
+        chunk = Chunk.load(session, rows, self.list_id, self.pepper, self.now)
+        added: list[Incoming] = []
+        changed: list[tuple[Incoming, Known, Change]] = []
+        for row in rows:
+            known = chunk.known.get(row.address.key)
+            if chunk.stays_out(row):
+                outcome.suppressed += 1
+                self._keep_withdrawn(session, row, chunk)
+            elif known is None:
+                added.append(row)
+            elif (change := compare(row, known)).is_empty:
+                outcome.unchanged += 1
+            else:
+                changed.append((row, known, change))
+        self._add(session, added, chunk, attributes)
+        self._change(session, changed, chunk, attributes)
+        outcome.new += len(added)
+        outcome.changed += len(changed)
+
+    def _keep_withdrawn(self, session: Session, row: Incoming, chunk: Chunk) -> None:
+        """Whom the file calls unsubscribed, bounced or complaining is never mailed by us either."""
+        if row.withdrawn is not None:
+            suppression.suppress(
+                session,
+                address=row.address.address,
+                address_hash=chunk.hashes[row.address.key],
+                reason=row.withdrawn,
+                evidence=f"{self.source}, row {row.row}",
+                at=self.now,
+            )
+
+    def _add(
+        self, session: Session, rows: Sequence[Incoming], chunk: Chunk, attributes: Mapping[str, Attribute]
+    ) -> None:
+        if not rows:
+            return
+        _insert(session, Subscriber, [self._person(row, chunk) for row in rows])
+        found = session.execute(
+            select(Subscriber.key, Subscriber.id).where(Subscriber.key.in_([row.address.key for row in rows]))
+        )
+        ids = dict(found.tuples().all())
+        people = [(ids[row.address.key], row) for row in rows]
+        self._subscribe(session, people, chunk)
+        self._store_values(session, [(i, row.attributes) for i, row in people], attributes)
+        self._store_tags(session, [(i, row.tags) for i, row in people])
+        stamp = self.now.isoformat()
+        self._remember(session, [(i, None, {"updated_at": stamp}) for i, _ in people])
+
+    def _person(self, row: Incoming, chunk: Chunk) -> dict[str, Any]:
+        return {
+            "token_id": new_token_id(),
+            "address": row.address.address,
+            "key": row.address.key,
+            "address_hash": chunk.hashes[row.address.key],
+            "domain": row.address.domain,
+            **{name: row.person.get(name) for name in PERSON_FIELDS},
+            "joined_at": row.joined_at or self.now,
+            "updated_at": self.now,
+        }
+
+    def _change(
+        self,
+        session: Session,
+        rows: Sequence[tuple[Incoming, Known, Change]],
+        chunk: Chunk,
+        attributes: Mapping[str, Attribute],
+    ) -> None:
+        if not rows:
+            return
+        ids = {row.address.key: known.id for row, known, _ in rows if known.id is not None}
+        people = [(ids[row.address.key], row, known, change) for row, known, change in rows]
+        session.connection().execute(
+            update(Subscriber.__table__)  # type: ignore[arg-type]
+            .where(Subscriber.id == bindparam("person"))
+            .values({name: bindparam(f"new_{name}") for name in (*PERSON_FIELDS, "updated_at")}),
+            [{"person": i, "new_updated_at": self.now, **_new_fields(known, change)} for i, _, known, change in people],
+        )
+        replaced = [(i, change.attributes) for i, _, _, change in people if change.attributes]
+        self._drop_values(session, replaced, attributes)
+        self._store_values(session, replaced, attributes)
+        self._store_tags(session, [(i, change.tags) for i, _, _, change in people])
+        self._subscribe(session, [(i, row) for i, row, _, change in people if change.subscribes], chunk)
+        self._remember(session, [(i, dict(change.before), _after(change)) for i, _, _, change in people])
+
+    def _subscribe(self, session: Session, people: Sequence[tuple[int, Incoming]], chunk: Chunk) -> None:
+        if not people:
+            return
+        pending = select(Subscription.subscriber_id).where(
+            Subscription.list_id == self.list_id, Subscription.subscriber_id.in_([i for i, _ in people])
+        )
+        present = set(session.scalars(pending))
+        if present:
+            session.execute(
+                update(Subscription)
+                .where(Subscription.list_id == self.list_id, Subscription.subscriber_id.in_(present))
+                .values(state=SubscriptionState.SUBSCRIBED, basis=self.basis, since=self.now),
+                execution_options={"synchronize_session": False},
+            )
+        fresh = [self._subscription(i) for i, _ in people if i not in present]
+        if fresh:
+            _insert(session, Subscription, fresh)
+        _insert(session, ConsentEvent, [self._event(i, row, chunk) for i, row in people])
+
+    def _subscription(self, subscriber_id: int) -> dict[str, Any]:
+        return {
+            "subscriber_id": subscriber_id,
+            "list_id": self.list_id,
+            "state": SubscriptionState.SUBSCRIBED,
+            "basis": self.basis,
+            "since": self.now,
+        }
+
+    def _event(self, subscriber_id: int, row: Incoming, chunk: Chunk) -> dict[str, Any]:
+        return {
+            "subscriber_id": subscriber_id,
+            "address_hash": chunk.hashes[row.address.key],
+            "list_id": self.list_id,
+            "action": ConsentAction.GRANTED,
+            "basis": self.basis,
+            "at": self.now,
+            "source": f"{self.source}, row {row.row}",
+            "actor": self.actor[:200],
+            "evidence": self.evidence,
+            "batch_id": self.batch_id,
+        }
+
+    def _drop_values(
+        self,
+        session: Session,
+        people: Sequence[tuple[int, Mapping[str, tuple[Value, ...]]]],
+        attributes: Mapping[str, Attribute],
+    ) -> None:
+        by_definition: dict[int | None, list[int]] = defaultdict(list)
+        for subscriber_id, values in people:
+            for name in values:
+                by_definition[attributes[name].id].append(subscriber_id)
+        for definition_id, ids in by_definition.items():
+            session.execute(
+                delete(AttributeValue).where(
+                    AttributeValue.definition_id == definition_id, AttributeValue.subscriber_id.in_(ids)
+                ),
+                execution_options={"synchronize_session": False},
+            )
+
+    def _store_values(
+        self,
+        session: Session,
+        people: Sequence[tuple[int, Mapping[str, tuple[Value, ...]]]],
+        attributes: Mapping[str, Attribute],
+    ) -> None:
+        rows = [
+            {
+                "subscriber_id": subscriber_id,
+                "definition_id": attributes[name].id,
+                "position": position,
+                "text": value.text,
+                "number": value.number,
+                "date": value.day,
+            }
+            for subscriber_id, values in people
+            for name, several in values.items()
+            for position, value in enumerate(several)
+        ]
+        if rows:
+            _insert(session, AttributeValue, rows)
+
+    def _store_tags(self, session: Session, people: Sequence[tuple[int, frozenset[str]]]) -> None:
+        rows = [{"subscriber_id": i, "tag": tag} for i, tags in people for tag in sorted(tags)]
+        if rows:
+            _insert(session, Tag, rows)
+
+    def _remember(self, session: Session, people: Sequence[tuple[int, dict[str, Any] | None, dict[str, Any]]]) -> None:
+        """Write down what this batch did; somebody whom it touched before keeps the oldest `before`."""
+        earlier = dict(
+            session.execute(
+                select(ImportChange.subscriber_id, ImportChange.id).where(
+                    ImportChange.batch_id == self.batch_id, ImportChange.subscriber_id.in_([i for i, _, _ in people])
+                )
+            )
+            .tuples()
+            .all()
+        )
+        fresh = [
+            {"batch_id": self.batch_id, "subscriber_id": i, "before": before, "after": after}
+            for i, before, after in people
+            if i not in earlier
+        ]
+        if fresh:
+            _insert(session, ImportChange, fresh)
+        for subscriber_id, before, after in people:
+            if subscriber_id in earlier:
+                _merge_memory(session.get_one(ImportChange, earlier[subscriber_id]), before, after)
+
+
+def _insert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert through Core: the ORM would send rows with and without a value in separate statements."""
+    session.connection().execute(table.__table__.insert(), rows)  # type: ignore[attr-defined]
+
+
+def _merge_memory(stored: ImportChange, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+    if stored.before is None:
+        return  # the batch made this person: undoing takes the whole record away
+    merged = {}
+    for part in ("person", "attributes"):
+        merged[part] = {**(before or {}).get(part, {}), **stored.before.get(part, {})}
+    stored.before = {**stored.before, **merged}
+    stored.after = {
+        **stored.after,
+        **after,
+        "person": {**stored.after.get("person", {}), **after.get("person", {})},
+        "attributes": {**stored.after.get("attributes", {}), **after.get("attributes", {})},
+        "tags": sorted({*stored.after.get("tags", []), *after.get("tags", [])}),
+        "subscribed": stored.after.get("subscribed", False) or after.get("subscribed", False),
+    }
+
+
+def _new_fields(known: Known, change: Change) -> dict[str, str | None]:
+    return {f"new_{name}": change.person.get(name, known.person.get(name)) for name in PERSON_FIELDS}
+
+
+def _after(change: Change) -> dict[str, Any]:
+    return {
+        "person": dict(change.person),
+        "attributes": {name: to_json(values) for name, values in change.attributes.items()},
+        "tags": sorted(change.tags),
+        "subscribed": change.subscribes,
+    }
