@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Dialect,
     Executable,
@@ -34,7 +35,13 @@ from subscribers.db import UtcDateTime
 from subscribers.suppression import not_suppressed
 from subscribers.tables import Subscription, SubscriptionState
 
-NOW = bindparam("now", type_=UtcDateTime())
+
+def given(name: str, type_: Any = None) -> BindParameter[Any]:
+    """Return a place for a value that is handed over each time."""
+    return bindparam(name, required=False, type_=type_)
+
+
+NOW = given("now", type_=UtcDateTime())
 TAKEABLE = (S.PENDING, S.DEFERRED)
 UNSUBSCRIBED, SUPPRESSED = "no longer subscribed", "suppressed"
 CLAIMED_COLUMNS = (
@@ -73,7 +80,7 @@ class Statements:
         self._sqlite = dialect.name == "sqlite"
         self._bind_time = UtcDateTime().dialect_impl(dialect).bind_processor(dialect)
         self._read_time = UtcDateTime().dialect_impl(dialect).result_processor(dialect, None)
-        self.issue_state = Prepared(select(Issue.state).where(Issue.id == bindparam("issue")), dialect)
+        self.issue_state = Prepared(select(Issue.state).where(Issue.id == given("issue")), dialect)
         self.due = Prepared(self._candidates(S.DEFERRED).where(Delivery.retry_at <= NOW), dialect)
         self.pending = Prepared(self._candidates(S.PENDING), dialect)
         self.suppress = Prepared(self._suppress(Delivery.state.in_(TAKEABLE)), dialect)
@@ -95,16 +102,16 @@ class Statements:
     @property
     def _ids(self) -> ColumnElement[bool]:
         if self._sqlite:
-            return Delivery.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value))
-        return Delivery.id == any_(bindparam("ids", type_=ARRAY(BigInteger)))
+            return Delivery.id.in_(select(func.json_each(given("ids")).table_valued("value").c.value))
+        return Delivery.id == any_(given("ids", type_=ARRAY(BigInteger)))
 
     @property
     def _mine(self) -> ColumnElement[bool]:
-        return and_(Delivery.owner == bindparam("worker"), Delivery.state == S.CLAIMED)
+        return and_(Delivery.owner == given("worker"), Delivery.state == S.CLAIMED)
 
     def _candidates(self, state: S) -> Any:
-        found = select(Delivery.id).where(Delivery.issue_id == bindparam("issue"), Delivery.state == state)
-        found = found.order_by(Delivery.retry_at, Delivery.id).limit(bindparam("most"))
+        found = select(Delivery.id).where(Delivery.issue_id == given("issue"), Delivery.state == state)
+        found = found.order_by(Delivery.retry_at, Delivery.id).limit(given("most"))
         return found.with_for_update(skip_locked=True)
 
     def _suppress(self, condition: ColumnElement[bool]) -> Any:
@@ -122,8 +129,8 @@ class Statements:
             .values(
                 state=S.CLAIMED,
                 state_at=NOW,
-                owner=bindparam("worker"),
-                lease_until=bindparam("lease", type_=UtcDateTime()),
+                owner=given("worker"),
+                lease_until=given("lease", type_=UtcDateTime()),
                 attempt=Delivery.attempt + 1,
             )
             .returning(*CLAIMED_COLUMNS)
@@ -142,21 +149,21 @@ class Statements:
         return (
             update(Delivery)
             .where(
-                Delivery.id == bindparam("delivery"),
-                Delivery.owner == bindparam("worker"),
+                Delivery.id == given("delivery"),
+                Delivery.owner == given("worker"),
                 Delivery.state.in_((S.CLAIMED, *states_before(S.SENT, S.BOUNCED))),
             )
             .values(
-                state=bindparam("new_state"),
+                state=given("new_state"),
                 state_at=NOW,
-                attempt=bindparam("tries"),
-                retry_at=bindparam("again", type_=UtcDateTime()),
-                reply_code=bindparam("code"),
-                reply_status=bindparam("status"),
-                reply_text=bindparam("words"),
-                reason=bindparam("why"),
-                remote_host=bindparam("host"),
-                tls_version=bindparam("tls"),
+                attempt=given("tries"),
+                retry_at=given("again", type_=UtcDateTime()),
+                reply_code=given("code"),
+                reply_status=given("status"),
+                reply_text=given("words"),
+                reason=given("why"),
+                remote_host=given("host"),
+                tls_version=given("tls"),
             )
         )
 

@@ -15,7 +15,7 @@ from newsletter.tables import Delivery, DeliveryState, Issue
 def state_counts(session: Session, issue_id: int) -> dict[DeliveryState, int]:
     """Return how many deliveries of an issue are in each state; every state is there."""
     statement = select(Delivery.state, func.count()).where(Delivery.issue_id == issue_id).group_by(Delivery.state)
-    found = dict(session.execute(statement).tuples().all())
+    found: dict[DeliveryState, int] = {row[0]: row[1] for row in session.execute(statement)}
     return {state: found.get(state, 0) for state in (*FINAL, *TO_DO)}
 
 

@@ -41,7 +41,7 @@ def list_uncertain(session: Session, issue: str | None = None) -> list[dict[str,
             "reason": delivery.reason,
             "message_id": delivery.message_id,
         }
-        for delivery, slug, worker in session.execute(statement).tuples()
+        for delivery, slug, worker in session.execute(statement)
     ]
 
 
