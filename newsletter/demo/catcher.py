@@ -62,6 +62,11 @@ class Catcher:
         if self._thread is not None:
             self._thread.join(START_SECONDS)
 
+    def into(self, folder: Path) -> None:
+        """Keep what comes from now on in another folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+
     def to(self, recipient: str) -> list[Caught]:
         """Return the messages that this address has got."""
         return [mail for mail in list(self.caught) if mail.recipient.lower() == recipient.lower()]

@@ -1,0 +1,131 @@
+"""
+The demonstration's hand on the keyboard: each command runs as if it were typed, and is shown as it would be typed.
+
+A command's answer is read from its `--json`; its progress bars stay on the terminal. A failure is never passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from newsletter.cli.main import cli
+from newsletter.cli.output import Output
+from newsletter.errors import NewsletterError
+
+ACTOR = "demo"
+START_SECONDS = 30.0
+LOOK_SECONDS = 0.05
+PROGRAM = "newsletter.cli.main"
+
+
+class DemoFailed(NewsletterError):
+    """A step of the demonstration did not do what it should."""
+
+    code = "demo"
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Runs commands in the workspace *root*, in this process; says what it does on *output*."""
+
+    output: Output
+    root: Path
+
+    def run(self, *words: str, codes: tuple[int, ...] = (0,), show: bool = True) -> Any:
+        """
+        Run one command with ``--json`` and return its answer, or None when it has none.
+
+        Raises:
+            DemoFailed: When it ends with a code that is not in *codes*. The command's own errors pass through.
+        """
+        if show:
+            self.show(*words)
+        heard = io.StringIO()
+        quiet = ("--quiet",) if self.output.quiet else ()
+        given = ["--workspace", str(self.root), "--as", ACTOR, "--json", "--yes", *quiet, *words]
+        with contextlib.redirect_stdout(heard), _environment_of_its_own():
+            code = cli.main(args=given, prog_name="newsletter", standalone_mode=False)
+        code = code if isinstance(code, int) else 0
+        if code not in codes:
+            raise DemoFailed(
+                f"`newsletter {' '.join(words)}` ended with code {code}.", hint=heard.getvalue().strip()[:2000]
+            )
+        return json.loads(heard.getvalue()) if heard.getvalue().strip() else None
+
+    def show(self, *words: str) -> None:
+        """Print a command as it would be typed in the workspace."""
+        typed = " ".join(shlex.quote(word.replace(f"{self.root}/", "")) for word in words)
+        self.say(click.style(f"     $ newsletter {typed}", dim=True, fg="cyan"))
+
+    def say(self, text: str = "") -> None:
+        """Tell the story: on standard output, or on standard error where that is for JSON."""
+        plain = not self.output.color
+        if not self.output.quiet:
+            click.echo(click.unstyle(text) if plain else text, err=self.output.as_json)
+
+    @contextlib.contextmanager
+    def serving(self, port: int, log: Path) -> Iterator[str]:
+        """
+        Run the real `newsletter serve`, site and worker, as a process; yield its address.
+
+        Raises:
+            DemoFailed: When it does not answer.
+        """
+        self.show("serve", "--port", str(port))
+        words = ["--workspace", str(self.root), "--as", ACTOR, "--verbose", "serve", "--port", str(port)]
+        with log.open("wb") as file:
+            command = [sys.executable, "-m", PROGRAM, *words]
+            process = subprocess.Popen(command, stdout=file, stderr=file)  # noqa: S603  # our own program
+            try:
+                address = f"http://127.0.0.1:{port}"
+                _wait_until_healthy(address, process, log)
+                yield address
+            finally:
+                process.terminate()
+                process.wait()
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody uses now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def _environment_of_its_own() -> Iterator[None]:
+    # A configuration of the person who tries this out must not reach into the sample network.
+    foreign = {name: value for name, value in os.environ.items() if name.startswith("NEWSLETTER_")}
+    for name in foreign:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(foreign)
+
+
+def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    import httpx
+
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{address}/health", timeout=5, trust_env=False).status_code == httpx.codes.OK:
+                return
+        time.sleep(LOOK_SECONDS)
+    raise DemoFailed("`newsletter serve` did not start.", hint=log.read_text(errors="replace")[-2000:])
