@@ -54,7 +54,7 @@ _PLACE_ENDS = re.compile(
     r"|\.\s|\s\d{1,2}(?:[.:]\d\d)?\s?(?:am|pm)\b|[.!?]$"
 )
 _ONLINE = re.compile(
-    r"\b(?:online|via|on|over)\s(?:via\s|on\s)?(?P<tool>Zoom|Microsoft Teams|Teams|Google Meet|Webex|YouTube)\b"
+    r"\b(?:[Oo]nline|[Vv]ia|[Oo]n|[Oo]ver)\s(?:via\s|on\s)?(?P<tool>Zoom|Microsoft Teams|Teams|Google Meet|Webex|YouTube)\b"
 )
 _ABBREVIATIONS = ("St.", "Rd.", "Ave.", "Dr.", "Ct.")
 

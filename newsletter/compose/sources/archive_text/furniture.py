@@ -53,7 +53,7 @@ _WHICH = r"(?:(?:the|our|all|recent|latest|more|older|newer) )?"
 PAGE_HEADING = re.compile(
     rf"{_WHICH}{_PAGE_WORD}(?:(?: ?[&/>»›|·•,] ?| and | ){_WHICH}{_PAGE_WORD}){{0,12}}[:!]?", re.IGNORECASE
 )
-_PAGE_NUMBERS = r"(?:\d{1,4}|…|\.{3})(?: (?:\d{1,4}|…|\.{3})){0,40}"
+_PAGE_NUMBERS = r"(?:[1-9]\d{0,2}|…|\.{3})(?: (?:[1-9]\d{0,2}|…|\.{3})){0,40}"
 NAVIGATION = whole_line(
     rf"""
     skip to (?:main )?content

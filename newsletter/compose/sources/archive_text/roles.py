@@ -148,12 +148,9 @@ def _names_contact(text: str, following: Unit) -> bool:
 
 def _could_be_title(text: str) -> bool:
     """Short, one sentence without a full stop, not going on; a question or a call may be one."""
-    if (
-        len(text) > LONGEST_TITLE
-        or text[-1] in ".,;:…"
-        or text.endswith(("…]", "...]", "…)", "...)"))
-        or not any(character.isalpha() for character in text)
-    ):
+    if len(text) > LONGEST_TITLE or text[-1] in ".,;:…" or not any(character.isalpha() for character in text):
+        return False
+    if cut_at_end(text)[1]:
         return False
     words = text.split()
     if len(words) > MOST_TITLE_WORDS or _NEW_SENTENCE.search(text):
