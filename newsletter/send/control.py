@@ -125,6 +125,12 @@ def finish_if_done(session: Session, issue_id: int, now: datetime) -> None:
         forget_pause(session, issue_id)
 
 
+def pause_kind(session: Session, issue_id: int) -> PauseKind | None:
+    """Return who paused an issue; null when nobody did."""
+    setting = session.get(Setting, _pause_name(issue_id))
+    return PauseKind(setting.value["kind"]) if setting else None
+
+
 def forget_pause(session: Session, issue_id: int) -> None:
     session.execute(delete(Setting).where(Setting.name == _pause_name(issue_id)))
 

@@ -52,7 +52,7 @@ def freeze(
     session: Session,
     issue: Issue,
     *,
-    audience: Select[Any],
+    audience: Select[int, int],
     variants: Sequence[PlannedVariant],
     keys: Keys,
     config: Config,
@@ -131,7 +131,7 @@ def _store_variants(session: Session, issue: Issue, variants: Sequence[PlannedVa
     return ids
 
 
-def _people(session: Session, audience: Select[Any], variants: Sequence[PlannedVariant]) -> Iterator[Row[Any]]:
+def _people(session: Session, audience: Select[int, int], variants: Sequence[PlannedVariant]) -> Iterator[Row[Any]]:
     chosen = audience.subquery()
     statement = (
         select(

@@ -1,0 +1,186 @@
+"""`issue preview, check, render, test`: what an issue looks like before anybody gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from newsletter.cli.issue_argument import issue_argument
+from newsletter.cli.main import EXIT_PREFLIGHT, Context, pass_context
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from newsletter.app import App
+    from newsletter.preflight import Finding, Report
+    from newsletter.publishing import Prepared
+    from newsletter.render.personal import PersonalValues
+    from newsletter.tables import Issue
+
+
+@click.command()
+@issue_argument
+@click.option("--open", "opening", is_flag=True, help="Open it in the browser.")
+@pass_context
+def preview(context: Context, issue_name: str, opening: bool) -> None:
+    """Write a page that shows the mail at 600 and 360 px, dark, without pictures, and as text.
+
+    Example: newsletter issue preview 2026-11 --open
+    """
+    from newsletter.publishing.preview import pages_of, preview_page, sample_values
+
+    app = context.app
+    slug, prepared = _prepared(app, issue_name)
+    pages, values = pages_of(slug, prepared.variants), sample_values(app)
+    app.workspace.outbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths = [app.workspace.outbox / page.name for page in pages]
+    web_url = app.config.web.url.rstrip("/")
+    for page, path in zip(pages, paths, strict=True):
+        text = preview_page(page, pages, values, media=app.workspace.media, web_url=web_url)
+        path.write_text(text, encoding="utf-8")
+    if context.output.as_json:
+        context.output.data({"issue": slug, "files": [str(path) for path in paths]})
+    else:
+        context.output.show("\n".join(map(str, paths)))
+    if opening:
+        click.launch(paths[0].as_uri())
+
+
+@click.command()
+@issue_argument
+@click.pass_context
+def check(ctx: click.Context, issue_name: str) -> None:
+    """Say what blocks sending and what is worth a look; exit 3 when something blocks.
+
+    Example: newsletter issue check 2026-11 --json
+    """
+    context = ctx.ensure_object(Context)
+    _, prepared = _prepared(context.app, issue_name)
+    report = prepared.report
+    if context.output.as_json:
+        context.output.data(report.to_json())
+    else:
+        _tell_report(context, report)
+    if not report.passes:
+        ctx.exit(EXIT_PREFLIGHT)
+
+
+@click.command()
+@issue_argument
+@click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where to.")
+@pass_context
+def render(context: Context, issue_name: str, folder: Path) -> None:
+    """Write issue.html and issue.txt of every variant, and sample.eml: one member's whole message.
+
+    Example: newsletter issue render 2026-11 --out outbox/2026-11
+    """
+    from newsletter.publishing.preview import sample_values
+    from newsletter.render.personal import fill_html, fill_text
+
+    app = context.app
+    folder.mkdir(parents=True, exist_ok=True)
+    slug, prepared = _prepared(app, issue_name)
+    values, written = sample_values(app), []
+    for variant in prepared.variants:
+        number = "" if variant.number == 1 else f".{variant.number}"
+        for suffix, text in (
+            ("html", fill_html(variant.rendered.html, values)),
+            ("txt", fill_text(variant.rendered.text, values)),
+        ):
+            path = folder / f"issue{number}.{suffix}"
+            path.write_bytes(text.encode("utf-8"))
+            written.append(path)
+    sample = folder / "sample.eml"
+    sample.write_bytes(_sample_message(app, issue_name, prepared))
+    written.append(sample)
+    if context.output.as_json:
+        context.output.data({"issue": slug, "files": [str(path) for path in written]})
+    else:
+        context.output.show("\n".join(map(str, written)))
+
+
+def _prepared(app: App, name: str) -> tuple[str, Prepared]:
+    from newsletter.compose.issue import find
+    from newsletter.publishing import prepare
+
+    with app.database.read() as session:
+        issue = find(session, name)
+        return issue.slug, prepare(app, session, issue)
+
+
+def _sample_message(app: App, name: str, prepared: Prepared) -> bytes:
+    from newsletter.compose.issue import find
+    from newsletter.publishing.prepare import message_headers
+    from newsletter.render.message import compile_message
+
+    with app.database.read() as session:
+        issue = find(session, name)
+        headers = message_headers(session, issue, app.config)
+        values = _first_reader(app, session, issue, prepared)
+    return compile_message(prepared.variants[0].rendered, headers).compose(values)
+
+
+def _first_reader(app: App, session: Session, issue: Issue, prepared: Prepared) -> PersonalValues:
+    """Return the values of the first person who gets variant 1; without an audience those of an invented one."""
+    from sqlalchemy import select, true
+
+    from newsletter.publishing.preview import sample_values
+    from newsletter.render.links import preferences_url, unsubscribe_url
+    from newsletter.render.personal import PersonalValues
+    from newsletter.send.plan import message_id
+    from subscribers.tables import Subscriber
+    from subscribers.tokens import unsubscribe_token
+
+    if prepared.readers.chosen is None:
+        return sample_values(app)
+    chosen = prepared.readers.chosen.subquery()
+    condition = prepared.readers.sets[0].condition
+    statement = select(Subscriber, chosen.c.list_id).join(chosen, chosen.c.subscriber_id == Subscriber.id)
+    wanted = statement.where(true() if condition is None else condition).order_by(Subscriber.id).limit(1)
+    row = session.execute(wanted).first()
+    if row is None:
+        return sample_values(app)
+    person, list_id = row
+    token = unsubscribe_token(app.keys.links.current, person.token_id, list_id)
+    web_url = app.config.web.url.rstrip("/")
+    return PersonalValues(
+        address=person.address,
+        first_name=person.first_name or "",
+        name=person.name or "",
+        unsubscribe_url=unsubscribe_url(web_url, token),
+        preferences_url=preferences_url(web_url, token),
+        date=app.now(),
+        message_id=message_id(app.keys.message_ids, issue.id, person.id, app.config.bounce_domain),
+    )
+
+
+def _tell_report(context: Context, report: Report) -> None:
+    from newsletter.cli.issue_text import tell
+
+    output = context.output
+    for title, findings in (("Blocks sending", report.blocks), ("Worth a look", report.warnings)):
+        if findings:
+            output.show(f"{title} ({len(findings)})")
+            output.show(_findings(findings) + "\n")
+    if report.passes:
+        output.show(f"Nothing blocks sending {report.slug}.")
+        tell(output, f"Next: newsletter issue send {report.slug}")
+    else:
+        tell(output, "Mend what blocks, then check again.")
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    from newsletter.cli.issue_text import wrapped
+
+    lines = []
+    for finding in findings:
+        lines.append(wrapped(f"{finding.where}: {finding.message}", indent=4, first="  -"))
+        if finding.fix:
+            lines.append(wrapped(finding.fix, indent=4))
+    return "\n".join(lines)
+
+
+VERBS = [preview, check, render]
