@@ -112,7 +112,7 @@ def missing(context: Context) -> None:
     from newsletter.compose.library_listing import describe_items, find_items
 
     with context.app.database.read() as session:
-        items = find_items(session, with_gaps=True)
+        items = find_items(session, gaps_at=context.app.now())
         rows = describe_items(session, items, context.app.config.organisation.zone)
     _table(context, rows, ["id", "kind", "title", "missing", "stated"], empty="Nothing is missing.")
     if rows:

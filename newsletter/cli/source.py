@@ -77,7 +77,8 @@ def list_sources(context: Context) -> None:
     from newsletter.tables import Sighting, Source
 
     with context.app.database.read() as session:
-        counts = dict(session.execute(select(Sighting.source_id, func.count()).group_by(Sighting.source_id)).tuples())
+        grouped = select(Sighting.source_id, func.count()).group_by(Sighting.source_id)
+        counts = dict(session.execute(grouped).tuples().all())
         rows = [_row(s, counts.get(s.id, 0)) for s in session.scalars(select(Source).order_by(Source.id))]
     context.output.table(
         rows,
@@ -130,13 +131,18 @@ def remove(context: Context, name: str) -> None:
 
     Example: newsletter source remove events
     """
+    from sqlalchemy import select
+
     from newsletter.compose.gathering import named_sources
     from newsletter.tables import Sighting
 
     with context.app.database.write() as session:
         source = named_sources(session, [name])[0]
-        kept = session.query(Sighting).filter(Sighting.source_id == source.id).count()
-        session.query(Sighting).filter(Sighting.source_id == source.id).delete()
+        seen = session.scalars(select(Sighting).where(Sighting.source_id == source.id)).all()
+        kept = len(seen)
+        for sighting in seen:
+            session.delete(sighting)
+        session.flush()
         session.delete(source)
     if context.output.as_json:
         context.output.data({"removed": name, "items_kept": kept})

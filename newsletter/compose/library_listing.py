@@ -20,9 +20,14 @@ def find_items(
     kind: ItemKind | None = None,
     state: ItemState | None = None,
     search: str = "",
-    with_gaps: bool = False,
+    gaps_at: datetime | None = None,
 ) -> list[Item]:
-    """Return items, events in the order of their start, then the others, the newest first and undated ones last."""
+    """
+    Return items, events in the order of their start, then the others, the newest first and undated ones last.
+
+    Args:
+        gaps_at: Only items of which something is missing that matters at this time: not of an event that is over.
+    """
     statement = select(Item).options(selectinload(Item.sightings).selectinload(Sighting.source))
     if kind is not None:
         statement = statement.where(Item.kind == kind)
@@ -31,7 +36,7 @@ def find_items(
     for word in search.split():
         statement = statement.where(or_(*(c.icontains(word, autoescape=True) for c in (Item.title, Item.summary))))
     items = list(session.scalars(statement.order_by(Item.id)).all())
-    return sorted((item for item in items if item.missing or not with_gaps), key=_order)
+    return sorted((item for item in items if gaps_at is None or _has_gaps(item, gaps_at)), key=_order)
 
 
 def get_item(session: Session, item_id: int) -> Item:
@@ -124,6 +129,13 @@ def _order(item: Item) -> tuple[int, float, int]:
         return (0, _ordinal(day) if day else float("inf"), item.id)
     published = item.published_at or item.published_on
     return (1, -_ordinal(published) if published else float("inf"), item.id)
+
+
+def _has_gaps(item: Item, now: datetime) -> bool:
+    last = item.ends_at or item.starts_at
+    last_day = item.ends_on or item.starts_on
+    is_over = (last is not None and last < now) or (last_day is not None and last_day < now.date())
+    return bool(item.missing) and not is_over and item.state is ItemState.ACTIVE
 
 
 def _ordinal(moment: date) -> float:
