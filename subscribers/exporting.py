@@ -1,0 +1,251 @@
+"""People out of the database: CSV that no spreadsheet runs, JSON lines, and all that is held about one person."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TextIO
+
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy.orm import Session
+
+from subscribers import attributes, consent, people, suppression
+from subscribers.csv_cells import safe_cell
+from subscribers.segments.text import fold, folded
+from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Tag
+
+_AT_ONCE = 500
+SUPPRESSED = "suppressed"
+NO_LIST = "none"
+STATES = (*(state.value for state in SubscriptionState), SUPPRESSED, NO_LIST)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What lists and exports show of one person; `state` is the best over all lists, unless suppressed."""
+
+    id: int
+    address: str
+    name: str | None
+    first_name: str | None
+    language: str | None
+    state: str
+    lists: tuple[str, ...]
+    tags: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    joined_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        shown = ("id", "address", "name", "state", "lists", "tags", "attributes")
+        return {name: getattr(self, name) for name in shown}
+
+
+def select_people(
+    *,
+    now: datetime,
+    list_id: int | None = None,
+    state: str | None = None,
+    search: str = "",
+    condition: ColumnElement[bool] | None = None,
+) -> Select[int]:
+    """Return the statement that yields the ids of the people asked for, by address."""
+    found = select(Subscriber.id).order_by(Subscriber.key)
+    if condition is not None:
+        found = found.where(condition)
+    if search:
+        part = fold(search.strip())
+        found = found.where(
+            or_(Subscriber.key.contains(part, autoescape=True), folded(Subscriber.name).contains(part, autoescape=True))
+        )
+    blocked = suppression.suppressed(
+        now, address_hash_column=Subscriber.address_hash, domain_column=Subscriber.domain, list_id_column=None
+    )
+    on = select(Subscription.subscriber_id)
+    if list_id is not None:
+        on = on.where(Subscription.list_id == list_id)
+    if state == SUPPRESSED:
+        found = found.where(blocked)
+    elif state == NO_LIST:
+        return found.where(Subscriber.id.not_in(on))
+    elif state is not None:
+        return found.where(Subscriber.id.in_(on.where(Subscription.state == SubscriptionState(state))))
+    if list_id is not None:
+        found = found.where(Subscriber.id.in_(on))
+    return found
+
+
+def count(session: Session, statement: Select[int]) -> int:
+    return session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
+
+
+def read_people(session: Session, ids: Iterable[int], *, now: datetime) -> Iterator[Person]:
+    """Yield people with all their lists, tags and attributes, in the order of *ids*, a few hundred at a time."""
+    waiting: list[int] = []
+    for subscriber_id in ids:
+        waiting.append(subscriber_id)
+        if len(waiting) == _AT_ONCE:
+            yield from _some(session, waiting, now)
+            waiting = []
+    yield from _some(session, waiting, now)
+
+
+def _some(session: Session, ids: Sequence[int], now: datetime) -> Iterator[Person]:
+    if not ids:
+        return
+    blocked = suppression.suppressed(
+        now, address_hash_column=Subscriber.address_hash, domain_column=Subscriber.domain, list_id_column=None
+    )
+    rows = {row[0].id: row for row in session.execute(select(Subscriber, blocked).where(Subscriber.id.in_(ids)))}
+    states: dict[int, list[tuple[str, SubscriptionState]]] = {}
+    for subscriber_id, name, state in session.execute(
+        select(Subscription.subscriber_id, MailingList.name, Subscription.state)
+        .join(MailingList, MailingList.id == Subscription.list_id)
+        .where(Subscription.subscriber_id.in_(ids))
+        .order_by(MailingList.name)
+    ):
+        states.setdefault(subscriber_id, []).append((name, state))
+    tags: dict[int, list[str]] = {}
+    for subscriber_id, tag in session.execute(
+        select(Tag.subscriber_id, Tag.tag).where(Tag.subscriber_id.in_(ids)).order_by(Tag.tag)
+    ):
+        tags.setdefault(subscriber_id, []).append(tag)
+    values = attributes.values_of(session, ids)
+    for subscriber_id in ids:
+        if subscriber_id in rows:
+            one, is_blocked = rows[subscriber_id]
+            yield _person(one, bool(is_blocked), states.get(one.id, []), tags.get(one.id, []), values.get(one.id, {}))
+
+
+def _person(
+    one: Subscriber,
+    blocked: bool,
+    states: Sequence[tuple[str, SubscriptionState]],
+    tags: Sequence[str],
+    values: Mapping[str, Any],
+) -> Person:
+    held = {state for _, state in states}
+    best = next((s.value for s in (SubscriptionState.SUBSCRIBED, SubscriptionState.PENDING) if s in held), None)
+    usual = best or (SubscriptionState.UNSUBSCRIBED.value if held else NO_LIST)
+    on = tuple(name for name, state in states if state is SubscriptionState.SUBSCRIBED)
+    return Person(
+        one.id,
+        one.address,
+        one.name,
+        one.first_name,
+        one.language,
+        SUPPRESSED if blocked else usual,
+        on,
+        tuple(tags),
+        values,
+        one.joined_at,
+    )
+
+
+def write_csv(file: TextIO, persons: Iterable[Person], names: Sequence[str], *, raw: bool = False) -> int:
+    """
+    Write people as CSV with a column for each attribute; return how many.
+
+    Args:
+        raw: Leave cells that a spreadsheet would run as formulas as they are; only for other programs.
+    """
+    guard = str if raw else safe_cell
+    writer = csv.writer(file)
+    columns = ["address", "name", "first_name", "language", "joined", "state", "lists", "tags", *names]
+    writer.writerow(columns)
+    written = 0
+    for person in persons:
+        own = [
+            person.address,
+            person.name or "",
+            person.first_name or "",
+            person.language or "",
+            f"{person.joined_at:%Y-%m-%d}",
+            person.state,
+            ";".join(person.lists),
+            ";".join(person.tags),
+        ]
+        writer.writerow([guard(cell) for cell in (*own, *(_cell(person.attributes.get(name)) for name in names))])
+        written += 1
+    return written
+
+
+def write_json_lines(file: TextIO, persons: Iterable[Person]) -> int:
+    """Write people as one JSON document a line; return how many."""
+    written = 0
+    for person in persons:
+        document = {**person.to_json(), "first_name": person.first_name, "language": person.language}
+        file.write(json.dumps({**document, "joined_at": person.joined_at}, default=_plain, ensure_ascii=False) + "\n")
+        written += 1
+    return written
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ";".join(value) if isinstance(value, list) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else list(value)
+
+
+def everything_about(session: Session, subscriber: Subscriber, *, now: datetime) -> dict[str, Any]:
+    """Return all that the list holds about one person: the answer to a request for access."""
+    person = next(read_people(session, [subscriber.id], now=now))
+    return {
+        **person.to_json(),
+        "first_name": subscriber.first_name,
+        "language": subscriber.language,
+        "timezone": subscriber.timezone,
+        "joined_at": subscriber.joined_at,
+        "updated_at": subscriber.updated_at,
+        "tags": people.tags_of(session, subscriber.id),
+        "subscriptions": _subscriptions(session, subscriber.id),
+        "ledger": [_line(event, name) for event, name in consent.ledger(session, subscriber.id)],
+        "suppressions": [
+            {
+                "reason": entry.reason,
+                "since": entry.since,
+                "evidence": entry.evidence,
+                "expires": entry.expires_at,
+                "lifted": entry.lifted_at,
+                "domain": entry.domain,
+                "list": entry.list_id and session.get_one(MailingList, entry.list_id).name,
+            }
+            for entry in suppression.of_address(
+                session, address_hash=subscriber.address_hash, domain=subscriber.domain, now=now, lifted=True
+            )
+        ],
+    }
+
+
+def _subscriptions(session: Session, subscriber_id: int) -> list[dict[str, Any]]:
+    rows = session.execute(
+        select(MailingList.name, MailingList.title, Subscription)
+        .join(Subscription, Subscription.list_id == MailingList.id)
+        .where(Subscription.subscriber_id == subscriber_id)
+        .order_by(MailingList.name)
+    )
+    return [
+        {"list": name, "title": title, "state": s.state.value, "basis": s.basis.value, "since": s.since}
+        for name, title, s in rows
+    ]
+
+
+def _line(event: Any, list_name: str) -> dict[str, Any]:
+    return {
+        "at": event.at,
+        "list": list_name,
+        "action": event.action.value,
+        "basis": event.basis.value,
+        "source": event.source,
+        "actor": event.actor,
+        "evidence": event.evidence,
+        "wording": event.wording,
+        "import": event.batch_id,
+    }
