@@ -12,6 +12,7 @@ from newsletter.preflight.document import Document
 from newsletter.preflight.holidays import holiday_name
 from newsletter.preflight.registry import Found, document_rule, issue_rule
 from newsletter.preflight.values import IssueFacts
+from newsletter.render.dates import zone_of
 
 
 @document_rule("past-event", blocks=True)
@@ -44,10 +45,12 @@ def event_ends_before_start(document: Document, _facts: IssueFacts) -> Iterator[
 @document_rule("event-without-zone", blocks=True)
 def event_without_zone(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     for event in document.events:
-        if event.starts and (not event.timezone or not _aware(event.starts) or not _aware(event.ends or event.starts)):
+        if event.starts and (
+            zone_of(event.timezone) is None or not _aware(event.starts) or not _aware(event.ends or event.starts)
+        ):
             yield Found(
                 event.title,
-                "It has a time without a time zone, so nobody knows when it is.",
+                "It has a time without a known time zone, so nobody knows when it is.",
                 "Set one: newsletter library set ID timezone=Europe/London.",
             )
 
@@ -106,7 +109,7 @@ def _sending_time(facts: IssueFacts) -> datetime:
 
 def _is_over(event: Event, moment: datetime, timezone: str) -> bool:
     """An event of one day is over once it has begun; one of several days when its last day or time is past."""
-    zone = ZoneInfo(event.timezone or timezone)
+    zone = zone_of(event.timezone) or ZoneInfo(timezone)
     if event.starts is not None:
         if not _aware(event.starts):
             return False
@@ -120,7 +123,7 @@ def _is_over(event: Event, moment: datetime, timezone: str) -> bool:
 
 def _first_day(event: Event, timezone: str) -> date | None:
     if event.starts is not None:
-        return event.starts.astimezone(ZoneInfo(event.timezone or timezone)).date()
+        return event.starts.astimezone(zone_of(event.timezone) or ZoneInfo(timezone)).date()
     return event.starts_on
 
 

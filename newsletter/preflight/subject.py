@@ -73,7 +73,7 @@ def _typed_tags(document: Document) -> Iterator[tuple[str, list[str]]]:
 
 
 def _any_tags(text: str) -> list[str]:
-    """Return every tag: headlines, quotations and buttons hold no personal values, so not even ours are filled there."""
+    """Return every tag: in headlines, quotations and buttons not even ours are filled."""
     return [found[0] for found in TAG.finditer(text)] + unresolved_tags(text)
 
 

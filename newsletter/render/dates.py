@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import format_date
 
@@ -17,11 +17,19 @@ def long_day(day: date, language: str) -> str:
     return format_date(day, LONG_DAY, locale=locale_of(language))
 
 
+def zone_of(name: str | None) -> ZoneInfo | None:
+    """Return the zone, or none for a name that no database of zones holds: calendars carry names of their own."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
 def local_times(event: Event) -> tuple[datetime | None, datetime | None]:
     """Return start and end in the event's own zone."""
-    if event.starts is None or not event.timezone:
+    zone = zone_of(event.timezone)
+    if event.starts is None or zone is None:
         return event.starts, event.ends
-    zone = ZoneInfo(event.timezone)
     return event.starts.astimezone(zone), event.ends.astimezone(zone) if event.ends else None
 
 
