@@ -105,6 +105,7 @@ class _Maker:
             label=_label(taken),
             item_id=block.item_id,
             blurb_is_typed=bool(block.blurb),
+            title_is_typed=bool(block.headline),
         )
 
     def event(self, block: Block, taken: dict[str, Any]) -> content.Event:
@@ -126,6 +127,7 @@ class _Maker:
             # The one change at the source that counts before the chair has accepted it: nobody is to travel in vain.
             cancelled="cancelled" in (taken.get("state"), block.item.state.value if block.item else None),
             blurb_is_typed=bool(block.blurb),
+            title_is_typed=bool(block.headline),
         )
 
     def image(self, taken: dict[str, Any]) -> content.Image | None:
