@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -266,7 +267,7 @@ def _check_segment(app: App, session: Session, text: str) -> None:
 def _letter_text(path: Path) -> str:
     from newsletter.errors import InvalidValue
 
-    data = click.get_binary_stream("stdin").read(LONGEST_LETTER_BYTES) if str(path) == "-" else path.read_bytes()
+    data = sys.stdin.buffer.read(LONGEST_LETTER_BYTES) if str(path) == "-" else path.read_bytes()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.app import App
 from newsletter.cli.output import Output
-from newsletter.compose.issue import in_words, is_approved
+from newsletter.compose.issue import is_approved
 from newsletter.compose.review import ChangedBlock, changed_blocks
 from newsletter.compose.sections import sections_of
 from newsletter.publishing import is_tested, issue_audience
@@ -90,7 +90,7 @@ def issue_document(app: App, issue: Issue) -> dict[str, Any]:
 def issue_page(app: App, session: Session, issue: Issue) -> str:
     """Return an issue as `issue show` prints it."""
     del session  # blocks and items are loaded through the issue while it is open
-    lines = [f"{issue.slug}  {in_words(issue.state)}", *_head(app, issue)]
+    lines = [f"{issue.slug}  {issue.state.value.replace('_', ' ')}", *_head(app, issue)]
     changed = {each.block.id: each for each in changed_blocks(issue)}
     for section in sections_of(issue, app.config.issue.sections):
         lines += ["", f"{section.rule.title}  ({section.rule.name})"]

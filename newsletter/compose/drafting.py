@@ -88,11 +88,8 @@ def default_preheader(titles: Sequence[str], subject: str) -> str:
     line = ""
     for title in titles:
         longer = f"{line} · {title}" if line else title
-        if "{" in title or title == subject:
-            continue
-        if len(longer) > PREHEADER_CHARACTERS:
-            break
-        line = longer
+        if "{" not in title and title != subject and len(longer) <= PREHEADER_CHARACTERS:
+            line = longer
     first = next((title for title in titles if "{" not in title), "")
     return line or shorten(first, PREHEADER_CHARACTERS)[0]
 
