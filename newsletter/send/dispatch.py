@@ -134,7 +134,7 @@ def send_issue(
         DatabaseUnavailable: When outcomes cannot be recorded any more.
     """
     _refuse_unless_sending(app, issue_id)
-    with _quick_switching(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with _quick_switching(), asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_run(app, issue_id, on_progress or (lambda _: None), stop, handle_signals))
 
 
@@ -231,7 +231,7 @@ class Sender:
             return maker, state_counts(session, issue_id)
 
         maker, counts = await journal.in_session(read)
-        local_hostname = app.config.smtp.local_hostname or await asyncio.to_thread(_own_name)
+        local_hostname = app.config.smtp.local_hostname or await asyncio.to_thread(own_name)
         return cls(
             app,
             issue_id,
@@ -407,12 +407,12 @@ def _dot_timeout(config: Config) -> timedelta:
     return timedelta(seconds=max(account.dot_timeout_seconds for account in config.smtp.all_accounts))
 
 
-def _own_name() -> str:
+def own_name() -> str:
     name = socket.getfqdn()
     return name if "." in name and name.isascii() else "localhost.localdomain"
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:

@@ -30,7 +30,8 @@ from subscribers.tokens import Key, sign
 
 CHUNK_ROWS = 2_000
 MESSAGE_ID_CHARACTERS = 26
-PLANNABLE = (IssueState.DRAFT, IssueState.IN_REVIEW, IssueState.APPROVED, IssueState.SCHEDULED)
+# PAUSED is an issue whose schedule was missed: it was never planned.
+PLANNABLE = (IssueState.DRAFT, IssueState.IN_REVIEW, IssueState.APPROVED, IssueState.SCHEDULED, IssueState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,65 @@
+"""`newsletter uncertain`: copies that may or may not have arrived, and a person's word on them."""
+
+from __future__ import annotations
+
+import click
+
+from newsletter.cli.main import Context, Verbs, pass_context
+
+
+@click.group(cls=Verbs)
+def command() -> None:
+    """Copies that may or may not have arrived: list them, settle them.
+
+    Example: newsletter uncertain list
+    """
+
+
+@command.command("list")
+@click.option("--issue", metavar="ISSUE", help="Only those of one issue, by its slug.")
+@pass_context
+def list_command(context: Context, issue: str | None) -> None:
+    """List the copies whose dot left and whose reply never came.
+
+    Example: newsletter uncertain list --issue 2026-11
+    """
+    from newsletter.send.uncertain import list_uncertain
+
+    with context.app.database.read() as session:
+        rows = list_uncertain(session, issue)
+    columns = ("delivery", "issue", "address", "since", "owner")
+    context.output.table(rows, columns, empty="No copy is uncertain.")
+    if rows and not context.output.as_json:
+        context.output.note(
+            "Look for the Message-ID in your mail server's log (--json shows it), then:\n"
+            "  newsletter uncertain resolve DELIVERY... --sent    it arrived\n"
+            "  newsletter uncertain resolve DELIVERY... --resend  send it again; it may arrive twice"
+        )
+
+
+@command.command()
+@click.argument("deliveries", metavar="DELIVERY...", type=int, nargs=-1, required=True)
+@click.option("--sent", "how", flag_value="sent", help="They arrived.")
+@click.option("--resend", "how", flag_value="resend", help="Send them again, with the same bytes.")
+@pass_context
+def resolve(context: Context, deliveries: tuple[int, ...], how: str | None) -> None:
+    """Settle uncertain copies: they arrived, or they are sent again.
+
+    Example: newsletter uncertain resolve 17 18 --sent
+    """
+    from newsletter.send.uncertain import resolve as settle
+
+    if how is None:
+        raise click.UsageError("Say what is true of them: --sent or --resend.")
+    copies = "1 copy" if len(deliveries) == 1 else f"{len(deliveries)} copies"
+    if how == "resend" and not context.output.confirm(f"Send {copies} again? Somebody may get it twice."):
+        raise click.Abort
+    app = context.app
+    with app.database.write() as session:
+        count = settle(session, deliveries, as_sent=how == "sent", actor=app.actor, now=app.now())
+    if context.output.as_json:
+        context.output.data({"resolved": count, "as": how})
+    elif how == "sent":
+        context.output.show(f"{count} settled as sent.")
+    else:
+        context.output.show(f"{count} put back; `newsletter work` or `newsletter issue send` sends them.")
