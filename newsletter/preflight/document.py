@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -152,7 +152,12 @@ def host_of(address: str) -> str:
 
 def style_of(element: lxml.html.HtmlElement) -> dict[str, str]:
     """Return the declarations of the element's `style` attribute."""
-    pairs = (part.partition(":") for part in (element.get("style") or "").split(";"))
+    return _declarations(element.get("style") or "")
+
+
+@lru_cache(maxsize=1024)
+def _declarations(style: str) -> dict[str, str]:
+    pairs = (part.partition(":") for part in style.split(";"))
     return {name.strip().lower(): value.strip().lower() for name, _, value in pairs if name.strip()}
 
 

@@ -99,7 +99,7 @@ def _header_pieces(rendered: RenderedIssue, headers: MessageHeaders, boundary: s
     yield _list_unsubscribe(headers.unsubscribe_mailto)
     yield h.structured("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
     yield h.structured("Precedence", "bulk")
-    if headers.feedback_id:
+    if headers.feedback_id and len(headers.feedback_id) < h.LINE_CHARACTERS:  # it cannot be folded, and may be absent
         yield h.structured("Feedback-ID", headers.feedback_id)
     yield h.structured("Content-Language", headers.language)
     yield h.structured("MIME-Version", "1.0")

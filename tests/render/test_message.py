@@ -22,6 +22,7 @@ from newsletter.render.headers import MessageHeaders, date_header, list_id, mail
 from newsletter.render.issue import RenderedIssue, render_issue
 from newsletter.render.message import compile_message, quoted_printable
 from newsletter.render.personal import PersonalValues, fill_html, fill_text, one_line
+from newsletter.send.gate import check_message
 
 EXPECTED = [
     "From",
@@ -270,3 +271,14 @@ def test_a_word_too_long_for_any_line_is_refused() -> None:
 def test_date_is_that_moment_in_utc(values: PersonalValues) -> None:
     later = values.date.astimezone() + timedelta(hours=14)
     assert date_header(later) == b"Date: Mon, 02 Nov 2026 23:30:00 +0000\r\n"
+
+
+def test_the_gate_lets_copies_pass(raw: bytes) -> None:
+    check_message(raw, recipient="zofia@example.com")
+
+
+def test_a_feedback_id_that_fits_no_line_is_left_out(
+    rendered: RenderedIssue, headers: MessageHeaders, values: PersonalValues
+) -> None:
+    raw = compile_message(rendered, replace(headers, feedback_id="x" * 90)).compose(values)
+    assert "Feedback-ID" not in parse(raw)
