@@ -131,12 +131,6 @@ def pause_kind(session: Session, issue_id: int) -> PauseKind | None:
     return PauseKind(setting.value["kind"]) if setting else None
 
 
-def pause_kind(session: Session, issue_id: int) -> PauseKind | None:
-    """Return who paused an issue; None when that is not known, as of one that paused before it was planned."""
-    setting = session.get(Setting, _pause_name(issue_id))
-    return PauseKind(setting.value["kind"]) if setting else None
-
-
 def forget_pause(session: Session, issue_id: int) -> None:
     session.execute(delete(Setting).where(Setting.name == _pause_name(issue_id)))
 
