@@ -1,0 +1,197 @@
+"""`newsletter segments`: groups of people by what is known of them, named or written on the spot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from newsletter.cli.list_text import limit_option, offset_option
+from newsletter.cli.main import Context, Verbs, pass_context
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
+
+
+@click.group(cls=Verbs, name="segments")
+def command() -> None:
+    """Groups of people by town, role, tag, list, day of joining and so on.
+
+    Example: newsletter segments count "town = 'Dudley' and not tag 'volunteer'"
+    """
+
+
+def _condition(context: Context, session: Session, segment: str) -> ColumnElement[bool]:
+    from newsletter.predicates import PREDICATES
+    from subscribers import segments
+
+    return segments.condition(
+        session,
+        segments.resolve(session, segment),
+        now=context.app.now(),
+        timezone=context.app.config.organisation.timezone,
+        predicates=PREDICATES,
+    )
+
+
+def _count(context: Context, session: Session, segment: str) -> int:
+    from sqlalchemy import func, select
+
+    from subscribers.tables import Subscriber
+
+    condition = _condition(context, session, segment)
+    return session.scalar(select(func.count()).select_from(Subscriber).where(condition)) or 0
+
+
+@command.command()
+@click.argument("name")
+@click.argument("expression")
+@click.option("--replace", is_flag=True, help="Give a segment that exists this meaning.")
+@pass_context
+def create(context: Context, name: str, expression: str, replace: bool) -> None:
+    """Save an expression under a name.
+
+    Example: newsletter segments create police-north "town in ('Dudley', 'Walsall') and role = 'police'"
+    """
+    from newsletter.cli.list_text import declare_attributes, done, people_words
+    from subscribers import segments
+
+    with context.app.database.write() as session:
+        declare_attributes(context.app, session)
+        made = segments.create(session, name, expression, at=context.app.now(), replace=replace)
+        number = _count(context, session, name)
+    document = {"name": made.name, "expression": made.expression, "count": number}
+    done(context.output, document, f"Saved {made.name}: {people_words(number)} now.")
+
+
+@command.command(name="list")
+@pass_context
+def list_segments(context: Context) -> None:
+    """Show the saved segments.
+
+    Example: newsletter segments list
+    """
+    from subscribers import segments
+
+    with context.app.database.read() as session:
+        rows = [
+            {"name": one.name, "expression": one.expression, "updated": one.updated_at}
+            for one in segments.all_segments(session)
+        ]
+    empty = "No segment yet. Make one: newsletter segments create NAME EXPRESSION"
+    context.output.table(rows, ["name", "expression"], empty=empty)
+
+
+@command.command()
+@click.argument("name")
+@pass_context
+def show(context: Context, name: str) -> None:
+    """Show one saved segment and how many people are in it.
+
+    Example: newsletter segments show police-north
+    """
+    from newsletter.cli.list_text import lines
+    from subscribers import segments
+
+    with context.app.database.read() as session:
+        one = segments.get(session, name)
+        facts: dict[str, Any] = {
+            "name": one.name,
+            "expression": one.expression,
+            "count": _count(context, session, name),
+            "created": one.created_at,
+            "updated": one.updated_at,
+        }
+    if context.output.as_json:
+        context.output.data(facts)
+    else:
+        context.output.show(lines(facts))
+
+
+@command.command()
+@click.argument("segment")
+@pass_context
+def count(context: Context, segment: str) -> None:
+    """Count the people of a segment, by name or expression.
+
+    Example: newsletter segments count "joined in last 6 months"
+    """
+    with context.app.database.read() as session:
+        number = _count(context, session, segment)
+    if context.output.as_json:
+        context.output.data({"count": number})
+    else:
+        context.output.show(str(number))
+
+
+@command.command()
+@click.argument("segment")
+@limit_option
+@offset_option
+@pass_context
+def subscribers(context: Context, segment: str, limit: int | None, offset: int) -> None:
+    """List the people of a segment, by name or expression.
+
+    Example: newsletter segments subscribers police-north --limit 20
+    """
+    from sqlalchemy import select
+
+    from subscribers.tables import Subscriber
+
+    with context.app.database.read() as session:
+        found = session.execute(
+            select(Subscriber.id, Subscriber.address, Subscriber.name)
+            .where(_condition(context, session, segment))
+            .order_by(Subscriber.key)
+            .limit(limit)
+            .offset(offset)
+        )
+        rows = [{"id": row.id, "address": row.address, "name": row.name} for row in found]
+    context.output.table(rows, ["id", "address", "name"], empty="Nobody is in this segment.")
+
+
+@command.command()
+@click.argument("segment")
+@click.argument("address")
+@pass_context
+def explain(context: Context, segment: str, address: str) -> None:
+    """Tell why somebody is in a segment or not, clause by clause.
+
+    Example: newsletter segments explain police-north ann@example.org
+    """
+    from newsletter.predicates import PREDICATES
+    from subscribers import people, segments
+
+    with context.app.database.read() as session:
+        found = segments.explain(
+            session,
+            segments.resolve(session, segment),
+            people.find(session, address),
+            now=context.app.now(),
+            timezone=context.app.config.organisation.timezone,
+            predicates=PREDICATES,
+        )
+    clauses = [{"clause": one.clause, "holds": one.holds, "value": one.value} for one in found.clauses]
+    if context.output.as_json:
+        context.output.data({"member": found.member, "clauses": clauses})
+        return
+    context.output.note(f"{address} is {'in' if found.member else 'not in'} this segment.")
+    rows = [{**row, "holds": "yes" if row["holds"] else "no"} for row in clauses]
+    context.output.table(rows, ["holds", "clause", "value"], empty="It has no clause.")
+
+
+@command.command()
+@click.argument("name")
+@pass_context
+def remove(context: Context, name: str) -> None:
+    """Forget a saved segment; its people stay as they are.
+
+    Example: newsletter segments remove police-north
+    """
+    from newsletter.cli.list_text import done
+    from subscribers import segments
+
+    with context.app.database.write() as session:
+        segments.remove(session, name)
+    done(context.output, {"removed": name}, f"Removed the segment {name}.")
