@@ -98,7 +98,7 @@ BY_CONTENT: list[tuple[str, Spoil]] = [
     ("language", fields(language="und?")),
     ("language", fields(language="ar")),
     ("script-of-text", fields(language="ar", direction="rtl")),
-    ("untranslated-words", fields(language="cy")),
+    ("untranslated-words", fields(language="so")),
     ("empty-link", blocks(Button("Go", ""))),
     ("empty-link", blocks(Button("Go", "#top"))),
     ("empty-link", blocks(Button("Go", "/relative"))),

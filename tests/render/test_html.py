@@ -419,3 +419,14 @@ def test_nothing_in_the_pipeline_is_left_unused(content: IssueContent) -> None:
             used |= set(value.split())
     known = set(re.findall(r"\.([a-z][a-z0-9-]*)", "".join(path.read_text() for path in CSS.glob("*.css"))))
     assert used <= known
+
+
+def test_every_language_has_every_word_that_the_templates_use(environment: Environment) -> None:
+    texts = [path.read_text() for path in (shipped_templates() / "email").glob("*.j2")]
+    used = {word for text in texts for word in re.findall(r"words\.([a-z_]+)", text)}
+    english = environment.words("en-GB")
+    assert used <= set(english)
+    for language in ("cy", "pl", "ar"):
+        words = environment.words(language)
+        assert set(words) == set(english)
+        assert [key for key in words if words[key] == english[key]] == []
