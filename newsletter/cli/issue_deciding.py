@@ -52,14 +52,15 @@ def approve(context: Context, issue_name: str) -> None:
 @click.option("--off", is_flag=True, help="Take it off the schedule; it stays approved.")
 @pass_context
 def schedule(context: Context, issue_name: str, at: str | None, off: bool) -> None:
-    """Set when `newsletter work` sends an approved issue.
+    """Set when `newsletter work` sends an issue.
+
+    Where one person decides (issue.approval = "single"), this is the approval as well.
 
     Example: newsletter issue schedule 2026-11 --at 2026-11-25T09:30
     """
     from newsletter.cli.issue_text import local_time
     from newsletter.compose import issue as issues
     from newsletter.compose.dates import parse_moment
-    from newsletter.tables import IssueState
 
     if (at is None) == (not off):
         raise click.UsageError("Give a time with --at, or --off.")
@@ -67,8 +68,7 @@ def schedule(context: Context, issue_name: str, at: str | None, off: bool) -> No
     if at is None:
         with app.database.write() as session:
             issue = issues.find(session, issue_name)
-            issues.go(issue, IssueState.APPROVED)
-            issue.scheduled_at = None
+            issues.unschedule(issue)
             slug = issue.slug
         state_done(context.output, slug, "approved", f"{slug} is off the schedule; it stays approved.")
         return
@@ -76,6 +76,8 @@ def schedule(context: Context, issue_name: str, at: str | None, off: bool) -> No
     slug = _check_before_schedule(context, issue_name, moment)
     with app.database.write() as session:
         issue = issues.find(session, slug)
+        if app.config.issue.approval == "single":
+            issues.approve(issue, app.config, actor=app.actor, now=app.now())
         issues.schedule(issue, app.config, at=moment, now=app.now())
     words = f"{slug} goes out on {local_time(app, moment)}. `newsletter work` or `newsletter serve` must run then."
     state_done(context.output, slug, "scheduled", words, scheduled_at=moment)

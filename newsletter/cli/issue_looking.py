@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from newsletter.cli.issue_argument import issue_argument
+from newsletter.cli.issue_argument import done, issue_argument
 from newsletter.cli.main import EXIT_PREFLIGHT, Context, pass_context
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from newsletter.app import App
     from newsletter.preflight import Finding, Report
     from newsletter.publishing import Prepared
-    from newsletter.render.personal import PersonalValues
-    from newsletter.tables import Issue
 
 
 @click.command()
@@ -30,7 +26,8 @@ def preview(context: Context, issue_name: str, opening: bool) -> None:
 
     Example: newsletter issue preview 2026-11 --open
     """
-    from newsletter.publishing.preview import pages_of, preview_page, sample_values
+    from newsletter.publishing.preview import pages_of, preview_page
+    from newsletter.publishing.trial import sample_values
 
     app = context.app
     slug, prepared = _prepared(app, issue_name)
@@ -77,7 +74,7 @@ def render(context: Context, issue_name: str, folder: Path) -> None:
 
     Example: newsletter issue render 2026-11 --out outbox/2026-11
     """
-    from newsletter.publishing.preview import sample_values
+    from newsletter.publishing.trial import sample_message, sample_values
     from newsletter.render.personal import fill_html, fill_text
 
     app = context.app
@@ -94,12 +91,36 @@ def render(context: Context, issue_name: str, folder: Path) -> None:
             path.write_bytes(text.encode("utf-8"))
             written.append(path)
     sample = folder / "sample.eml"
-    sample.write_bytes(_sample_message(app, issue_name, prepared))
+    sample.write_bytes(sample_message(app, slug, prepared))
     written.append(sample)
     if context.output.as_json:
         context.output.data({"issue": slug, "files": [str(path) for path in written]})
     else:
         context.output.show("\n".join(map(str, written)))
+
+
+@click.command()
+@issue_argument
+@click.option("--to", "addresses", metavar="ADDRESS", multiple=True, required=True, help="Anybody. Repeatable.")
+@click.option("--variant", "number", type=click.IntRange(min=1), default=1, help="Which variant. Default: 1.")
+@pass_context
+def test(context: Context, issue_name: str, addresses: tuple[str, ...], number: int) -> None:
+    """Mail a copy, marked as a test, to somebody who need not be a subscriber.
+
+    Example: newsletter issue test 2026-11 --to ann@example.org
+    """
+    from newsletter.publishing.trial import send_tests
+
+    app = context.app
+    slug, prepared = _prepared(app, issue_name)
+    send_tests(app, slug, prepared, number=number, addresses=addresses)
+    words = f"A test copy of {slug} went to {', '.join(addresses)}."
+    blocking = len(prepared.report.blocks)
+    if blocking:
+        words += f"\nSending is still blocked ({blocking}): newsletter issue check {slug}"
+    if len(prepared.variants) > 1:
+        words += f"\nThis was variant {number} of {len(prepared.variants)}; see another with --variant."
+    done(context.output, {"issue": slug, "to": list(addresses), "variant": number}, words)
 
 
 def _prepared(app: App, name: str) -> tuple[str, Prepared]:
@@ -109,52 +130,6 @@ def _prepared(app: App, name: str) -> tuple[str, Prepared]:
     with app.database.read() as session:
         issue = find(session, name)
         return issue.slug, prepare(app, session, issue)
-
-
-def _sample_message(app: App, name: str, prepared: Prepared) -> bytes:
-    from newsletter.compose.issue import find
-    from newsletter.publishing.prepare import message_headers
-    from newsletter.render.message import compile_message
-
-    with app.database.read() as session:
-        issue = find(session, name)
-        headers = message_headers(session, issue, app.config)
-        values = _first_reader(app, session, issue, prepared)
-    return compile_message(prepared.variants[0].rendered, headers).compose(values)
-
-
-def _first_reader(app: App, session: Session, issue: Issue, prepared: Prepared) -> PersonalValues:
-    """Return the values of the first person who gets variant 1; without an audience those of an invented one."""
-    from sqlalchemy import select, true
-
-    from newsletter.publishing.preview import sample_values
-    from newsletter.render.links import preferences_url, unsubscribe_url
-    from newsletter.render.personal import PersonalValues
-    from newsletter.send.plan import message_id
-    from subscribers.tables import Subscriber
-    from subscribers.tokens import unsubscribe_token
-
-    if prepared.readers.chosen is None:
-        return sample_values(app)
-    chosen = prepared.readers.chosen.subquery()
-    condition = prepared.readers.sets[0].condition
-    statement = select(Subscriber, chosen.c.list_id).join(chosen, chosen.c.subscriber_id == Subscriber.id)
-    wanted = statement.where(true() if condition is None else condition).order_by(Subscriber.id).limit(1)
-    row = session.execute(wanted).first()
-    if row is None:
-        return sample_values(app)
-    person, list_id = row
-    token = unsubscribe_token(app.keys.links.current, person.token_id, list_id)
-    web_url = app.config.web.url.rstrip("/")
-    return PersonalValues(
-        address=person.address,
-        first_name=person.first_name or "",
-        name=person.name or "",
-        unsubscribe_url=unsubscribe_url(web_url, token),
-        preferences_url=preferences_url(web_url, token),
-        date=app.now(),
-        message_id=message_id(app.keys.message_ids, issue.id, person.id, app.config.bounce_domain),
-    )
 
 
 def _tell_report(context: Context, report: Report) -> None:
@@ -183,4 +158,4 @@ def _findings(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-VERBS = [preview, check, render]
+VERBS = (preview, check, render, test)

@@ -193,7 +193,7 @@ def _check_usable(candidate: Candidate, now: datetime) -> None:
     if candidate.starts is None:
         raise InvalidValue(
             f"The day of the event {what} is not known.",
-            hint=f"See what is stated, then fill in: newsletter library show {number}; library set {number} year=...",
+            hint=f"See it: newsletter library show {number}. Fill it in: newsletter library set {number} year=2026",
         )
     if _is_past(candidate, now):
         raise InvalidValue(f"The event {what} is past; an issue cannot announce it.")

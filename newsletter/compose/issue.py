@@ -209,6 +209,19 @@ def schedule(issue: Issue, config: Config, *, at: datetime, now: datetime) -> No
     issue.scheduled_at, issue.reason = at, None
 
 
+def unschedule(issue: Issue) -> None:
+    """
+    Take an issue off the schedule; it stays approved.
+
+    Raises:
+        Conflict: When it is not scheduled.
+    """
+    if issue.state is not IssueState.SCHEDULED:
+        raise Conflict(f"The issue {issue.slug} is {in_words(issue.state)}, not scheduled.")
+    go(issue, IssueState.APPROVED)
+    issue.scheduled_at = None
+
+
 def content_hash(issue: Issue, config: Config) -> str:
     """Return the hash of what members would read, who sends it and who gets it; the same content gives the same."""
     content = {

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from newsletter.app import App
 from newsletter.preflight import RenderedVariant
-from newsletter.render.links import media_url, preferences_url, unsubscribe_url
+from newsletter.render.links import media_url
 from newsletter.render.personal import PersonalValues, fill_html, fill_subject, fill_text
 
 _KINDS = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}
@@ -44,20 +43,6 @@ def pages_of(slug: str, variants: Sequence[RenderedVariant]) -> list[Page]:
         )
         for variant in variants
     ]
-
-
-def sample_values(app: App) -> PersonalValues:
-    """Return an invented reader, so that no real person's links lie about in files."""
-    web_url = app.config.web.url.rstrip("/")
-    return PersonalValues(
-        address="alex@example.org",
-        first_name="Alex",
-        name="Alex Example",
-        unsubscribe_url=unsubscribe_url(web_url, "example"),
-        preferences_url=preferences_url(web_url, "example"),
-        date=app.now(),
-        message_id="example@example.org",
-    )
 
 
 def preview_page(page: Page, pages: Sequence[Page], values: PersonalValues, *, media: Path, web_url: str) -> str:
