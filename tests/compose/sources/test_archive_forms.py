@@ -321,7 +321,7 @@ def test_a_place_that_the_page_cut_is_asked_for() -> None:
         ("They use https://example.org every day of the week.", None),
         ("Write to jo@example.org about it.", None),
         ("The map is here: https://example.org/ma...", None),
-        ("It is here: https://user@example.org/.", None),
+        ("It is here: https://localhost/x.", None),
         ("It is here: http://[::1 and gone.", None),
     ],
 )
@@ -340,3 +340,72 @@ def test_a_guid_survives_quotes_dashes_and_spacing() -> None:
     plain = only('What\'s new - today\n\nIt is "open" now.\n')
     typeset = only("What’s  new – today\n\n\nIt is “open” now.\n")
     assert plain.guid == typeset.guid
+
+
+def test_a_notice_below_its_own_question_is_one_notice() -> None:
+    (notice,) = reading(
+        "Need help tonight?\n\nCall the Larder Line on 0808 157 0190. In an emergency dial 999.\n"
+    ).items
+    assert (notice.kind, notice.title) == ("notice", "Need help tonight?")
+    assert notice.summary.endswith("dial 999.")
+
+
+def test_a_notice_between_posts_leaves_both_whole() -> None:
+    items = reading(
+        "A first post\n\nIts text is here.\n\nIn danger? Ring the Larder Line on 0808 157 0190 or dial 999.\n\n"
+        "A second post\n\nIts text is there.\n"
+    ).items
+    assert [(item.kind, item.title) for item in items] == [
+        ("post", "A first post"),
+        ("post", "A second post"),
+        ("notice", "In danger?"),
+    ]
+
+
+def test_a_name_above_a_number_is_no_title_unless_the_text_above_was_cut() -> None:
+    whole = "A first post\n\nThe text is whole.\n\nJo Roe, coordinator\n\n0121 496 0000\n"
+    assert titles(whole) == ["A first post"]
+    cut = "A first post\n\nThe text was cut...\n\nJo Roe, coordinator\n\n0121 496 0000\n"
+    assert titles(cut) == ["A first post", "Jo Roe, coordinator"]
+
+
+def test_a_wrapped_line_goes_on_although_the_next_begins_with_a_capital() -> None:
+    text = (
+        "Bed count\n\nThe shelter in Cross Street is open from tonight, with thirty beds, as\n"
+        "announced. It was built by the volunteers of the parish and of the Friends\n"
+        "Meeting House in Bridge Street.\n"
+    )
+    assert only(text).body_html.count("<p>") == 1
+
+
+def test_a_heading_inside_a_long_post_is_no_post_where_titles_keep_their_distance() -> None:
+    post = "Title {0}\n\nA first paragraph.\n\nA second one.\n\nA heading within\n\nA third one."
+    items = reading("\n\n\n\n".join(post.format(number) for number in range(6))).items
+    assert [item.title for item in items] == [f"Title {number}" for number in range(6)]
+    assert all("<h3>A heading within</h3>" in item.body_html for item in items)
+
+
+def test_a_weekday_may_follow_its_date() -> None:
+    assert find_dates("12 December (Thursday)")[0].weekday == "Thursday"
+
+
+def test_a_line_about_someone_is_no_byline() -> None:
+    assert titles("By the numbers\n\nFour hundred households answered.\n") == ["By the numbers"]
+
+
+def test_a_bracket_around_an_address_is_not_part_of_it() -> None:
+    assert only("A map\n\nWe drew a map (here: https://example.org/map).\n").url == "https://example.org/map"
+
+
+def test_a_summary_too_long_for_a_card_is_cut_and_its_body_is_whole() -> None:
+    item = only("A title\n\n" + "Many words follow each other here, " * 100 + "and end.\n")
+    assert (len(item.summary) <= 2000, item.truncated, item.body_html.endswith("and end.</p>")) == (True, True, True)
+
+
+def test_an_ambiguous_date_in_a_title_is_kept_as_written() -> None:
+    item = only("Statement of 03/04/2019\n\nWe stand by our neighbours.\n")
+    assert (item.published, item.stated) == (None, {"as_written": "03/04/2019"})
+
+
+def test_emoji_made_of_several_characters_stay_whole() -> None:
+    assert only("Family day 👨‍👩‍👧 is back\n\nMore soon.\n").title == "Family day 👨‍👩‍👧 is back"

@@ -241,7 +241,7 @@ def test_the_day_of_a_past_event_is_no_date_of_publication(page: str) -> None:
 def test_only_a_link_that_the_text_points_to_is_the_posts_own(listing: str, pantry: str) -> None:
     """The post with three links has none of its own; a bare host that is pointed to counts."""
     linked = {item.title: item.url for item in read(listing) if item.url}
-    assert linked == {"Where are anti-slavery activities taking place?": "https://iascmap.nottingham.ac.uk"}
+    assert linked == {"Where are anti-slavery activities taking place?": "https://iascmap.nottingham.ac.uk/"}
     supper = by_title(read(pantry), "Harvest supper")
     assert supper.url is None
     assert supper.booking_url == "https://tickets.pantrynetwork.example.org/harvest"

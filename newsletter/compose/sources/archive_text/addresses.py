@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from newsletter.compose.cleaning import canonical_url
 
 MOST_ADDRESSES = 100  # in one paragraph: more are a list of links, of which none is the post's
 
@@ -28,7 +29,6 @@ _POINTS = re.compile(
     re.IGNORECASE,
 )
 _BOOKS = re.compile(r"\b(?:book|booking|register|registration|ticket|tickets|rsvp|reserve|sign up)\b", re.IGNORECASE)
-_TRACKING = re.compile(r"(?:utm_\w+|fbclid|gclid|mc_[ce]id|igshid|ref_src)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,9 @@ def _points(paragraph: str, match: re.Match[str]) -> bool:
 
 
 def _canonical(url: str) -> str | None:
-    """Without the full stop of its sentence, tracking parameters and fragment; None when it is no address."""
+    """Without the full stop or bracket of its sentence, in the form in which addresses are stored."""
     url = url.rstrip(".,;:!?*_…")
     if url.endswith(")") and "(" not in url:
         url = url[:-1]
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return None
-    if not host or "." not in host or parts.username is not None:
-        return None
-    kept = [
-        (name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.match(name)
-    ]
-    query = urlencode(kept) if len(kept) != len(parse_qsl(parts.query, keep_blank_values=True)) else parts.query
-    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), parts.path, query, ""))
+    canonical = canonical_url(url)
+    return canonical if canonical and "." in canonical.split("/")[2] else None

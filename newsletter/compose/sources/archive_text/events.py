@@ -13,6 +13,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from newsletter.compose.sources.archive_text.dates import WEEKDAYS, StatedDate, StatedTimes, find_times
+from newsletter.compose.sources.archive_text.phrases import one_of
 
 LONGEST_PLACE = 120
 NEAR = 400  # characters after the day in which its time and place are looked for
@@ -44,17 +45,27 @@ _PLACE = re.compile(
     rf"[A-Z][\w.&’'/-]*(?:,?\s{_WORD}){{0,14}})"
 )
 _TRAILING_SMALL = re.compile(r"(?:,|\s(?:of|the|and|&|on|in|at|de|upon|under|le|next|to|for))+$")
+_MONTH_OR_DAY = (
+    r"(?:January|February|March|April|May|June|July|August|September|October|November|December"
+    r"|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)\b"
+)
 _NO_PLACE = re.compile(
-    r"^(?:(?:our|the|your)\s)?(?:(?:January|February|March|April|May|June|July|August|September|October|November|December|Spring|Summer|Autumn"
-    r"|Winter|Christmas|Easter|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)\b)"
+    rf"(?:(?:our|the|your)\s)?(?:{_MONTH_OR_DAY}|(?:Spring|Summer|Autumn|Winter|Christmas|Easter)\b)"
 )
 _PLACE_ENDS = re.compile(
-    r"\s(?:on|from|for|to|at|and|in)\s(?:the\s)?(?:\d|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|April|May\b|June|July"
-    r"|August|September|October|November|December)|,\s(?:\d{1,2}(?:[.:]\d\d)?\s?(?:am|pm|-|–|to)|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)"
-    r"|\.\s|\s\d{1,2}(?:[.:]\d\d)?\s?(?:am|pm)\b|[.!?]$"
+    one_of(
+        rf"""
+        \s(?:on|from|for|to|at|and|in)\s(?:the\s)?(?:\d|{_MONTH_OR_DAY})
+        ,\s(?:\d{{1,2}}(?:[.:]\d\d)?\s?(?:am|pm|-|–|to)|{_MONTH_OR_DAY})
+        \s\d{{1,2}}(?:[.:]\d\d)?\s?(?:am|pm)\b
+        \.\s
+        [.!?]$
+        """
+    )
 )
 _ONLINE = re.compile(
-    r"\b(?:[Oo]nline|[Vv]ia|[Oo]n|[Oo]ver)\s(?:via\s|on\s)?(?P<tool>Zoom|Microsoft Teams|Teams|Google Meet|Webex|YouTube)\b"
+    r"\b(?:[Oo]nline|[Vv]ia|[Oo]n|[Oo]ver)\s(?:via\s|on\s)?"
+    r"(?P<tool>Zoom|Microsoft Teams|Teams|Google Meet|Webex|YouTube)\b"
 )
 _ABBREVIATIONS = ("St.", "Rd.", "Ave.", "Dr.", "Ct.")
 

@@ -18,6 +18,7 @@ from newsletter.compose.sources.item import Reading, SourceItem
 
 GUID_CHARACTERS = 80  # of a post's text: enough to tell two posts of one title apart, and few enough to survive an edit
 SHOWN_OF_STRAY = 80
+LONGEST_SUMMARY = 2000
 MOST_LINES = 20_000  # a listing of thousands of posts; more is no listing, and would keep other sources waiting
 
 _LABELLED_DATE = re.compile(r"\bdate(?: of [a-z]+)?(?: \([^)]{0,60}\))?\s?:\s?(?:\w+day,? )?$", re.IGNORECASE)
@@ -112,14 +113,15 @@ def _assembled(
 ) -> SourceItem:
     url = own_url(post.paragraphs, truncated=post.truncated)
     books = verdict.kind == "event" and url is not None and url.books
-    credit = _CREDIT.search(text)
+    credit = _CREDIT.search(text[-200:])
+    summary, cut = _within(_summary(post))
     return SourceItem(
         guid=_guid(post.title, text),
         kind=verdict.kind,
         title=post.title,
-        summary=_summary(post),
+        summary=summary,
         body_html=_as_html(post.paragraphs, post.headings),
-        truncated=post.truncated,
+        truncated=post.truncated or cut,
         url=url.url if url is not None and not books else None,
         booking_url=url.url if url is not None and books else None,
         published=own_date.full if own_date else None,
@@ -208,13 +210,18 @@ def _held(held: StatedDate) -> dict[str, str]:
     return {"held": held.full.isoformat() if last is None else f"{held.full.isoformat()}/{last.isoformat()}"}
 
 
+def _within(summary: str) -> tuple[str, bool]:
+    """Keep a summary to what a card can hold; say whether it was cut."""
+    if len(summary) <= LONGEST_SUMMARY:
+        return summary, False
+    return summary[:LONGEST_SUMMARY].rsplit(" ", 1)[0], True
+
+
 def _summary(post: RawPost) -> str:
     """Return the first paragraph; all of them when the page cut the text, or when there are details only."""
     texts = [text for at, text in enumerate(post.paragraphs) if at not in post.headings]
     prose = [text for text in texts if not LABELLED.fullmatch(text)]
-    if post.truncated or not prose:
-        return " ".join(texts)
-    return prose[0]
+    return " ".join(texts) if post.truncated or not prose else prose[0]
 
 
 def _as_html(paragraphs: list[str], headings: set[int]) -> str:

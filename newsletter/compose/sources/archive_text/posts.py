@@ -28,8 +28,7 @@ from newsletter.compose.sources.archive_text.roles import (
 
 SIMILAR = 0.6  # share of the shorter line's words that the other repeats
 WHOLE_POSTS = 0.3  # share of posts with several paragraphs from which a page counts as one of whole posts
-CLEAR_GAPS = 0.85  # share of titles that must keep the same distance before distance alone makes a heading
-FEWEST_FOR_GAPS = 5
+FEWEST_FOR_GAPS = 4  # posts that must keep the same distance before distance alone makes a heading
 
 _BODY = frozenset({Role.TEXT, Role.PROMPT, Role.DETAIL, Role.CONTACT})
 _SMALL_WORDS = frozenset(
@@ -168,7 +167,7 @@ class _Divider:
         """A notice below a question of its own ("Need help?") takes it along; a post that it stands in goes on."""
         last = self.current
         if last is not None and not last.paragraphs and last.title.endswith(("?", "!")):
-            self.posts.remove(last)
+            self.posts.pop()
             self.current = None
             text = f"{last.title} {text}"
         self.notices.append(text)
@@ -291,22 +290,17 @@ def _holds_whole_posts(lines: list[Line]) -> bool:
 
 def _title_gap(lines: list[Line]) -> int | None:
     """
-    Return the blank lines before nearly every title, when no others are as many; None when they vary.
+    Return the blank lines that part the posts of a regular page; None when the page is not that regular.
 
-    A page whose blank lines were meddled with must not lose a title to this, so it asks for a very regular page.
+    They are the most of the page, at least twice as many as any others, and no text ever follows them. A page whose
+    blank lines were meddled with fails this, because losing a title costs more than mistaking a heading for one.
     """
-    gaps = [
-        line.unit.gap
-        for above, line, below in zip(lines, lines[1:], lines[2:], strict=False)
-        if line.role is Role.SHORT and above.role is not Role.SHORT and below.role in _BODY
-    ]
-    if len(gaps) < FEWEST_FOR_GAPS:
+    gaps = [line.unit.gap for line in lines[1:]]
+    widest = max(gaps, default=0)
+    parted = [line.role for line in lines[1:] if line.unit.gap == widest]
+    if len(parted) < FEWEST_FOR_GAPS or any(role in _BODY for role in parted):
         return None
-    usual = max(set(gaps), key=gaps.count)
-    widest = max(line.unit.gap for line in lines)
-    if usual < 2 or usual < widest or gaps.count(usual) / len(gaps) < CLEAR_GAPS:
-        return None
-    return usual
+    return widest if all(2 * gap <= widest for gap in gaps if gap != widest) else None
 
 
 def _dates_stand_above(lines: list[Line]) -> bool:

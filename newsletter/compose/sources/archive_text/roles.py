@@ -18,6 +18,7 @@ LONGEST_TITLE = 180  # characters
 MOST_TITLE_WORDS = 25
 SURE_TITLE_WORDS = 14  # longer lines are titles only when their words are capitalised like one
 LONGEST_ODD_TITLE = 120
+LONGEST_HEADING = 300
 LONGEST_META = 160
 LONGEST_NOTICE = 700
 MOST_NOTICE_WORDS = 70
@@ -72,7 +73,7 @@ class Line:
 def judge(unit: Unit, following: Unit | None, *, day_first: bool) -> Line:
     """Give one line its role, knowing of its neighbours only the line below it."""
     text = unit.text
-    if unit.heading and not furniture.PAGE_HEADING.fullmatch(text):
+    if unit.heading and len(text) <= LONGEST_HEADING and not furniture.PAGE_HEADING.fullmatch(text):
         return Line(unit, Role.SHORT)
     if len(text) <= LONGEST_META and not _begins_details(text, following):
         meta = _read_meta(text, day_first=day_first)
