@@ -1,0 +1,43 @@
+"""What becomes of somebody's deliveries when their record ends: none is sent any more, and the counts stay true."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from newsletter.tables import Delivery, DeliveryState
+
+_NOT_BEGUN = (DeliveryState.PENDING, DeliveryState.DEFERRED)
+
+
+def stop_deliveries(session: Session, subscriber_id: int, *, reason: str, at: datetime) -> None:
+    """End copies that are not on their way; one that a worker holds is judged again at its intent."""
+    session.execute(
+        update(Delivery)
+        .where(Delivery.subscriber_id == subscriber_id, Delivery.state.in_(_NOT_BEGUN))
+        .values(state=DeliveryState.SUPPRESSED, state_at=at, reason=reason, retry_at=None),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def forget_address(session: Session, subscriber_id: int) -> int:
+    """Blank address, name and replies of the person's copies; the rows stay for the counts. Return how many."""
+    copies = session.scalars(select(Delivery.id).where(Delivery.subscriber_id == subscriber_id)).all()
+    session.execute(
+        update(Delivery).where(Delivery.subscriber_id == subscriber_id).values(address="", slots={}, reply_text=None),
+        execution_options={"synchronize_session": False},
+    )
+    return len(copies)
+
+
+def hand_over(session: Session, gone_id: int, kept_id: int) -> None:
+    """Let the copies of a merged record belong to the kept one, save where it had its own of that issue."""
+    own = select(Delivery.issue_id).where(Delivery.subscriber_id == kept_id)
+    session.execute(
+        update(Delivery)
+        .where(Delivery.subscriber_id == gone_id, Delivery.issue_id.not_in(own))
+        .values(subscriber_id=kept_id),
+        execution_options={"synchronize_session": False},
+    )

@@ -1,0 +1,243 @@
+"""The verbs of `newsletter subscribers` that change consent or end a record."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from newsletter.cli.list_text import basis_option, collected_option, evidence_option
+from newsletter.cli.main import Context, pass_context
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from newsletter.app import App
+    from subscribers.tables import Subscriber
+
+SOURCE = "command line"
+
+
+def put_on_list(
+    app: App,
+    session: Session,
+    person: Subscriber,
+    list_name: str,
+    *,
+    basis: str,
+    evidence: str,
+    collected_at: datetime | None,
+) -> None:
+    """Subscribe somebody; refused while a suppression stands or the basis is not shown."""
+    from newsletter.cli.list_text import day_of
+    from subscribers import consent, lists, suppression
+    from subscribers.errors import Conflict
+    from subscribers.tables import Basis
+
+    consent.check_basis(
+        Basis(basis),
+        evidence=evidence,
+        charity_number=app.config.organisation.charity_number,
+        collected_on=day_of(collected_at),
+    )
+    mailing_list = lists.get_open(session, list_name)
+    held = [
+        entry
+        for entry in suppression.of_address(
+            session, address_hash=person.address_hash, domain=person.domain, now=app.now()
+        )
+        if entry.list_id in (None, mailing_list.id)
+    ]
+    if held:
+        raise Conflict(
+            f"{person.address} is not to be mailed: {held[0].reason}, since {held[0].since:%Y-%m-%d}.",
+            hint="If they asked to come back: newsletter suppressions lift ADDRESS --reason TEXT, then again.",
+        )
+    given = f" (given on {collected_at:%Y-%m-%d})" if collected_at else ""
+    consent.grant(
+        session,
+        person,
+        mailing_list,
+        basis=Basis(basis),
+        source=SOURCE,
+        actor=app.actor,
+        evidence=f"{evidence}{given}",
+        at=app.now(),
+    )
+
+
+def set_value(app: App, session: Session, person: Subscriber, field: str, value: str) -> None:
+    """Change one field or attribute of a person."""
+    from subscribers import attributes, naming, people
+
+    if field == "address":
+        people.change_address(session, person, value, pepper=app.keys.pepper, at=app.now())
+    elif field == "name":
+        person.name = naming.clean_person_name(value) or None
+    elif field == "first_name":
+        person.first_name = people.clean_first_name(value)
+    elif field == "language":
+        person.language = people.check_language(value)
+    elif field == "timezone":
+        person.timezone = people.check_timezone(value)
+    else:
+        attribute = attributes.get(session, field)
+        attributes.store(session, person, attribute, attributes.read_values(attribute, value))
+
+
+@click.command()
+@click.argument("address")
+@click.argument("list_name", metavar="LIST")
+@basis_option
+@evidence_option
+@collected_option
+@pass_context
+def subscribe(
+    context: Context, address: str, list_name: str, basis: str, evidence: str, collected_at: datetime | None
+) -> None:
+    """Put somebody on a list, with the basis and what shows it.
+
+    Example: newsletter subscribers subscribe ann@example.org members --basis consent --evidence "form of 2 May"
+    """
+    from newsletter.cli.list_text import done
+    from subscribers import people
+
+    app = context.app
+    with app.database.write() as session:
+        person = people.find(session, address)
+        put_on_list(app, session, person, list_name, basis=basis, evidence=evidence, collected_at=collected_at)
+    document = {"address": person.address, "list": list_name, "state": "subscribed"}
+    done(context.output, document, f"{person.address} is on {list_name}.")
+
+
+@click.command()
+@click.argument("address")
+@click.argument("list_name", metavar="[LIST]", required=False)
+@click.option("--evidence", default="asked for it", show_default=True, metavar="TEXT", help="How they asked.")
+@pass_context
+def unsubscribe(context: Context, address: str, list_name: str | None, evidence: str) -> None:
+    """Take somebody off one list, or off all and never mail them again.
+
+    Example: newsletter subscribers unsubscribe ann@example.org members --evidence "telephone, 2 November"
+    """
+    from newsletter.cli.list_text import done
+    from subscribers import consent, lists, people
+
+    app = context.app
+    with app.database.write() as session:
+        person = people.find(session, address)
+        mailing_list = lists.get(session, list_name) if list_name else None
+        consent.withdraw(session, person, mailing_list, source=SOURCE, actor=app.actor, evidence=evidence, at=app.now())
+    document = {"address": person.address, "list": list_name, "state": "unsubscribed"}
+    done(context.output, document, f"{person.address} is off {list_name or 'every list'}.")
+
+
+@click.command()
+@click.argument("address")
+@click.option("--from", "old", required=True, metavar="LIST", help="The list that they leave.")
+@click.option("--to", "new", required=True, metavar="LIST", help="The list that they join.")
+@click.option("--evidence", required=True, metavar="TEXT", help="Why the consent covers the other list.")
+@pass_context
+def move(context: Context, address: str, old: str, new: str, evidence: str) -> None:
+    """Move somebody from one list to another, on the same basis.
+
+    Example: newsletter subscribers move ann@example.org --from events --to members --evidence "merged lists"
+    """
+    from newsletter.cli.list_text import done
+    from subscribers import consent, lists, people
+    from subscribers.errors import Conflict
+    from subscribers.tables import Subscription, SubscriptionState
+
+    app = context.app
+    with app.database.write() as session:
+        person = people.find(session, address)
+        leaving = lists.get(session, old)
+        present = session.get(Subscription, (person.id, leaving.id))
+        if present is None or present.state is not SubscriptionState.SUBSCRIBED:
+            raise Conflict(f"{person.address} is not subscribed to {old}.")
+        basis, since = present.basis.value, present.since
+        there = session.get(Subscription, (person.id, lists.get_open(session, new).id))
+        if there is not None and there.state is SubscriptionState.UNSUBSCRIBED:
+            raise Conflict(f"{person.address} left {new} on {there.since:%Y-%m-%d}; moving does not undo that.")
+        put_on_list(app, session, person, new, basis=basis, evidence=evidence, collected_at=since)
+        consent.withdraw(session, person, leaving, source="move", actor=app.actor, evidence=evidence, at=app.now())
+    done(context.output, {"address": person.address, "from": old, "to": new}, f"Moved {person.address} to {new}.")
+
+
+@click.command()
+@click.argument("kept")
+@click.argument("gone")
+@pass_context
+def merge(context: Context, kept: str, gone: str) -> None:
+    """Join two records of one person into the first; the stricter consent of the two holds.
+
+    Example: newsletter subscribers merge ann@example.org a.jones@example.net
+    """
+    from newsletter.cli.list_text import done
+    from newsletter.cli.subscribers_deliveries import hand_over
+    from subscribers import leaving, people
+
+    if not context.output.confirm(f"Merge {gone} into {kept}? The record of {gone} ends."):
+        return
+    app = context.app
+    with app.database.write() as session:
+        first, second = people.find(session, kept), people.find(session, gone)
+        hand_over(session, second.id, first.id)
+        leaving.merge(session, first, second, actor=app.actor, at=app.now())
+    done(context.output, {"kept": first.address, "gone": gone}, f"{gone} is now part of {first.address}.")
+
+
+@click.command()
+@click.argument("address")
+@click.option("--evidence", default="removed by hand", show_default=True, metavar="TEXT", help="Why.")
+@pass_context
+def remove(context: Context, address: str, evidence: str) -> None:
+    """Delete a person's record; lists that they had left stay left. For a request to be erased use `erase`.
+
+    Example: newsletter subscribers remove ann@example.org
+    """
+    from newsletter.cli.list_text import done
+    from newsletter.cli.subscribers_deliveries import stop_deliveries
+    from subscribers import leaving, people
+
+    app = context.app
+    with app.database.read() as session:
+        shown = people.find(session, address).address
+    if not context.output.confirm(f"Delete the record of {shown}?"):
+        return
+    with app.database.write() as session:
+        person = people.find(session, address)
+        stop_deliveries(session, person.id, reason="removed", at=app.now())
+        leaving.remove(session, person, evidence=evidence, at=app.now())
+    done(context.output, {"removed": shown}, f"Removed {shown}.")
+
+
+@click.command()
+@click.argument("address")
+@click.option("--evidence", required=True, metavar="TEXT", help="How they asked; without name or address.")
+@pass_context
+def erase(context: Context, address: str, evidence: str) -> None:
+    """Erase a person at their request; only a keyed hash stays, so that no import brings them back.
+
+    Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
+    """
+    from newsletter.cli.list_text import done
+    from newsletter.cli.subscribers_deliveries import forget_address, stop_deliveries
+    from subscribers import leaving, people
+
+    app = context.app
+    with app.database.read() as session:
+        shown = people.find(session, address).address
+    if not context.output.confirm(f"Erase {shown} for good?"):
+        return
+    with app.database.write() as session:
+        person = people.find(session, address)
+        stop_deliveries(session, person.id, reason="erased", at=app.now())
+        copies = forget_address(session, person.id)
+        leaving.erase(session, person, evidence=evidence, at=app.now())
+    words = "Erased. Backups made before today still hold the person until they are deleted."
+    done(context.output, {"erased": True, "deliveries": copies}, words)
+
+
+VERBS = (subscribe, unsubscribe, move, merge, remove, erase)
