@@ -12,6 +12,7 @@ from newsletter.errors import InvalidValue
 from newsletter.preflight.document import Document, plain
 from newsletter.preflight.registry import Found, document_rule
 from newsletter.preflight.values import IssueFacts
+from newsletter.render.links import ascii_link
 from newsletter.render.personal import Slot
 
 SCRIPTS = {
@@ -65,7 +66,7 @@ def missing_postal_address(document: Document, _facts: IssueFacts) -> Iterator[F
 
 @document_rule("missing-view-link", blocks=True)
 def missing_view_link(document: Document, _facts: IssueFacts) -> Iterator[Found]:
-    address = document.content.view_url
+    address = ascii_link(document.content.view_url)
     if not address or all(link.href != address for link in document.links):
         yield Found("footer", "There is no link to read the issue in a browser.", "Keep it in the templates' footer.")
 

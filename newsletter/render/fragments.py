@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 import lxml.html
 
+from newsletter.render.links import ascii_link
+
 INLINE = {"strong": "strong", "b": "strong", "em": "em", "i": "em"}
 BLOCKS = frozenset(
     "p div ul ol li blockquote h1 h2 h3 h4 h5 h6 pre table tbody thead tr td th dl dt dd figure section hr".split()  # noqa: SIM905
@@ -59,7 +61,9 @@ def fragment_text(root: lxml.html.HtmlElement, *, mark: TextFilter) -> list[Text
 def safe_link(address: str | None) -> str:
     """Return the address if a mail may link to it, else nothing."""
     found = (address or "").strip()
-    return found if found.lower().startswith(LINK_SCHEMES) and not any(c.isspace() for c in found) else ""
+    if not found.lower().startswith(LINK_SCHEMES) or any(c.isspace() for c in found):
+        return ""
+    return ascii_link(found)
 
 
 def _runs(element: Element) -> Iterator[tuple[Element | None, list[Node]]]:
@@ -173,7 +177,16 @@ def _text_inline(nodes: list[Node], mark: TextFilter, links: list[str]) -> str:
             parts.append(mark(" ".join(f"x{node}x".split())[1:-1]))
             continue
         inner = _text_inline(_content(node), mark, links)
-        if node.tag == "a" and (link := safe_link(node.get("href"))) and inner.strip():
+        if node.tag == "a" and (link := _link_in_text(node, inner)):
             links.append(link)
         parts.append("\n" if node.tag == "br" else inner)
     return "".join(parts)
+
+
+def _link_in_text(node: Element, words: str) -> str:
+    """Return what to write below the paragraph: nothing for a mail address or number that its words already say."""
+    link = safe_link(node.get("href"))
+    if not words.strip() or link.startswith("http"):
+        return link if words.strip() else ""
+    bare = link.partition(":")[2].partition("?")[0]
+    return "" if bare.replace(" ", "") in words.replace(" ", "") else bare

@@ -7,10 +7,12 @@ A link that identifies somebody carries a token made elsewhere, never an address
 from __future__ import annotations
 
 import base64
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from subscribers.tokens import Key, sign
 
 MARK_CHARACTERS = 16
+_ASCII_MARKS = "%!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
 def unsubscribe_url(web_url: str, token: str) -> str:
@@ -36,3 +38,19 @@ def calendar_url(web_url: str, item_id: int) -> str:
 
 def media_url(web_url: str, file_name: str) -> str:
     return f"{web_url}/media/{file_name}"
+
+
+def ascii_link(address: str) -> str:
+    """
+    Return the same address in ASCII: the host as A-labels, the rest percent-encoded.
+
+    HTML writers encode other letters by themselves, each in its way; so HTML and text would name different addresses.
+    """
+    if address.isascii():
+        return address
+    try:
+        parts = urlsplit(address)
+        host = parts.netloc.encode("idna").decode("ascii") if not parts.netloc.isascii() else parts.netloc
+        return quote(urlunsplit(parts._replace(netloc=host)), safe=_ASCII_MARKS)
+    except (ValueError, UnicodeError):
+        return quote(address, safe=_ASCII_MARKS)

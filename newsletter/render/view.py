@@ -20,6 +20,7 @@ from newsletter.compose import content as c
 from newsletter.render.dates import long_day, tile, when
 from newsletter.render.environment import Environment
 from newsletter.render.fragments import TextBlock, fragment_html, fragment_text, parse_fragment, safe_link
+from newsletter.render.links import ascii_link
 from newsletter.render.personal import Slot, one_line, split_tags
 from newsletter.render.wrapping import wrapped
 
@@ -136,7 +137,7 @@ class _Builder:
         if isinstance(block, c.Quote):
             return {"kind": "quote", "text": one_line(block.text), "by": one_line(block.by)}
         if isinstance(block, c.Button):
-            return {"kind": "button", "label": one_line(block.label), "url": block.url.strip()}
+            return {"kind": "button", "label": one_line(block.label), "url": ascii_link(block.url.strip())}
         return {"kind": "divider"}
 
     def _post(self, post: c.Post) -> dict[str, Any]:

@@ -67,5 +67,24 @@ def test_a_link_stands_on_a_line_of_its_own_below_its_paragraph(
     assert made == "  See this now.\n  https://example.org/x?a=1&b=2"
 
 
+def test_mail_addresses_and_numbers_are_written_once(content: IssueContent, environment: Environment) -> None:
+    markup = (
+        '<p><a href="mailto:a@example.org?subject=x">a@example.org</a> or <a href="mailto:b@example.org">Ben</a></p>'
+    )
+    assert blurb(content, environment, markup) == "  a@example.org or Ben\n  b@example.org"
+
+
+def test_an_address_with_other_letters_is_the_same_in_both_parts(
+    content: IssueContent, environment: Environment
+) -> None:
+    post = Post("A", "<p><a href='https://example.org/ż?q=ł&amp;b=%20'>x y</a></p>", url="https://bücher.example/café")
+    made = render_issue(replace(content, sections=(Section("n", "News", "cards", (post,)),)), environment)
+    wanted = ("https://xn--bcher-kva.example/caf%C3%A9", "https://example.org/%C5%BC?q=%C5%82&b=%20")
+    links = [a.get("href") for a in lxml.html.document_fromstring(made.html).iter("a")]
+    for link in wanted:
+        assert link in links
+        assert link in made.text.split()
+
+
 def test_text_without_any_tag_is_a_paragraph(content: IssueContent, environment: Environment) -> None:
     assert blurb(content, environment, "Fish &amp; chips") == "  Fish & chips"
