@@ -96,7 +96,6 @@ def clean_html(markup: str, *, base: str | None = None) -> str:
             return _clean_href(value, base)
         return clean_line(value)
 
-    # nh3 checks schemes after the filter; relative links were resolved or dropped by it.
     markup = _HEADING_TAG.sub(lambda found: f"<{found[1]}{_HEADINGS[found[2].lower()]}", _without_controls(markup))
     return _drop_empty(_nh3_clean(markup, _cleaner_options() | {"attribute_filter": keep}))
 
@@ -218,7 +217,6 @@ def _cleaner_options() -> dict[str, Any]:
         "clean_content_tags": _SILENT,
         "attributes": _ATTRIBUTES,
         "url_schemes": {"http", "https", "mailto"},
-        "url_relative": "deny",
         "link_rel": None,
         "strip_comments": True,
     }

@@ -67,12 +67,14 @@ class Window:
         since: Posts, resources and past issues from here on; null takes all.
         until: Up to here, exclusive; null takes all up to now.
         horizon: Events that begin before this moment.
+        tell_late: Name what was published before `since` but first seen after it; wanted where nobody chose `since`.
     """
 
     now: datetime
     horizon: datetime
     since: datetime | None = None
     until: datetime | None = None
+    tell_late: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def gather(session: Session, zone: ZoneInfo) -> list[Candidate]:
         .where(Block.item_id.is_not(None), Issue.state != IssueState.CANCELLED)
         .order_by(Issue.created_at.desc())
     )
-    used_in = dict(session.execute(in_issues).tuples().all())
+    used_in = {item_id: slug for item_id, slug in session.execute(in_issues)}  # noqa: C416  (rows are no pairs to mypy)
     items = session.scalars(select(Item).options(selectinload(Item.sightings)).order_by(Item.id))
     return [_candidate(item, used_in.get(item.id), zone) for item in items]
 
@@ -212,7 +214,7 @@ def _is_new(candidate: Candidate, window: Window, choice: _Choice) -> bool:
     latest = candidate.appeared + timedelta(days=1) if candidate.by_day else candidate.appeared
     if window.since is None or latest >= window.since:
         return True
-    if candidate.first_seen >= window.since:
+    if window.tell_late and candidate.first_seen >= window.since:
         choice.leave(candidate, "published before the last issue, but first seen after it")
     return False
 

@@ -52,7 +52,7 @@ def draft_issue(session: Session, wishes: Wishes, *, config: Config, actor: str,
     zone = config.organisation.zone
     since = wishes.since or last_drafted(session)
     days = wishes.events_within_days or config.issue.events_within_days
-    window = Window(now=now, horizon=horizon(now, days, zone), since=since, until=wishes.until)
+    window = Window(now, horizon(now, days, zone), since, wishes.until, tell_late=wishes.since is None)
     proposal = propose(
         gather(session, zone), window, config.issue.sections, include=wishes.include, exclude=wishes.exclude
     )

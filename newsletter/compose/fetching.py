@@ -214,7 +214,7 @@ class Fetcher:
             if client.build_request("GET", url).url.userinfo:
                 raise SourceError("An address with a user name in it is not fetched.")
             async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
-                if response.is_redirect:
+                if response.has_redirect_location:
                     return urljoin(url, response.headers["location"])
                 return await _read(url, response, limits.max_bytes)
 
@@ -227,11 +227,16 @@ async def _read(url: str, response: httpx.Response, max_bytes: int) -> Fetched:
         raise SourceError(f"{url} answers {response.status_code} {response.reason_phrase}.".replace(" .", "."))
     body = bytearray()
     cut = False
-    async for piece in _decoded(response, max_bytes + 1):
-        body += piece
-        if len(body) > max_bytes:
-            cut = True
-            break
+    try:
+        async for piece in _decoded(response, max_bytes + 1):
+            body += piece
+            if len(body) > max_bytes:
+                cut = True
+                break
+    except (httpx.RemoteProtocolError, httpx.ReadError):
+        if not body:
+            raise
+        cut = True  # the connection broke off; what came may hold whole items
     pages = response.headers.get("x-wp-totalpages", "")
     next_url = response.links.get("next", {}).get("url")
     return Fetched(

@@ -31,6 +31,7 @@ _EVENT = re.compile(r"(?ims)^BEGIN:VEVENT[ \t]*\r?$.*?^END:VEVENT[ \t]*\r?$")
 _ZONE = re.compile(r"(?ims)^BEGIN:VTIMEZONE[ \t]*\r?$.*?^END:VTIMEZONE[ \t]*\r?$")
 _TOO_OFTEN = re.compile(r"(?i)FREQ=(?:SECONDLY|MINUTELY|HOURLY)")
 _BY_CLOCK = re.compile(r"(?i)BY(?:SECOND|MINUTE|HOUR)=")
+_PREFIXED_ZONE = re.compile(r"""(?i)(\bTZID[=:])"?(/[^":;\n]+)"?""")
 _HEADER = re.compile(r"(?im)^(X-WR-TIMEZONE|METHOD)(?:;[^:\r\n]*)?:(.+?)[ \t]*\r?$")
 _parsing = threading.Lock()  # icalendar remembers a calendar's own zones for the whole process
 
@@ -81,7 +82,7 @@ def read_calendar(
     Raises:
         SourceError: When it is no calendar.
     """
-    text = _unfolded_safe(decode(body, content_type))
+    text = _plain_lines(decode(body, content_type))
     if "BEGIN:VCALENDAR" not in text.upper():
         raise SourceError("It is no calendar: there is no BEGIN:VCALENDAR.", hint="Give the address of an .ics file.")
     headers = {name.upper(): value for name, value in _HEADER.findall(text.partition("BEGIN:VEVENT")[0])}
@@ -99,9 +100,14 @@ def read_calendar(
     return Reading(tuple(kept[:MAX_ITEMS]), tuple(dict.fromkeys(trouble.problems)), complete=not trouble.incomplete)
 
 
-def _unfolded_safe(text: str) -> str:
-    """Normalise line ends; a lone CR is one too."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def _plain_lines(text: str) -> str:
+    """Normalise line ends (a lone CR is one too), and zones named with a maker's prefix to their IANA name."""
+
+    def plain_name(found: re.Match[str]) -> str:
+        zone = iana_zone(found[2])
+        return f"{found[1]}{zone.key}" if zone else found[0]
+
+    return _PREFIXED_ZONE.sub(plain_name, text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _components(text: str, trouble: _Trouble) -> list[Any]:

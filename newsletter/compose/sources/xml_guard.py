@@ -118,21 +118,19 @@ class _Scan:
     open_names: list[str] = field(default_factory=list)
     open_at_cut: list[str] = field(default_factory=list)
     _item_depth: int = 0
-    _after_item: bool = False
+    _data: bytes = b""
     _parser: Any = None
 
     def run(self, data: bytes) -> None:
         parser = expat.ParserCreate("utf-8")
-        self._parser = parser
+        self._parser, self._data = parser, data
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.StartDoctypeDeclHandler = _refuse_doctype
         parser.EntityDeclHandler = _refuse_doctype
-        parser.DefaultHandlerExpand = self._other
         parser.Parse(data, True)
 
     def _start(self, name: str, _attributes: dict[str, str]) -> None:
-        self._mark()
         self.depth += 1
         self.elements += 1
         if self.depth > MAX_DEPTH:
@@ -146,23 +144,13 @@ class _Scan:
         self.open_names.append(name)
 
     def _end(self, _name: str) -> None:
-        self._mark()
         if self.depth == self._item_depth:
             self.items += 1
             self._item_depth = 0
-            self._after_item = True
+            self.cut_at = self._data.find(b">", self._parser.CurrentByteIndex) + 1
+            self.open_at_cut = self.open_names[:-1]
         self.depth -= 1
         self.open_names.pop()
-
-    def _other(self, _data: str) -> None:
-        self._mark()
-
-    def _mark(self) -> None:
-        """The first event after an item's end tag tells where that tag ended."""
-        if self._after_item:
-            self._after_item = False
-            self.cut_at = self._parser.CurrentByteIndex
-            self.open_at_cut = list(self.open_names)
 
 
 def _refuse_doctype(*_arguments: object) -> None:

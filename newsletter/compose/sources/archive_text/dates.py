@@ -32,10 +32,10 @@ _DATE = re.compile(
       (?P<iso>\d{{4}}-\d{{2}}-\d{{2}})(?![\d-])
     | (?P<numeric>\d{{1,2}}(?P<mark>[/.])\d{{1,2}}(?P=mark)\d{{4}})(?![\d/])
     | (?:(?P<weekday>{_WEEKDAY})\b\.?,?\s(?:the\s)?)?
-      (?P<day>{_DAY})(?:{_DASH}(?:{_WEEKDAY}\s)?(?P<day2>{_DAY}))?\s?(?:of\s)?(?P<month>{_MONTH})
+      (?P<day>{_DAY})(?:(?P<link>{_DASH})(?:{_WEEKDAY}\s)?(?P<day2>{_DAY}))?\s?(?:of\s)?(?P<month>{_MONTH})
       (?:,?\s(?P<year>{_YEAR}))?
     | (?:(?P<weekday_b>{_WEEKDAY})\b\.?,?\s)?
-      (?P<month_b>{_MONTH})\s(?:the\s)?(?P<day_b>{_DAY})(?:{_DASH}(?P<day2_b>{_DAY}))?(?![\d-])
+      (?P<month_b>{_MONTH})\s(?:the\s)?(?P<day_b>{_DAY})(?:(?P<link_b>{_DASH})(?P<day2_b>{_DAY}))?(?![\d-])
       (?:,?\s(?P<year_b>\d{{4}})(?!\d))?
     | (?P<first_month>{_MONTH}){_DASH}(?P<last_month>{_MONTH}),?\s(?P<year_r>\d{{4}})(?!\d)
     | (?P<month_m>{_MONTH}),?\s(?P<year_m>\d{{4}})(?!\d)
@@ -43,7 +43,7 @@ _DATE = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-_BETWEEN_DAYS = re.compile(r"\s*(?:-|–|—|to|until|and|&)\s*", re.IGNORECASE)
+_BETWEEN_DAYS = re.compile(r"\s?(?:-|–|—|to|until)\s?", re.IGNORECASE)
 _WEEKDAY_AFTER = re.compile(rf",?\s?\(?({_WEEKDAY})\b", re.IGNORECASE)
 
 
@@ -55,6 +55,7 @@ class StatedDate:
     Attributes:
         at, end: Where its words stand in the text.
         last_day, last_month: The last day of a span of days.
+        also: A second day of the same month that is no end of a span ("4 and 11 October").
         months: First and last month as YYYY-MM, where no day is stated.
         season: As written, for example ``spring 2019``.
         as_written: Set only for a numeric date whose order of day and month cannot be known.
@@ -68,6 +69,7 @@ class StatedDate:
     weekday: str | None = None
     last_day: int | None = None
     last_month: int | None = None
+    also: int | None = None
     months: tuple[str, str] | None = None
     season: str | None = None
     as_written: str | None = None
@@ -153,7 +155,7 @@ def _in_words(match: re.Match[str]) -> StatedDate | None:
     last = match["day2"] or match["day2_b"]
     year = match["year"] or match["year_b"]
     weekday = match["weekday"] or match["weekday_b"]
-    return _checked(
+    stated = _checked(
         match,
         day=_number(day),
         month=_month(name),
@@ -161,6 +163,10 @@ def _in_words(match: re.Match[str]) -> StatedDate | None:
         weekday=_weekday(weekday) if weekday else None,
         last_day=_number(last) if last else None,
     )
+    link = (match["link"] or match["link_b"] or "").strip()
+    if stated is None or stated.last_day is None or link not in {"and", "&"} or stated.last_day == _number(day) + 1:
+        return stated
+    return replace(stated, last_day=None, also=stated.last_day)
 
 
 def _numeric(match: re.Match[str], day_first: bool) -> StatedDate | None:

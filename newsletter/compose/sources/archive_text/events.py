@@ -19,6 +19,7 @@ LONGEST_PLACE = 120
 NEAR = 400  # characters after the day in which its time and place are looked for
 BEFORE_DAY = 80
 SENTENCE = 200
+BESIDE_DAY = 60  # characters between a day and "in Leeds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,16 @@ _LABEL = re.compile(
     r"^(?P<label>venue|location|where|place|address|time|times|when|date|dates)\s?:\s?(?P<value>.+)$", re.IGNORECASE
 )
 _PLACE_LABELS = ("venue", "location", "where", "place", "address")
-_WORD = r"(?:[A-Z0-9][\w.&’'/-]*|of|the|and|&|on|in|at|de|upon|under|le|next|to|for)"
+_WORDS = (
+    r"(?:[A-Z0-9][\w.&’'/-]*(?:,?\s(?:[A-Z0-9][\w.&’'/-]*|of|the|and|&|on|in|at|de|upon|under|le|next|to|for)){0,14})"
+)
+# "at the Guildhall", "at our warehouse on Mill Lane"; "in" names a place only close behind the day, else a region.
 _PLACE = re.compile(
-    r"\b(?:at|@|in|[Cc]ome(?:\salong)?\sto)\s(?P<place>(?:(?:our|the|your)\s)?(?:[a-z]{3,12}\s(?:on|in|at)\s(?:the\s)?)?"
-    rf"[A-Z][\w.&’'/-]*(?:,?\s{_WORD}){{0,14}})"
+    r"\b(?:(?P<in>in)|at|@|(?:[Cc]ome(?:\salong)?|invited)\sto|(?:[Pp]op|[Dd]rop)\sin\s?to)\s"
+    rf"(?P<place>(?:(?:our|the|your)\s(?:(?:[a-z]{{3,12}}\s){{1,3}}(?:on|in|at)\s(?:the\s)?)?)?{_WORDS})"
+)
+_PLACE_AFTER_TIME = re.compile(
+    rf"(?:[ap]\.?m\.?|hrs|noon|\d{{4}}|\d[.:]\d\d),\s(?P<place>(?:the\s)?(?=[A-Z]|\d+[a-z]?\s[A-Z]){_WORDS})(?=\.?$|[.!?]\s)"
 )
 _TRAILING_SMALL = re.compile(r"(?:,|\s(?:of|the|and|&|on|in|at|de|upon|under|le|next|to|for))+$")
 _MONTH_OR_DAY = (
@@ -140,6 +147,8 @@ def _stated(day: StatedDate | None, times: StatedTimes | None) -> dict[str, str]
             stated["as_written"] = day.as_written
         if day.last_day is not None:
             stated["last_day"] = f"{day.last_month or day.month:02d}-{day.last_day:02d}"
+        if day.also is not None:
+            stated["also"] = f"{day.month:02d}-{day.also:02d}"
         if day.weekday:
             stated["weekday"] = day.weekday
         if day.full is not None:
@@ -208,15 +217,16 @@ def _place(text: str, after: int, labels: dict[str, str], *, truncated: bool) ->
 
 
 def _named_places(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield names after "at" or "in", each with whether it runs to the very end of the text."""
-    for match in _PLACE.finditer(text):
-        if _NO_PLACE.match(match["place"]):
-            continue
+    """Yield the names of places, each with whether it runs to the very end of the text."""
+    for match in (*_PLACE_AFTER_TIME.finditer(text), *_PLACE.finditer(text)):
         words = match["place"]
+        region = match.re is _PLACE and match["in"] and match.start() > BESIDE_DAY
+        if region or _NO_PLACE.match(words):
+            continue
         end = _PLACE_ENDS.search(words)
         while end is not None and words[: end.start() + 1].endswith(_ABBREVIATIONS):
             end = _PLACE_ENDS.search(words, end.end())
         place = _TRAILING_SMALL.sub("", words[: end.start()] if end else words).strip(" .,")
-        place = re.sub(r"^(?:the|our) (?=[A-Z])", "", place)
+        place = re.sub(r"^(?:the |our (?=[A-Z]))", "", place)
         if 3 <= len(place) <= LONGEST_PLACE:
             yield place, end is None and match.end() == len(text)

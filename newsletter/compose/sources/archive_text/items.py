@@ -21,7 +21,9 @@ SHOWN_OF_STRAY = 80
 LONGEST_SUMMARY = 2000
 MOST_LINES = 20_000  # a listing of thousands of posts; more is no listing, and would keep other sources waiting
 
-_LABELLED_DATE = re.compile(r"\bdate(?: of [a-z]+)?(?: \([^)]{0,60}\))?\s?:\s?(?:\w+day,? )?$", re.IGNORECASE)
+_LABELLED_DATE = re.compile(
+    r"\b(?:date(?: of [a-z]+)?|submitted|published|posted|issued|dated)(?: \([^)]{0,60}\))?\s?:\s?$", re.IGNORECASE
+)
 _DATELINE_VERB = re.compile(
     r"^[^.!?]{0,120}?\b(?:has|have|had)?\s?(?:published|released|issued|launched|announced)\b", re.IGNORECASE
 )

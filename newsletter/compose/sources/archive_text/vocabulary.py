@@ -56,7 +56,7 @@ READ_OUR_PERIODICAL = re.compile(
     one_of(
         rf"""
         \b{_READ}\b[^.!?]{{0,30}}\b(?:our|the|this)\b[^.!?]{{0,40}}\b{_PERIODICAL}\b
-        \bin (?:this|our latest) (?:issue|edition|{_PERIODICAL})\b
+        \b(?:in|welcome to) (?:this|our|the) (?:\w{{3,12}} )?(?:issue|edition|{_PERIODICAL})\b
         \bthis (?:issue|edition) (?:has|includes|features|looks|covers|contains|brings)\b
         """
     ),
