@@ -95,7 +95,7 @@ def _reasons(session: Session, issue_id: int) -> list[dict[str, Any]]:
     )
     return [
         {"state": state.value, "reason": reason, "reply": reply, "count": count}
-        for state, reason, reply, count in session.execute(statement).tuples()
+        for state, reason, reply, count in session.execute(statement)
     ]
 
 
@@ -111,7 +111,7 @@ def _domains(session: Session, issue_id: int) -> list[dict[str, Any]]:
         .group_by(Delivery.domain)
         .order_by(func.count().desc(), Delivery.domain)
     )
-    return [{"domain": d, "planned": n, "sent": int(s)} for d, n, s in session.execute(statement).tuples()]
+    return [{"domain": d, "planned": n, "sent": int(s)} for d, n, s in session.execute(statement)]
 
 
 VERBS = (

@@ -145,7 +145,7 @@ def _dry_run_document(session: Session, issue: Issue, prepared: Prepared | None)
         ]
     else:
         return {**document, "domains": []}
-    rows = sorted(session.execute(statement).tuples(), key=lambda row: (-row[1], row[0]))
+    rows = sorted(session.execute(statement), key=lambda row: (-row[1], row[0]))
     document["people"] = sum(count for _, count in rows)
     return {**document, "domains": [{"domain": domain, "people": count} for domain, count in rows]}
 
