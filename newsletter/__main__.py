@@ -1,4 +1,4 @@
-"""`python -m newsletter` is the `newsletter` command."""
+"""`python -m newsletter`: the same as the `newsletter` command."""
 
 from newsletter.cli.main import main
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -204,38 +204,55 @@ def cli(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; every expected trouble ends in words, a hint and an exit code, never a traceback."""
+    """Run the command line; trouble ends in words, a hint and an exit code, never in a traceback (--verbose shows it)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = cli.main(args=words, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Abort:
-        _fail("aborted", "Stopped.", "", as_json=False, code=EXIT_FAILED)
-    except click.ClickException as error:
-        usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx else ""
-        _fail("usage", error.format_message(), usage, as_json="--json" in words, code=error.exit_code)
-    except ConfigError as error:
-        _fail(error.code, error.message, error.hint, as_json="--json" in words, code=EXIT_USAGE)
-    except PreflightRefused as error:
-        _fail(error.code, error.message, error.hint, as_json="--json" in words, code=EXIT_PREFLIGHT)
-    except (NewsletterError, SubscribersError) as error:
-        _fail(error.code, error.message, error.hint, as_json="--json" in words, code=EXIT_FAILED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
-    except OSError as error:
+    except Exception as error:
+        if "--verbose" in words and not isinstance(error, _EXPECTED):
+            raise
+        _tell(_explain(error), as_json="--json" in words)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    code: str
+    message: str
+    hint: str
+    exit_code: int
+
+
+_EXPECTED = (click.exceptions.Abort, click.ClickException, NewsletterError, SubscribersError, OSError)
+
+
+def _explain(error: Exception) -> _Trouble:
+    """Put an exception into words; the only place where exit codes are given to errors."""
+    if isinstance(error, click.exceptions.Abort):
+        return _Trouble("aborted", "Stopped.", "", EXIT_FAILED)
+    if isinstance(error, click.ClickException):
+        usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx else ""
+        return _Trouble("usage", error.format_message(), usage, error.exit_code)
+    if isinstance(error, NewsletterError | SubscribersError):
+        exits = {ConfigError: EXIT_USAGE, PreflightRefused: EXIT_PREFLIGHT}
+        return _Trouble(error.code, error.message, error.hint, exits.get(type(error), EXIT_FAILED))
+    if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        _fail("system", f"{error.strerror or error}{where}", "", as_json="--json" in words, code=EXIT_FAILED)
+        return _Trouble("system", f"{error.strerror or error}{where}", "", EXIT_FAILED)
+    message = f"Something went wrong that this program did not expect ({type(error).__name__})."
+    return _Trouble("internal", message, "Run it again with --verbose and report what it prints.", EXIT_FAILED)
 
 
-def _fail(code_word: str, message: str, hint: str, *, as_json: bool, code: int) -> None:
+def _tell(trouble: _Trouble, *, as_json: bool) -> NoReturn:
     if as_json:
-        click.echo(
-            json.dumps({"error": {"code": code_word, "message": message, "hint": hint}}, ensure_ascii=False), err=True
-        )
+        told = {"error": {"code": trouble.code, "message": trouble.message, "hint": trouble.hint}}
+        click.echo(json.dumps(told, ensure_ascii=False), err=True)
     else:
-        click.echo(f"newsletter: {message}" + (f"\n{hint}" if hint else ""), err=True)
-    sys.exit(code)
+        click.echo(f"newsletter: {trouble.message}" + (f"\n{trouble.hint}" if trouble.hint else ""), err=True)
+    sys.exit(trouble.exit_code)
 
 
 def _login_name() -> str:
@@ -246,4 +263,6 @@ def _login_name() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    from newsletter.cli.main import main as run_once  # this file is `__main__` here; commands know it by its name
+
+    run_once()
