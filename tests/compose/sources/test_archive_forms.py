@@ -409,3 +409,29 @@ def test_an_ambiguous_date_in_a_title_is_kept_as_written() -> None:
 
 def test_emoji_made_of_several_characters_stay_whole() -> None:
     assert only("Family day 👨‍👩‍👧 is back\n\nMore soon.\n").title == "Family day 👨‍👩‍👧 is back"
+
+
+def test_two_days_are_no_span_and_both_are_stated() -> None:
+    item = only(
+        "First aid course\n\nBook your place on our course on 4 and 11 October at the fire station in Wisbech.\n"
+    )
+    assert item.stated == {"day": "10-04", "also": "10-11"}
+    assert item.place == "fire station in Wisbech"
+
+
+def test_a_region_far_from_the_day_is_no_place() -> None:
+    item = only(
+        "Open day\n\nJoin us on 4 March 2024 to hear how eleven pantries began to work together in Yorkshire.\n"
+    )
+    assert item.place is None
+
+
+def test_a_place_may_follow_the_time_after_a_comma() -> None:
+    item = only(
+        "Summit, 21 November 2018\n\nSave the date. 10.00am - 3.30pm, The Maltings, Ely. Speakers to be told.\n"
+    )
+    assert item.place == "The Maltings, Ely"
+
+
+def test_a_person_after_the_time_is_no_place() -> None:
+    assert only("Open day\n\nJoin us on 4 March 2024. From 2pm, Pat will talk about bees.\n").place is None
