@@ -16,8 +16,8 @@ The line that a page takes:
 
 Keys of `stated`: ``date`` (a whole date that the post states as its own, or the day of an event), ``month`` (YYYY-MM),
 ``period`` (two months), ``season``, ``year``; ``held`` (when a past event was held, one day or two with a slash); of an
-event ``day`` and ``last_day`` (MM-DD), ``also`` (a second day), ``weekday``, ``from``, ``to`` (HH:MM), ``place`` (one that
-the page cut); ``as_written`` (a numeric date whose order of day and month cannot be known).
+event ``day`` and ``last_day`` (MM-DD), ``also`` (a second day), ``weekday``, ``from``, ``to`` (HH:MM), ``place`` (one
+that the page cut); ``as_written`` (a numeric date whose order of day and month cannot be known).
 """
 
 from newsletter.compose.sources.archive_text.items import read_archive_text
