@@ -45,7 +45,7 @@ def _post(number: int, title: str) -> Post:
         title=title,
         blurb_html=BLURB,
         url=f"https://example.org/news/{number}",
-        image=Image(f"{WEB}/media/{number:064x}.jpg", 552, 310, f"People at a table during {title.lower()}"),
+        image=Image(f"{WEB}/media/{number:064x}.jpg", 536, 301, f"People at a table during {title.lower()}"),
         authors=("Amina Hussain",),
         published=date(2026, 10, 3 + number),
         item_id=number,

@@ -62,6 +62,7 @@ def tile(event: Event, language: str) -> dict[str, str] | None:
     return {
         "month": format_date(first, "LLL", locale=locale),
         "day": f"{first.day}–{last.day}" if several and last else str(first.day),
+        "several": "yes" if several else "",
         "weekday": format_date(first, "ccc", locale=locale),
     }
 

@@ -17,14 +17,14 @@ from typing import Any
 from markupsafe import Markup
 
 from newsletter.compose import content as c
-from newsletter.render.dates import long_day, tile, when
+from newsletter.render.dates import local_times, long_day, tile, when
 from newsletter.render.environment import Environment
 from newsletter.render.fragments import TextBlock, fragment_html, fragment_text, parse_fragment, safe_link
 from newsletter.render.links import ascii_link
 from newsletter.render.personal import Slot, one_line, split_tags
 from newsletter.render.wrapping import wrapped
 
-CARD_WIDTH = 552
+CARD_WIDTH = 536
 LOGO_WIDTH = 280
 PHOTOGRAPH_WIDTH = 96
 PHONE = re.compile(r"\+?\d(?:[\s()-]*\d){7,14}")
@@ -92,9 +92,10 @@ def helpline_of(sender: c.Sender) -> dict[str, Any]:
     """Return the standing notice, its wording untouched, cut where its telephone number is to be linked."""
     text = " ".join(sender.helpline.split())
     phone = " ".join(sender.helpline_phone.split())
-    if phone and phone not in text:
+    found = _phone_in(text, phone)
+    if phone and not found:
         text = f"{text} {phone}"
-    found = re.search(re.escape(phone), text) if phone else PHONE.search(text)
+        found = re.search(re.escape(phone) + "$", text)
     parts = [{"text": text, "tel": ""}]
     if found:
         tel = re.sub(r"[^\d+]", "", found[0])
@@ -104,6 +105,18 @@ def helpline_of(sender: c.Sender) -> dict[str, Any]:
             {"text": text[found.end() :], "tel": ""},
         ]
     return {"text": text, "parts": [p for p in parts if p["text"]], "url": safe_link(sender.helpline_url)}
+
+
+def _phone_in(text: str, phone: str) -> re.Match[str] | None:
+    """Find the number, however it is spaced; without a configured one, the first that the text holds."""
+    wanted = re.sub(r"\D", "", phone)
+    return next((m for m in PHONE.finditer(text) if not wanted or re.sub(r"\D", "", m[0]) == wanted), None)
+
+
+def _with_ellipsis(markup: str) -> str:
+    """Show that the source cut its summary here."""
+    body, closing = re.fullmatch(r"(.*?)((?:\s*</\w+>)*\s*)", markup, re.DOTALL).groups()  # type: ignore[union-attr]
+    return markup if not body or body.endswith(("…", "...")) else f"{body.rstrip()}…{closing}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,7 +154,8 @@ class _Builder:
         return {"kind": "divider"}
 
     def _post(self, post: c.Post) -> dict[str, Any]:
-        markup, text = self._body(post.blurb_html, typed=post.blurb_is_typed, indent="  ")
+        blurb = _with_ellipsis(post.blurb_html) if post.truncated else post.blurb_html
+        markup, text = self._body(blurb, typed=post.blurb_is_typed, indent="  ")
         meta = [f"{self.words['by']} {', '.join(one_line(author) for author in post.authors)}"] if post.authors else []
         if post.published:
             meta.append(long_day(post.published, self.language))
@@ -163,6 +177,7 @@ class _Builder:
         return {
             "kind": "event",
             "title": f"{self.words['cancelled']}: {title}" if event.cancelled else title,
+            "context": self._context(event, title),
             "when": when(event, self.language, self.words),
             "tile": tile(event, self.language),
             "place": one_line(event.place),
@@ -173,6 +188,12 @@ class _Builder:
             "action_url": "" if event.cancelled else booking or url,
             "calendar_url": "" if event.cancelled else safe_link(event.calendar_url),
         }
+
+    def _context(self, event: c.Event, title: str) -> str:
+        """Return what tells this event's links from those of the same event on another day."""
+        start, _ = local_times(event)
+        day = start.date() if start else event.starts_on
+        return f"{title}, {long_day(day, self.language)}" if day else title
 
     def _body(self, markup: str, *, typed: bool, indent: str, heading: str = "") -> tuple[Markup, str]:
         """Return a cleaned fragment as our HTML and as wrapped text. Tags count only in what the chair typed."""

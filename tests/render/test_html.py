@@ -143,7 +143,7 @@ def test_every_picture_has_an_integer_width_that_is_its_largest(root: lxml.html.
 
 def test_a_picture_wider_than_its_place_shrinks_in_proportion(content: IssueContent, environment: Environment) -> None:
     image = Image("https://news.example.org/media/x.jpg", 1104, 620, "A hall")
-    assert 'width="552" height="310"' in render_issue(one_post(content, image=image), environment).html
+    assert 'width="536" height="301"' in render_issue(one_post(content, image=image), environment).html
 
 
 def test_layout_is_fluid_with_a_ghost_table_of_600(html: str) -> None:
@@ -430,3 +430,35 @@ def test_every_language_has_every_word_that_the_templates_use(environment: Envir
         words = environment.words(language)
         assert set(words) == set(english)
         assert [key for key in words if words[key] == english[key]] == []
+
+
+def test_a_summary_that_its_source_cut_ends_in_an_ellipsis(content: IssueContent, environment: Environment) -> None:
+    for blurb, shown in (("<p>And then</p>", "And then…"), ("Cut...", "Cut..."), ("<p>Cut…</p>", "Cut…"), ("", "")):
+        made = render_issue(one_post(content, blurb_html=blurb, truncated=True), environment)
+        text = lxml.html.document_fromstring(made.html).text_content()
+        assert shown in text
+        assert text.count("…") == shown.count("…")
+
+
+def test_the_helpline_number_is_linked_where_it_stands_however_it_is_spaced(
+    content: IssueContent, environment: Environment
+) -> None:
+    sender = replace(content.sender, helpline="Call 0808 157 0192. In danger: 999.", helpline_phone="08081570192")
+    html = render_issue(replace(content, sender=sender), environment).html
+    assert re.search(r'href="tel:08081570192"[^>]*>0808 157 0192</a></span>\. In danger: 999\.</p>', html)
+
+
+def test_links_of_an_event_that_repeats_are_told_apart_by_their_day(
+    content: IssueContent, environment: Environment
+) -> None:
+    days = [Event("Drop-in", "", starts_on=date(2026, 11, d), url="https://a.org/", calendar_url=f"https://b.org/{d}")
+            for d in (12, 19)]  # fmt: skip
+    html = render_issue(replace(content, sections=(Section("e", "E", "events", tuple(days)),)), environment).html
+    labels = re.findall(r'aria-label="(Add to calendar[^"]*)"', html)
+    assert labels == [f"Add to calendar: Drop-in, Thursday {d} November 2026" for d in (12, 19)]
+
+
+def test_days_of_one_month_share_a_tile(content: IssueContent, environment: Environment) -> None:
+    event = Event("Conference", "", starts_on=date(2026, 12, 17), ends_on=date(2026, 12, 18))
+    html = render_issue(replace(content, sections=(Section("e", "E", "events", (event,)),)), environment).html
+    assert re.search(r'class="tile-days dm-text"[^>]*>17–18</p>', html)
