@@ -6,7 +6,9 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from newsletter.compose.issue import find
+from newsletter.errors import NewsletterError
 from newsletter.tables import Delivery, DeliveryState
+from subscribers.errors import InvalidValue
 from subscribers.segments import Predicate
 from subscribers.tables import Subscriber
 
@@ -14,8 +16,12 @@ _STATES = {"sent": DeliveryState.SENT, "bounced": DeliveryState.BOUNCED}
 
 
 def _had_outcome(session: Session, name: str, verb: str) -> ColumnElement[bool]:
+    try:
+        issue = find(session, name)
+    except NewsletterError as error:  # the segment language points at the place of an error of its own package
+        raise InvalidValue(error.message, hint=error.hint) from None
     people = select(Delivery.subscriber_id).where(
-        Delivery.issue_id == find(session, name).id,
+        Delivery.issue_id == issue.id,
         Delivery.state == _STATES[verb],
         Delivery.subscriber_id.is_not(None),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
 
 import click
 
@@ -44,7 +44,9 @@ def add(
     language: str | None,
     tags: tuple[str, ...],
     list_name: str | None,
-    **why: Any,
+    basis: str | None,
+    evidence: str,
+    collected_at: datetime | None,
 ) -> None:
     """Add a person, and put them on a list with basis and evidence.
 
@@ -55,7 +57,7 @@ def add(
     from subscribers import people
 
     app = context.app
-    if list_name and not (why["basis"] and why["evidence"]):
+    if list_name and not (basis and evidence):
         raise click.UsageError("Nobody is put on a list without --basis and --evidence.")
     with app.database.write() as session:
         made = people.add(
@@ -69,8 +71,8 @@ def add(
         )
         for tag in tags:
             people.add_tag(session, made, tag, at=app.now())
-        if list_name:
-            put_on_list(app, session, made, list_name, **why)
+        if list_name and basis:
+            put_on_list(app, session, made, list_name, basis=basis, evidence=evidence, collected_at=collected_at)
     where = f" to {list_name}" if list_name else "; they are on no list yet"
     done(context.output, {"id": made.id, "address": made.address}, f"Added {made.address}{where}.")
 

@@ -154,6 +154,7 @@ def export(
     Example: newsletter subscribers export dudley.csv --segment "town = 'Dudley'"
     """
     from newsletter.cli.list_files import private_file
+    from newsletter.cli.list_text import people_words
 
     if person is not None:
         from newsletter.cli.subscribers_access import export_person
@@ -170,14 +171,16 @@ def export(
     if context.output.as_json:
         context.output.data({"file": str(file), "written": number})
     else:
-        context.output.note(f"Wrote {number:,} people to {file}; only you can read it.")
+        context.output.note(f"Wrote {people_words(number)} to {file}; only you can read it.")
 
 
 def _export(app: App, out: Any, chosen: dict[str, str | None], *, as_lines: bool, raw: bool) -> int:
     from subscribers import attributes, exporting
 
     with app.database.read() as session:
-        statement = wanted_people(app, session, **chosen)
+        statement = wanted_people(
+            app, session, list_name=chosen["list_name"], segment=chosen["segment"], state=chosen["state"]
+        )
         persons = exporting.read_people(session, session.scalars(statement).all(), now=app.now())
         if as_lines:
             return exporting.write_json_lines(out, persons)
