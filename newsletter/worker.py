@@ -73,7 +73,8 @@ class Worker:
         """Do what is due now."""
         scheduled = self._due_schedules()
         started = [task.slug for task in scheduled if self._attempt(self._start, task)]
-        sending, troubles = [], [task.slug for task in scheduled if task.slug not in started]
+        sending: list[str] = []
+        troubles = [task.slug for task in scheduled if task.slug not in started]
         for task in self._to_send():
             if self.stop.is_set():
                 break
@@ -142,7 +143,7 @@ class Worker:
     def _to_send(self) -> list[Task]:
         with self.app.database.write() as session:
             ids = issues_to_send(session, self.app.config, self.app.now())
-            slugs = dict(session.execute(select(Issue.id, Issue.slug).where(Issue.id.in_(ids))).tuples().all())
+            slugs = {row.id: row.slug for row in session.execute(select(Issue.id, Issue.slug).where(Issue.id.in_(ids)))}
         return [Task(issue_id, slugs[issue_id]) for issue_id in ids]
 
     def _pause(self) -> float:

@@ -20,8 +20,11 @@ PARENT_LOOK_SECONDS = 1.0
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on. Default: web.port.")
 @click.option("--no-worker", is_flag=True, help="Only the site; run `newsletter work` elsewhere.")
 @click.option("--socket", "descriptor", type=int, hidden=True)
+@click.option("--parent", type=int, hidden=True)
 @pass_context
-def command(context: Context, bind: str | None, port: int | None, no_worker: bool, descriptor: int | None) -> None:
+def command(
+    context: Context, bind: str | None, port: int | None, no_worker: bool, descriptor: int | None, parent: int | None
+) -> None:
     """Serve the pages behind the links of a mail, and work beside it.
 
     The site answers unsubscribes and shows issues; the worker sends what is scheduled or deferred. SIGTERM stops both
@@ -33,7 +36,7 @@ def command(context: Context, bind: str | None, port: int | None, no_worker: boo
 
     app = context.app
     if descriptor is not None:
-        end_with_parent()
+        end_with(parent)
         serve_site(app, socket.socket(fileno=descriptor), verbose=context.verbose)
         return
     address, number = bind or app.config.web.bind, port or app.config.web.port
@@ -50,17 +53,18 @@ def _watch(context: Context, sock: socket.socket, *, worker: bool) -> None:
     base = [sys.executable, "-m", "newsletter.cli.main", "--workspace", str(context.app.workspace.root)]
     base += ["--config", str(context.config_option.resolve())] if context.config_option else []
     base += ["--as", context.actor, *(["--verbose"] if context.verbose else [])]
-    descriptor = sock.fileno()
-    children = [Child("The site", [*base, "serve", "--socket", str(descriptor)], (descriptor,))]
+    descriptor, parent = sock.fileno(), ["--parent", str(os.getpid())]
+    children = [Child("The site", [*base, "serve", "--socket", str(descriptor), *parent], (descriptor,))]
     if worker:
-        children.append(Child("The worker", [*base, "work", "--child"]))
+        children.append(Child("The worker", [*base, "work", *parent]))
     Supervisor(children, context.output.warn).run()
     sock.close()
 
 
-def end_with_parent() -> None:
-    """Stop this process as SIGTERM would when the one that started it is gone, however that died."""
-    parent = os.getppid()
+def end_with(parent: int | None) -> None:
+    """Stop this process as SIGTERM would when *parent*, the one that started it, is gone, however that died."""
+    if parent is None:
+        return
 
     def look() -> None:
         while os.getppid() == parent:

@@ -12,9 +12,9 @@ from newsletter.cli.main import EXIT_WITH_FAILURES, Context, pass_context
 
 @click.command()
 @click.option("--once", is_flag=True, help="Do what is due now, then end.")
-@click.option("--child", is_flag=True, hidden=True)
+@click.option("--parent", type=int, hidden=True)
 @pass_context
-def command(context: Context, once: bool, child: bool) -> int:
+def command(context: Context, once: bool, parent: int | None) -> int:
     """Send what is scheduled or deferred, until it is stopped.
 
     SIGTERM or Ctrl-C lets the copies that have begun be finished. With --once it ends with code 4 when an issue could
@@ -22,14 +22,13 @@ def command(context: Context, once: bool, child: bool) -> int:
 
     Example: newsletter work --once
     """
-    from newsletter.cli.serve import end_with_parent
+    from newsletter.cli.serve import end_with
     from newsletter.worker import Worker
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    if child:
-        end_with_parent()
+    end_with(parent)
     worker = Worker(context.app, context.output.note, stop)
     if not once:
         context.output.note("Working: what is scheduled or deferred goes out when it is due. Stop it with Ctrl-C.")

@@ -1,0 +1,128 @@
+"""`newsletter serve`: two processes behind one port, watched, and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from newsletter.keys import create_keys
+from newsletter.migrations import open_and_upgrade
+from newsletter.paths import Workspace
+
+CONFIG = """
+[organisation]
+name = "Example Network"
+postal_address = "1 High Street, Dudley DY1 1AA"
+from_address = "news@example.org"
+[smtp]
+[web]
+url = "https://news.example.org"
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace(tmp_path / "workspace")
+    for folder in (made.root, made.media, made.locks):
+        folder.mkdir(parents=True)
+    made.config.write_text(CONFIG)
+    made.config.chmod(0o600)
+    create_keys(made.secrets)
+    open_and_upgrade(f"sqlite:///{made.database}")
+    return made
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def healthy(port: int) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=20).status_code == 200
+    return False
+
+
+@contextmanager
+def serving(workspace: Workspace, *words: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    port = free_port()
+    command = [sys.executable, "-m", "newsletter.cli.main", "--workspace", str(workspace.root)]
+    process = subprocess.Popen([*command, "serve", "--port", str(port), *words], stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: healthy(port))
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()  # not `communicate`: a child that outlives it would hold the pipe open
+        assert process.stderr
+        process.stderr.close()
+
+
+def children(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
+    found = {}
+    for child in psutil.Process(process.pid).children():
+        words = child.cmdline()
+        found["worker" if "work" in words else "site"] = child
+    return found
+
+
+def test_it_runs_a_site_and_a_worker_and_ends_both(workspace: Workspace) -> None:
+    with serving(workspace) as (process, _):
+        running = children(process)
+        assert set(running) == {"site", "worker"}
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert "Traceback" not in errors
+        assert not any(child.is_running() for child in running.values())
+
+
+def test_a_site_that_is_killed_comes_back_and_the_port_is_never_closed(workspace: Workspace) -> None:
+    with serving(workspace, "--no-worker") as (process, port):
+        (site,) = children(process).values()
+        site.kill()
+        # The socket belongs to the watching process: a request of this moment waits instead of being refused.
+        assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=30).status_code == 200
+        (again,) = children(process).values()
+        assert again.pid != site.pid
+
+
+def test_the_two_end_when_the_one_that_watches_is_killed(workspace: Workspace) -> None:
+    with serving(workspace) as (process, _):
+        running = children(process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        wait_for(lambda: not any(c.is_running() and c.status() != psutil.STATUS_ZOMBIE for c in running.values()))
+
+
+def test_a_port_in_use_is_told_with_what_to_do(workspace: Workspace) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        command = [sys.executable, "-m", "newsletter.cli.main", "--workspace", str(workspace.root), "serve"]
+        done = subprocess.run([*command, "--port", port], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
