@@ -52,21 +52,21 @@ NOUNS = {
 # What `newsletter --help` says of each, so that it imports none of them; a test keeps it equal to the commands' own.
 SUMMARIES = {
     "init": "Make a workspace: configuration, keys, folders and database.",
-    "demo": "",
+    "demo": "Show the whole of it on a sample network; nothing leaves this machine.",
     "doctor": "Look at the workspace and the machine, and say what to mend.",
-    "serve": "",
-    "work": "",
-    "source": "",
-    "library": "",
-    "issue": "",
-    "audience": "",
-    "subscribers": "",
-    "lists": "",
-    "segments": "",
-    "imports": "",
-    "suppressions": "",
-    "bounces": "",
-    "uncertain": "",
+    "serve": "Serve the pages behind the links of a mail, and work beside it.",
+    "work": "Send what is scheduled or deferred, until it is stopped.",
+    "source": "Where posts and events come from.",
+    "library": "The posts, events and resources that sources gave.",
+    "issue": "Draft, edit, look at, approve and send issues.",
+    "audience": "Whom an issue goes to: lists and segments, minus exclusions.",
+    "subscribers": "People: who is on which list, why, and what is known of them.",
+    "lists": "The lists that people subscribe to.",
+    "segments": "Groups of people by town, role, tag, list, day of joining and so on.",
+    "imports": "Imports of people: each is a batch that can be looked at and undone.",
+    "suppressions": "Addresses and domains that are never mailed.",
+    "bounces": "Read and judge returned mail.",
+    "uncertain": "Copies that may or may not have arrived: list them, settle them.",
     "db": "Bring the database to this program's version.",
     "config": "See the configuration that is in force.",
 }
@@ -204,7 +204,7 @@ def cli(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; trouble ends in words, a hint and an exit code, never in a traceback (--verbose shows it)."""
+    """Run the command line; trouble ends in words, a hint and an exit code; only --verbose shows a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = cli.main(args=words, standalone_mode=False)
