@@ -78,7 +78,7 @@ def list_sources(context: Context) -> None:
 
     with context.app.database.read() as session:
         grouped = select(Sighting.source_id, func.count()).group_by(Sighting.source_id)
-        counts = dict(session.execute(grouped).tuples().all())
+        counts = {row[0]: row[1] for row in session.execute(grouped)}
         rows = [_row(s, counts.get(s.id, 0)) for s in session.scalars(select(Source).order_by(Source.id))]
     context.output.table(
         rows,

@@ -26,8 +26,10 @@ def test_a_post_is_told_whole(tmp_path: Path) -> None:
     (tmp_path / "loaf.jpg").write_bytes(b"a picture")
     item = read(
         tmp_path,
-        bread="---\ntitle: \"Bread: a 'how to'\"\ndate: 2026-10-01\nauthors: [Jo Bloggs, 'Ann, jr']\ntags:\n  - Food\n  - News\n"
-        "url: https://e.org/bread?utm_source=x\nimage_credit: Sam  # by mail\n---\n![A loaf](loaf.jpg)\n\nWe *baked*.\n",
+        bread="---\ntitle: \"Bread: a 'how to'\"\ndate: 2026-10-01\nauthors: [Jo Bloggs, 'Ann, jr']\n"
+        "tags:\n  - Food\n  - News\n"
+        "url: https://e.org/bread?utm_source=x\nimage_credit: Sam  # by mail\n---\n"
+        "![A loaf](loaf.jpg)\n\nWe *baked*.\n",
     ).items[0]
     assert (item.guid, item.kind, item.title) == ("bread.md", "post", "Bread: a 'how to'")
     assert (item.published, item.url) == (date(2026, 10, 1), "https://e.org/bread")
@@ -65,7 +67,8 @@ def test_drafts_and_hidden_folders_are_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("---\ntitle: A\n", "no closing ---"), ("---\ntitle A\n---\n", "Line 2"), ("---\ntitle: A\ntitle: B\n---\n", "second time"),
+        ("---\ntitle: A\n", "no closing ---"), ("---\ntitle A\n---\n", "Line 2"),
+        ("---\ntitle: A\ntitle: B\n---\n", "second time"),
         ("---\ntitle: |\n---\n", r"Line 2.*'\|'"), ("---\ntitle: 'A\n---\n", "quote"), ("+++\ntitle = \n+++\n", "TOML"),
         ("---\ntitle: A\nkind: banana\n---\n", "none of"), ("---\ntitle: A\nstarts: soon\n---\n", "no ISO"),
         ("---\ntitle: A\ntimezone: Mars\nstarts: 2026-12-01\n---\n", "timezone"), ("no title", "no title"),
