@@ -11,9 +11,11 @@ import io
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ ACTOR = "demo"
 START_SECONDS = 30.0
 LOOK_SECONDS = 0.05
 PROGRAM = "newsletter.cli.main"
+NARROWEST_COLUMNS, WIDEST_COLUMNS = 40, 100
 
 
 class DemoFailed(NewsletterError):
@@ -45,9 +48,13 @@ class Commands:
     output: Output
     root: Path
 
-    def run(self, *words: str, codes: tuple[int, ...] = (0,), show: bool = True) -> Any:
+    def run(self, *words: str, codes: tuple[int, ...] = (0,), show: bool = True, bar: bool = False) -> Any:
         """
         Run one command with ``--json`` and return its answer, or None when it has none.
+
+        Args:
+            codes: The exit codes that are fine.
+            bar: Let it show its progress bar; all others are quiet.
 
         Raises:
             DemoFailed: When it ends with a code that is not in *codes*. The command's own errors pass through.
@@ -55,7 +62,7 @@ class Commands:
         if show:
             self.show(*words)
         heard = io.StringIO()
-        quiet = ("--quiet",) if self.output.quiet else ()
+        quiet = () if bar and not self.output.quiet else ("--quiet",)
         given = ["--workspace", str(self.root), "--as", ACTOR, "--json", "--yes", *quiet, *words]
         with contextlib.redirect_stdout(heard), _environment_of_its_own():
             code = cli.main(args=given, prog_name="newsletter", standalone_mode=False)
@@ -68,8 +75,18 @@ class Commands:
 
     def show(self, *words: str) -> None:
         """Print a command as it would be typed in the workspace."""
-        typed = " ".join(shlex.quote(word.replace(f"{self.root}/", "")) for word in words)
-        self.say(click.style(f"     $ newsletter {typed}", dim=True, fg="cyan"))
+        typed = " ".join(_as_typed(word.replace(f"{self.root}/", "").replace(str(self.root), ".")) for word in words)
+        columns = min(shutil.get_terminal_size().columns, WIDEST_COLUMNS)
+        lines = textwrap.wrap(
+            f"$ newsletter {typed}",
+            max(columns, NARROWEST_COLUMNS),
+            initial_indent="     ",
+            subsequent_indent="         ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in lines:
+            self.say(click.style(line, fg="cyan"))
 
     def say(self, text: str = "") -> None:
         """Tell the story: on standard output, or on standard error where that is for JSON."""
@@ -97,6 +114,13 @@ class Commands:
             finally:
                 process.terminate()
                 process.wait()
+
+
+def _as_typed(word: str) -> str:
+    """Quote a word for a shell as a person would: double quotes around what holds an apostrophe."""
+    if "'" in word and not set(word) & set('"$`\\!'):
+        return f'"{word}"'
+    return shlex.quote(word)
 
 
 def free_port() -> int:

@@ -22,6 +22,7 @@ from newsletter.demo.catcher import Catcher
 from newsletter.demo.place import WEB_URL, Place, add_late_news, write_config
 
 REFUSED = "jo.harper@coldwell-council.example"
+CHAIR = "ruth.adeyemi@wrenfieldvale.example"
 LEAVES = "rowan.ellis@post.example"
 LIST = "members"
 EVIDENCE = "joined at the network's meetings, paper forms in folder 12"
@@ -39,7 +40,7 @@ FOR_SOME = (("Briefing for duty teams", "duty-teams"), ("Two new counsellors", "
 SUBJECT = "{{first_name|Hello}}, one front desk, and the weeks ahead"
 PREHEADER = "A lantern walk, a conference, sixteen new peer supporters, and where to find us"
 QUOTE = ("I told my story once, and the next person already knew who I was.", "a visitor to the shared front desk")
-START_SOON = timedelta(seconds=1)
+START_SOON = timedelta(seconds=4)  # time enough to type it
 LONGEST_SEND_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 
@@ -106,10 +107,10 @@ class Story:
         self._step(2, "Gather what members published")
         for kind, location, name in SOURCES:
             self.commands.run("source", "add", kind, str(self.place.network / location), "--name", name)
-        self.commands.run("source", "fetch")
+        self.commands.run("source", "fetch", bar=True)
         items = self.commands.run("library", "list", show=False)
         kinds = {kind: sum(1 for item in items if item["kind"] == kind) for kind in ("post", "event", "resource")}
-        twice = sum(1 for item in items if isinstance(item["source"], list) and len(item["source"]) > 1)
+        twice = sum(1 for item in items if "," in item["source"])
         off = sum(1 for item in items if item["state"] == "cancelled")
         self._tell(
             f"{kinds['post']} posts, {kinds['event']} dates of events ({off} called off), {kinds['resource']} resources"
@@ -121,7 +122,9 @@ class Story:
         run = self.commands.run
         run("lists", "create", LIST, "--title", "Wrenfield Vale newsletter")
         members = str(self.place.network / "members.csv")
-        came = run("subscribers", "import", members, "--list", LIST, "--basis", "consent", "--evidence", EVIDENCE)
+        came = run(
+            "subscribers", "import", members, "--list", LIST, "--basis", "consent", "--evidence", EVIDENCE, bar=True
+        )
         self._tell(f"{came['read']} rows read, {came['new']} people new, {came['refused']} refused")
         for name, expression in SEGMENTS:
             run("segments", "create", name, expression)
@@ -141,16 +144,22 @@ class Story:
             run("issue", "set", slug, f"{self._block(slug, title)}.audience=segment '{segment}'")
         run("audience", "set", slug, "--list", LIST)
         counted = self._count_items(slug)
-        self._tell(f"{counted['posts']} posts and {counted['events']} coming events; two of them only for some readers")
+        self._tell(
+            f"{counted['posts']} posts and {counted['events']} coming events, resources and a quotation; "
+            f"{len(FOR_SOME)} blocks are only for some readers"
+        )
         return slug
 
     def _check_and_render(self, slug: str) -> None:
-        self._step(5, "Check and render")
+        self._step(5, "Test, check and render")
+        self.catcher.into(self.place.caught / "test")
+        self.commands.run("issue", "test", slug, "--to", CHAIR)
         report = self.commands.run("issue", "check", slug)
         self._tell(f"{len(report['blocks'])} things block, {len(report['warnings'])} to look at")
         for warning in report["warnings"]:
             self._tell(f"  - {warning['message']}")
         self.commands.run("issue", "render", slug, "--out", str(self.place.root))
+        self.commands.run("issue", "preview", slug)
         variants = len(list(self.place.root.glob("issue*.html")))
         size = (self.place.root / "issue.html").stat().st_size
         self._tell(f"{variants} versions, one for each set of items that somebody sees; {size / 1000:.0f} kB of HTML")
@@ -158,12 +167,11 @@ class Story:
     def _send(self, slug: str) -> dict[str, Any]:
         self._step(6, "Send")
         self.catcher.into(self.place.caught / slug)
-        self.commands.run("issue", "send", slug, codes=(0, 4))
+        self.commands.run("issue", "send", slug, codes=(0, 4), bar=True)
         counts: dict[str, Any] = self.commands.run("issue", "status", slug)
         self._tell(_counted(counts))
-        self._tell(
-            f"the catcher keeps {len(self.catcher.caught)} mails; it refused {len(self.catcher.refusals)} address"
-        )
+        kept = len(list(self.catcher.folder.glob("*.eml")))
+        self._tell(f"the catcher keeps {kept} mails; it refused {len(self.catcher.refusals)} address: 550 5.1.1")
         if counts["state"] != "sent" or counts["bounced"] != len(self.catcher.refusals):
             raise DemoFailed(f"The issue {slug} is {counts['state']}: {_counted(counts)}.")
         return counts
@@ -238,14 +246,15 @@ class Story:
         say()
         say(click.style("Look at", bold=True))
         for path, what in (
-            ("issue.html", "the issue as mail (issue.2.html and so on: its other versions)"),
+            (f"outbox/preview-{slug}.html", "the issue in a browser: wide, narrow, dark, as text"),
+            ("issue.html", "the issue as mail; issue.2.html and so on are its other versions"),
             ("issue.txt", "its plain-text twin"),
             ("sample.eml", "one member's whole message"),
             (f"caught/{slug}/", "every mail as it arrived"),
             (f"caught/{second_slug}/", "the second issue"),
             ("report.json", "these numbers"),
         ):
-            say(f"  {folder}/{path:<22} {what}")
+            say(f"  {folder}/{path:<28} {what}")
         say()
         say(f"Go on by yourself: newsletter --workspace {folder} issue show {slug}")
 
