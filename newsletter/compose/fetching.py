@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urljoin
 
@@ -105,9 +107,11 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     One transport serves one hop, so no connection made for one name is ever reused for another.
     """
 
-    def __init__(self, resolver: Resolver, allowed: AddressPolicy, ports: tuple[int, ...]) -> None:
+    def __init__(
+        self, resolver: Resolver, allowed: AddressPolicy, ports: tuple[int, ...], trust: ssl.SSLContext
+    ) -> None:
         self._resolver, self._allowed, self._ports = resolver, allowed, ports
-        self._inner = httpx.AsyncHTTPTransport(trust_env=False, retries=0)
+        self._inner = httpx.AsyncHTTPTransport(verify=trust, trust_env=False, retries=0)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -160,13 +164,23 @@ class Fetcher:
     Args:
         resolver: Turns a name into addresses.
         allowed: Judges each of them; tests that serve on loopback hand in their own.
+        trust: Which certificates are believed; null for the public authorities.
     """
 
     def __init__(
-        self, *, limits: Limits | None = None, resolver: Resolver = resolve, allowed: AddressPolicy = is_public
+        self,
+        *,
+        limits: Limits | None = None,
+        resolver: Resolver = resolve,
+        allowed: AddressPolicy = is_public,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self.limits = limits or Limits()
-        self._resolver, self._allowed = resolver, allowed
+        self._resolver, self._allowed, self._given_trust = resolver, allowed, trust
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        return self._given_trust or httpx.create_ssl_context(trust_env=False)
 
     async def fetch(
         self,
@@ -209,7 +223,7 @@ class Fetcher:
 
     async def _one(self, url: str, headers: dict[str, str], limits: Limits) -> Fetched | str:
         """Ask one address; return its answer, or the address that it redirects to."""
-        transport = GuardedTransport(self._resolver, self._allowed, limits.ports)
+        transport = GuardedTransport(self._resolver, self._allowed, limits.ports, self._trust)
         async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=limits.seconds) as client:
             if client.build_request("GET", url).url.userinfo:
                 raise SourceError("An address with a user name in it is not fetched.")

@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import ssl
 import time
 import zlib
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from newsletter.compose.fetching import Fetcher, Limits, is_public
 from newsletter.errors import SourceError
@@ -212,3 +218,49 @@ async def test_proxies_of_the_environment_are_not_used(
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     site.say("/", b"direct")
     assert (await fetcher.fetch(site.url("/"))).body == b"direct"
+
+
+def _certificate_for(name: str, folder: Path) -> Path:
+    """Write a self-signed certificate and its key into one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    path = folder / "certificate.pem"
+    path.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + made.public_bytes(pem))
+    return path
+
+
+async def test_the_certificate_must_be_that_of_the_name_although_an_address_is_connected_to(
+    site: Any, tmp_path: Path
+) -> None:
+    certificate = _certificate_for("feeds.example.org", tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    asked_for: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
+    server = await asyncio.start_server(site.handle, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    site.say("/", b"secret")
+    fetcher = Fetcher(
+        limits=Limits(ports=(port,)), resolver=_to_loopback, allowed=lambda a: a.is_loopback,
+        trust=ssl.create_default_context(cafile=str(certificate)),
+    )  # fmt: skip
+    assert (await fetcher.fetch(f"https://feeds.example.org:{port}/")).body == b"secret"
+    with pytest.raises(SourceError, match="CERTIFICATE_VERIFY_FAILED"):
+        await fetcher.fetch(f"https://other.example.org:{port}/")
+    assert asked_for == ["feeds.example.org", "other.example.org"]
+    server.close()
+    await server.wait_closed()
+    await asyncio.sleep(0.05)
