@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, tzinfo
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -21,6 +22,7 @@ def moment_of(event: Any, name: str) -> date | datetime | None:
     return found if isinstance(found, date) else None
 
 
+@lru_cache(maxsize=256)
 def iana_zone(name: str | None) -> ZoneInfo | None:
     """
     Return the zone that a TZID means: an IANA name, a Windows name, or one with a maker's prefix before it.

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from newsletter.compose.cleaning import canonical_url, clean_html, clean_line, markdown_to_html, summary_of
+from newsletter.compose.sources.calendar_zones import iana_zone
 from newsletter.compose.sources.front_matter import MarkdownFile, Value, split_front_matter
 from newsletter.compose.sources.item import Reading, SourceItem
 from newsletter.compose.sources.xml_guard import MAX_ITEMS
@@ -152,9 +153,10 @@ def _kind(head: dict[str, Value]) -> str:
 
 def _zone(head: dict[str, Value], default: str) -> ZoneInfo:
     name = _line(head, "timezone") or default
-    if name not in available_timezones():
+    zone = iana_zone(name)
+    if zone is None:
         raise SourceError(f"its timezone '{name}' is none; write one such as Europe/London.")
-    return ZoneInfo(name)
+    return zone
 
 
 def _event(head: dict[str, Value], place: _Place, guid: str) -> dict[str, Any]:
