@@ -236,7 +236,7 @@ class Writer:
         found = session.execute(
             select(Subscriber.key, Subscriber.id).where(Subscriber.key.in_([row.address.key for row in rows]))
         )
-        ids = dict(found.tuples().all())
+        ids: dict[str, int] = {row[0]: row[1] for row in found}
         people = [(ids[row.address.key], row) for row in rows]
         self._subscribe(session, people, chunk)
         self._store_values(session, [(i, row.attributes) for i, row in people], attributes)
@@ -369,15 +369,12 @@ class Writer:
 
     def _remember(self, session: Session, people: Sequence[tuple[int, dict[str, Any] | None, dict[str, Any]]]) -> None:
         """Write down what this batch did; somebody whom it touched before keeps the oldest `before`."""
-        earlier = dict(
-            session.execute(
-                select(ImportChange.subscriber_id, ImportChange.id).where(
-                    ImportChange.batch_id == self.batch_id, ImportChange.subscriber_id.in_([i for i, _, _ in people])
-                )
+        found = session.execute(
+            select(ImportChange.subscriber_id, ImportChange.id).where(
+                ImportChange.batch_id == self.batch_id, ImportChange.subscriber_id.in_([i for i, _, _ in people])
             )
-            .tuples()
-            .all()
         )
+        earlier: dict[int, int] = {row[0]: row[1] for row in found}
         fresh = [
             {"batch_id": self.batch_id, "subscriber_id": i, "before": before, "after": after}
             for i, before, after in people

@@ -157,6 +157,6 @@ def export(context: Context, file: Path) -> None:
     from subscribers.suppression_files import export_suppressions
 
     with context.app.database.read() as session, private_file(file) as out:
-        rows = session.execute(suppression.entries(now=context.app.now())).tuples().all()
+        rows = [(entry, name) for entry, name in session.execute(suppression.entries(now=context.app.now()))]
         number = export_suppressions(out, rows)
     done(context.output, {"file": str(file), "written": number}, f"Wrote {number:,} suppressions to {file}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,3 +94,62 @@ def run_import(app: App, tmp_path: Path) -> Callable[..., ImportResult]:
         return import_file(app.database, path, **given)
 
     return run
+
+
+_SHEET = (
+    '<row><c t="inlineStr"><is><t>email</t></is></c><c t="inlineStr"><is><t>name</t></is></c>'
+    '<c t="inlineStr"><is><t>age</t></is></c></row><row><c t="inlineStr"><is><t>ann@example.org</t></is></c>'
+    '<c t="inlineStr"><is><t>Ann Jones</t></is></c><c><v>33</v></c></row>'
+)
+_XLSX = {
+    "_rels/.rels": (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1" '
+        'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" '
+        'Target="xl/workbook.xml"/></Relationships>'
+    ),
+    "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
+    "xl/workbook.xml": (
+        '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.'
+        'openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="a" sheetId="1" r:id="r1"/></sheets>'
+        "</workbook>"
+    ),
+    "xl/_rels/workbook.xml.rels": (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1" '
+        'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" '
+        'Target="worksheets/sheet1.xml"/></Relationships>'
+    ),
+    "xl/worksheets/sheet1.xml": (
+        '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+        f"{_SHEET}</sheetData></worksheet>"
+    ),
+}
+_ODS_CELL = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
+_ODS = {
+    "mimetype": "application/vnd.oasis.opendocument.spreadsheet",
+    "META-INF/manifest.xml": '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>',
+    "content.xml": (
+        '<office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" '
+        'xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" '
+        'xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"><office:body><office:spreadsheet>'
+        '<table:table table:name="a"><table:table-row>'
+        + "".join(map(_ODS_CELL.format, ("email", "name", "age")))
+        + "</table:table-row><table:table-row>"
+        + "".join(map(_ODS_CELL.format, ("ann@example.org", "Ann Jones")))
+        + '<table:table-cell office:value-type="float" office:value="33"><text:p>33</text:p></table:table-cell>'
+        "</table:table-row></table:table></office:spreadsheet></office:body></office:document-content>"
+    ),
+}
+
+
+@pytest.fixture
+def spreadsheet() -> Callable[[str], bytes]:
+    """Return one person as an Excel or OpenDocument file."""
+
+    def make(ending: str) -> bytes:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, content in {"xlsx": _XLSX, "ods": _ODS}[ending].items():
+                archive.writestr(name, content)
+        return packed.getvalue()
+
+    return make

@@ -1,0 +1,258 @@
+"""The commands of the list, run as processes of users run them: JSON as documented, errors with a hint, no prompt."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from newsletter.app import App
+from newsletter.cli.main import main
+from newsletter.config import Config
+from newsletter.keys import create_keys
+from newsletter.migrations import open_and_upgrade
+from newsletter.paths import Workspace
+from newsletter.tables import Issue, IssueState
+
+CONFIG = """
+[organisation]
+name = "Example Network"
+postal_address = "1 High Street, Dudley DY1 1AA"
+from_address = "news@example.org"
+[smtp]
+host = "127.0.0.1"
+tls = "none"
+[web]
+url = "https://news.example.org"
+"""
+PEOPLE = (
+    "email,name,town,tags\nann@example.org,Ann Jones,Dudley,volunteer\nbob@example.org,Bob Khan,Walsall,\nbad,x,y,\n"
+)
+WHY = ("--list", "members", "--basis", "consent", "--evidence", "forms of October")
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    """A workspace whose database the migrations made, as commands demand."""
+    workspace = Workspace(tmp_path / "ws")
+    for folder in (workspace.root, workspace.outbox):
+        folder.mkdir()
+    create_keys(workspace.secrets)
+    open_and_upgrade(f"sqlite:///{workspace.database}")
+    made = App(workspace=workspace, config=smallest(), actor="tester")
+    yield made
+    made.close()
+
+
+def smallest() -> Config:
+    return Config.model_validate(tomllib.loads(CONFIG))
+
+
+@pytest.fixture
+def run(app: App, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in the workspace; returns its JSON, or (with `code`) what it says on standard error."""
+    app.workspace.config.write_text(CONFIG)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+    def run_command(*words: str, code: int = 0, as_json: bool = True) -> Any:
+        out, err = io.StringIO(), io.StringIO()
+        arguments = ["--workspace", str(app.workspace.root), "--as", "tester", *(["--json"] if as_json else []), *words]
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code, err.getvalue()
+        if code or not as_json:
+            return out.getvalue() + err.getvalue()
+        return json.loads(out.getvalue())
+
+    return run_command
+
+
+@pytest.fixture
+def filled(run: Run, tmp_path: Path) -> Run:
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    run("lists", "create", "members")
+    run("subscribers", "import", str(tmp_path / "people.csv"), *WHY)
+    return run
+
+
+def test_an_import_reports_exactly_what_is_documented(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(PEOPLE)
+    run("lists", "create", "members")
+    keys = ["batch", "read", "new", "changed", "unchanged", "refused", "suppressed", "errors_file"]
+    dry = run("subscribers", "import", str(path), *WHY, "--dry-run")
+    real = run("subscribers", "import", str(path), *WHY)
+    assert list(dry) == list(real) == keys
+    assert (dry["batch"], real["batch"]) == (None, 1)
+    assert {**dry, "batch": 1, "errors_file": real["errors_file"]} == real
+    assert (real["read"], real["new"], real["refused"]) == (3, 2, 1)
+    assert "is not an address" in Path(real["errors_file"]).read_text()
+
+
+def test_people_are_listed_with_the_documented_keys_and_filtered(filled: Run) -> None:
+    (ann,) = filled("subscribers", "list", "--segment", "town = 'dudley'")
+    assert ann == {
+        "id": 1,
+        "address": "ann@example.org",
+        "name": "Ann Jones",
+        "state": "subscribed",
+        "lists": ["members"],
+        "tags": ["volunteer"],
+        "attributes": {"town": "Dudley"},
+    }
+    assert [p["id"] for p in filled("subscribers", "list", "--search", "KHAN")] == [2]
+    assert [p["id"] for p in filled("subscribers", "list", "--limit", "1", "--offset", "1")] == [2]
+    filled("subscribers", "unsubscribe", "ann@example.org")
+    assert [p["id"] for p in filled("subscribers", "list", "--state", "unsubscribed")] == [1]
+    assert [p["state"] for p in filled("subscribers", "list", "--state", "suppressed")] == ["suppressed"]
+    assert filled("subscribers", "list", "--state", "none") == []
+
+
+def test_showing_a_person_tells_why_they_are_on_a_list(filled: Run) -> None:
+    shown = filled("subscribers", "show", "ann@example.org")
+    (line,) = shown["ledger"]
+    assert (line["source"], line["evidence"], line["actor"]) == (
+        "import 1, people.csv, row 2",
+        "forms of October",
+        "tester",
+    )
+    words = filled("subscribers", "show", "ann@example.org", as_json=False)
+    assert "granted" in words
+
+
+def test_segments_count_list_and_explain_as_documented(filled: Run) -> None:
+    filled("segments", "create", "dudley", "town = 'Dudley' and not tag 'press'")
+    assert filled("segments", "count", "dudley") == {"count": 1}
+    assert filled("segments", "subscribers", "dudley") == [{"id": 1, "address": "ann@example.org", "name": "Ann Jones"}]
+    assert filled("segments", "explain", "dudley", "bob@example.org") == {
+        "member": False,
+        "clauses": [
+            {"clause": "town = 'Dudley'", "holds": False, "value": "Walsall"},
+            {"clause": "not tag 'press'", "holds": True, "value": []},
+        ],
+    }
+    error = json.loads(filled("segments", "count", "twon = 'x'", code=1))["error"]
+    assert (error["code"], error["hint"]) == ("segment", "Did you mean 'town'?")
+    assert "^^^^" in error["message"]
+
+
+def test_suppressions_are_listed_lifted_and_carried_over_by_file(filled: Run, tmp_path: Path) -> None:
+    filled("suppressions", "add", "ann@example.org", "--evidence", "letter")
+    filled(
+        "suppressions", "add", "blocked.example", "--evidence", "letter", "--list", "members", "--until", "2099-01-01"
+    )
+    filled("subscribers", "erase", "bob@example.org", "--evidence", "letter", "--yes")
+    rows = filled("suppressions", "list")
+    assert [list(row) for row in rows] == [["address", "scope", "reason", "since", "evidence", "expires"]] * 3
+    assert [(row["address"], row["scope"]) for row in rows] == [
+        ("ann@example.org", "all"),
+        ("*@blocked.example", "members"),
+        (None, "all"),
+    ]
+    path = str(tmp_path / "suppressions.csv")
+    filled("suppressions", "export", path)
+    assert "bob" not in Path(path).read_text()
+    filled("suppressions", "lift", "ann@example.org", "--reason", "asked")
+    again = filled("suppressions", "import", path, "--evidence", "backup")
+    assert (again["read"], again["added"], again["known"], again["refused"]) == (3, 1, 2, [])
+
+
+def test_an_audience_is_set_and_voids_an_approval(filled: Run, app: App) -> None:
+    now = app.now()
+    with app.database.write() as session:
+        session.add(
+            Issue(
+                slug="2026-11", state=IssueState.APPROVED, created_at=now, edited_at=now, edited_by="x", approved_by="y"
+            )
+        )
+    shown = filled("audience", "set", "2026-11", "--list", "members", "--exclude-segment", "town = 'Walsall'")
+    assert (shown["matched"], shown["excluded"], shown["mailed"]) == (2, 1, 1)
+    with app.database.read() as session:
+        issue = session.scalars(select(Issue)).one()
+    assert (issue.state, issue.approved_by, issue.edited_by) == (IssueState.DRAFT, None, "tester")
+    assert issue.audience == {
+        "lists": ["members"],
+        "segments": [],
+        "exclude_lists": [],
+        "exclude_segments": ["town = 'Walsall'"],
+    }
+    assert filled("audience", "show", "2026-11")["mailed"] == 1
+    assert "needs a list or a segment" in filled("audience", "set", "2026-11", code=2)
+    assert "no list 'membres'" in filled("audience", "set", "2026-11", "--list", "membres", code=1)
+
+
+def test_the_audience_of_a_sent_issue_stays(filled: Run, app: App) -> None:
+    now = app.now()
+    with app.database.write() as session:
+        session.add(Issue(slug="2026-10", state=IssueState.SENT, created_at=now, edited_at=now, edited_by="x"))
+    assert "conflict" in filled("audience", "set", "2026-10", "--list", "members", code=1)
+
+
+def test_an_import_is_undone_only_when_somebody_says_yes(filled: Run) -> None:
+    assert "--yes" in filled("imports", "undo", "1", "--reason", "wrong", code=2)
+    assert filled("imports", "undo", "1", "--reason", "wrong", "--yes") == {
+        "batch": 1,
+        "removed": 2,
+        "restored": 0,
+        "kept": [],
+    }
+    assert filled("subscribers", "list") == []
+    assert filled("imports", "show", "1")["state"] == "undone"
+
+
+def test_a_person_is_added_changed_moved_merged_and_removed(filled: Run) -> None:
+    filled("lists", "create", "events")
+    why = ("--basis", "corporate", "--evidence", "contract")
+    filled("subscribers", "add", "cy@example.org", "--name", "Cy Lee", "--tag", "Press", "--list", "members", *why)
+    filled("subscribers", "set", "cy@example.org", "town=Dudley", "language=cy", "address=cy@example.net")
+    filled("subscribers", "tag", "cy@example.net", "press", "--remove")
+    filled("subscribers", "move", "cy@example.net", "--from", "members", "--to", "events", "--evidence", "joined up")
+    (cy,) = filled("subscribers", "list", "--search", "cy@")
+    assert (cy["lists"], cy["tags"], cy["attributes"]) == (["events"], [], {"town": "Dudley"})
+    filled("subscribers", "merge", "ann@example.org", "cy@example.net", "--yes")
+    (ann,) = filled("subscribers", "list", "--search", "ann")
+    assert ann["lists"] == ["events"], "members was left under the other address"
+    filled("subscribers", "remove", "ann@example.org", "--yes")
+    assert "not_found" in filled("subscribers", "show", "ann@example.org", code=1)
+    assert "no attribute 'twon'" in filled("subscribers", "set", "bob@example.org", "twon=x", code=1)
+
+
+def test_whoever_unsubscribed_is_not_subscribed_by_a_slip(filled: Run) -> None:
+    filled("subscribers", "unsubscribe", "ann@example.org")
+    words = filled("subscribers", "subscribe", "ann@example.org", *WHY[1:2], *WHY[2:], code=1)
+    assert "suppressions lift" in words
+
+
+def test_exports_are_private_and_complete(filled: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.jsonl"
+    assert filled("subscribers", "export", str(path), "--list", "members")["written"] == 2
+    assert [json.loads(line)["address"] for line in path.read_text().splitlines()] == [
+        "ann@example.org",
+        "bob@example.org",
+    ]
+    assert path.stat().st_mode & 0o077 == 0
+    page = tmp_path / "ann.html"
+    filled("subscribers", "export", str(page), "--person", "ann@example.org", as_json=False)
+    assert "forms of October" in page.read_text()
+    held = filled("subscribers", "export", "--person", "ann@example.org")
+    assert {"ledger", "subscriptions", "suppressions", "deliveries"} <= set(held)
+
+
+def test_lists_are_made_shown_and_archived(filled: Run) -> None:
+    (row,) = filled("lists", "list")
+    assert (row["name"], row["subscribed"]) == ("members", 2)
+    filled("lists", "archive", "members")
+    assert filled("lists", "list") == []
+    assert "archived" in filled("subscribers", "subscribe", "ann@example.org", "members", *WHY[2:], code=1)
+    filled("lists", "archive", "members", "--undo")
+    assert filled("lists", "show", "members")["archived"] is None
+    assert "cannot name a list" in filled("lists", "create", "Our Members", code=1)
