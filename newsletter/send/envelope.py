@@ -16,11 +16,14 @@ MARK_BYTES = 10
 _LOCAL = re.compile(r"b\+(\d{1,18})\.([0-9a-f]{20})", re.IGNORECASE)
 
 
-def envelope_sender(config: Config, key: Key, delivery_id: int) -> str:
-    """Return MAIL FROM for one delivery: marked, or the one fixed address where a relay would rewrite it."""
-    if config.bounces.envelope == "fixed":
-        return f"bounces@{config.bounces.domain}" if config.bounces.domain else config.organisation.from_address
-    return f"b+{delivery_id}.{_mark(key, delivery_id)}@{config.bounce_domain}"
+def fixed_sender(config: Config) -> str:
+    """Return the one envelope sender of mail that carries no mark of its own."""
+    return f"bounces@{config.bounces.domain}" if config.bounces.domain else config.organisation.from_address
+
+
+def marked_sender(key: Key, delivery_id: int, bounce_domain: str) -> str:
+    """Return the envelope sender of one delivery."""
+    return f"b+{delivery_id}.{_mark(key, delivery_id)}@{bounce_domain}"
 
 
 def read_envelope_sender(keyring: Keyring, local_part: str) -> int | None:

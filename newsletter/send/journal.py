@@ -9,7 +9,6 @@ good, nothing is granted any more: rows that were to be sent stay as they were, 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +25,8 @@ from sqlalchemy.orm import Session
 from newsletter.send.replies import LONGEST_TEXT, SmtpReply
 from newsletter.send.statements import Prepared, Statements
 from newsletter.send.throttle import Limits, Used, permits, use, wait_seconds
-from newsletter.tables import DeliveryState, IssueState, Setting
+from newsletter.tables import DeliveryState as S
+from newsletter.tables import IssueState, Setting
 from subscribers.db import Database, explain_database_error
 from subscribers.errors import DatabaseUnavailable
 from subscribers.suppression import HARD_BOUNCE, suppress
@@ -83,7 +83,7 @@ class Outcome:
     """What came of one attempt. `suppress` is the address whose mailbox does not exist."""
 
     delivery_id: int
-    state: DeliveryState
+    state: S
     attempt: int
     reply: SmtpReply | None = None
     reason: str | None = None
@@ -229,46 +229,46 @@ class Journal:
         return None, self._broken
 
     def _settle(self, connection: Connection, work: _Work) -> dict[int, Granted]:
-        now = self._sql.moment(self._clock())
+        cursor, now = _cursor(connection), self._sql.moment(self._clock())
         if work.outcomes:
-            rows = [self._outcome_values(outcome, now) for outcome in work.outcomes]
-            _cursor(connection).executemany(self._sql.outcome.text, rows)
+            rows = self._sql.row_list([self._outcome_row(outcome) for outcome in work.outcomes])
+            self._execute(cursor, self._sql.outcomes, now=now, worker=self._owner, rows=rows)
             self._suppress(connection, work.outcomes)
         if work.releases:
-            values = self._sql.release.values(now=now, worker=self._owner, ids=self._sql.id_list(work.releases))
-            _cursor(connection).execute(self._sql.release.text, values)
-        return self._grant(connection, [delivery_id for delivery_id, _ in work.intents], now)
+            ids = self._sql.id_list(work.releases)
+            self._execute(cursor, self._sql.release, now=now, worker=self._owner, ids=ids)
+        return self._grant(cursor, [delivery_id for delivery_id, _ in work.intents], now)
 
-    def _grant(self, connection: Connection, ids: list[int], now: Any) -> dict[int, Granted]:
+    def _grant(self, cursor: Any, ids: list[int], now: Any) -> dict[int, Granted]:
         if not ids:
             return {}
-        granted = dict.fromkeys(self._ids(connection, self._sql.intent, ids, now), Granted.YES)
-        missing = [n for n in ids if n not in granted]
-        if missing:
-            granted |= dict.fromkeys(self._ids(connection, self._sql.refuse, missing, now), Granted.SUPPRESSED)
-        return {n: granted.get(n, Granted.LOST) for n in ids}
+        values = {"now": now, "worker": self._owner, "ids": self._sql.id_list(ids)}
+        if self._execute(cursor, self._sql.intent, **values) == len(ids):
+            return dict.fromkeys(ids, Granted.YES)
+        self._execute(cursor, self._sql.refuse, **values)
+        self._execute(cursor, self._sql.states, **values)
+        states: dict[int, str] = dict(cursor.fetchall())
+        answers = {S.INTENT.value: Granted.YES, S.SUPPRESSED.value: Granted.SUPPRESSED}
+        return {n: answers.get(states.get(n, ""), Granted.LOST) for n in ids}
 
-    def _ids(self, connection: Connection, statement: Prepared, ids: list[int], now: Any) -> list[int]:
-        cursor = _cursor(connection)
-        cursor.execute(statement.text, statement.values(now=now, worker=self._owner, ids=self._sql.id_list(ids)))
-        return [row[0] for row in cursor.fetchall()]
+    def _execute(self, cursor: Any, statement: Prepared, **values: Any) -> int:
+        cursor.execute(statement.text, statement.values(**values))
+        return int(cursor.rowcount)
 
-    def _outcome_values(self, outcome: Outcome, now: Any) -> Any:
+    def _outcome_row(self, outcome: Outcome) -> dict[str, Any]:
         reply = outcome.reply
-        return self._sql.outcome.values(
-            new_state=outcome.state.value,
-            now=now,
-            tries=outcome.attempt,
-            again=self._sql.moment(outcome.retry_at),
-            code=(reply.code or None) if reply else None,
-            status=reply.status if reply else None,
-            words=reply.text[:LONGEST_TEXT] if reply else None,
-            why=outcome.reason,
-            host=outcome.remote_host,
-            tls=outcome.tls_version,
-            delivery=outcome.delivery_id,
-            worker=self._owner,
-        )
+        return {
+            "delivery": outcome.delivery_id,
+            "new_state": outcome.state.value,
+            "tries": outcome.attempt,
+            "again": self._sql.moment(outcome.retry_at),
+            "code": (reply.code or None) if reply else None,
+            "status": reply.status if reply else None,
+            "words": reply.text[:LONGEST_TEXT] if reply else None,
+            "why": outcome.reason,
+            "host": outcome.remote_host,
+            "tls": outcome.tls_version,
+        }
 
     def _suppress(self, connection: Connection, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
@@ -287,7 +287,7 @@ class Journal:
 
     def _claim(self, connection: Connection, issue_id: int, most: int, account: str, limits: Limits) -> Claim:
         cursor, now = _cursor(connection), self._clock()
-        cursor.execute(self._sql.issue_state.text, self._sql.issue_state.values(issue=issue_id))
+        self._execute(cursor, self._sql.issue_state, issue=issue_id)
         state = IssueState(cursor.fetchone()[0])
         if state is not IssueState.SENDING:
             return Claim(state, ())
@@ -301,7 +301,7 @@ class Journal:
         ids = self._candidates(cursor, issue_id, most, now)
         if not ids:
             return Claim(state, ())
-        suppressed, rows = self._take(connection, cursor, ids, now)
+        suppressed, rows = self._take(cursor, ids, now)
         if limits:
             times = times[: len(rows)]
             _store_rate(connection, account, use(limits, used, now.timestamp(), times))
@@ -311,24 +311,16 @@ class Journal:
         ids: list[int] = []
         for statement in (self._sql.due, self._sql.pending):
             if len(ids) < most:
-                values = statement.values(issue=issue_id, now=self._sql.moment(now), most=most - len(ids))
-                cursor.execute(statement.text, values)
-                ids += [row[0] for row in cursor.fetchall()]
+                self._execute(cursor, statement, issue=issue_id, now=self._sql.moment(now), most=most - len(ids))
+                ids += self._sql.read_ids(cursor.fetchone())
         return ids
 
-    def _take(self, connection: Connection, cursor: Any, ids: list[int], now: datetime) -> tuple[int, list[Claimed]]:
-        moment = self._sql.moment(now)
-        suppressed = self._ids(connection, self._sql.suppress, ids, moment)
-        lease = self._sql.moment(now + self._lease)
-        values = self._sql.claim.values(now=moment, worker=self._owner, lease=lease, ids=self._sql.id_list(ids))
-        cursor.execute(self._sql.claim.text, values)
-        return len(suppressed), [self._claimed(row) for row in cursor.fetchall()]
-
-    def _claimed(self, row: Any) -> Claimed:
-        values = list(row)
-        values[6] = json.loads(row[6]) if isinstance(row[6], str) else row[6]
-        values[7] = self._sql.read_moment(row[7])
-        return Claimed._make(values)
+    def _take(self, cursor: Any, ids: list[int], now: datetime) -> tuple[int, list[Claimed]]:
+        values = {"now": self._sql.moment(now), "worker": self._owner, "ids": self._sql.id_list(ids)}
+        suppressed = self._execute(cursor, self._sql.suppress, **values)
+        self._execute(cursor, self._sql.claim, lease=self._sql.moment(now + self._lease), **values)
+        self._execute(cursor, self._sql.claimed, **values)
+        return suppressed, [Claimed._make(row) for row in self._sql.read_claimed(cursor.fetchall())]
 
 
 def _cursor(connection: Connection) -> Any:

@@ -20,6 +20,7 @@ from newsletter.render.message import compile_message
 from newsletter.render.personal import PersonalValues
 from newsletter.send.copies import envelope_commands
 from newsletter.send.dispatch import Parts, loop_factory, own_name
+from newsletter.send.envelope import fixed_sender
 from newsletter.send.gate import check_message, stuffed
 from newsletter.send.replies import SmtpReply
 from newsletter.send.session import ConnectionLost, Conversation, RelayRefused, open_conversation
@@ -112,7 +113,7 @@ async def _deliver(config: Config, notices: Sequence[Notice]) -> list[SmtpReply]
     talk, account = await _first_usable(config)
     watch = asyncio.create_task(_watch(talk))
     try:
-        replies = [await _carry(talk, account, notice, _sender(config)) for notice in notices]
+        replies = [await _carry(talk, account, notice, fixed_sender(config)) for notice in notices]
         await talk.quit()
     except ConnectionLost as error:
         raise NotDelivered(f"The mail server {account.host} ended the conversation: {error}") from error
@@ -153,10 +154,6 @@ async def _watch(talk: Conversation) -> None:
     while True:
         await asyncio.sleep(1)
         talk.overdue(loop.time())
-
-
-def _sender(config: Config) -> str:
-    return config.organisation.from_address
 
 
 def _marked(message: bytes) -> bytes:

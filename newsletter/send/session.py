@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from newsletter.config import SmtpAccount
@@ -66,7 +67,7 @@ class Conversation(asyncio.Protocol):
         self.opened_at = self._loop.time()
         self._replies: deque[SmtpReply] = deque()
         self._partial = bytearray()
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._ended: str | None = None
         transport.set_protocol(self)
@@ -90,10 +91,13 @@ class Conversation(asyncio.Protocol):
         if len(code) < 3 or not code.isdigit() or line[3:4] not in (b"", b"\r", b" ", b"-"):
             self._end("The relay sent something that is no SMTP reply.")
             return
-        self._lines.append(bytes(line[4:]).decode("utf-8", "replace"))
-        if line[3:4] != b"-":
-            text = _CONTROL.sub(" ", " ".join(part.strip() for part in self._lines))
-            self._replies.append(SmtpReply(int(code), text.strip()[:LONGEST_TEXT]))
+        if line[3:4] == b"-":
+            self._lines.append(bytes(line[4:]))
+            return
+        if not self._lines:
+            self._replies.append(_read_reply(bytes(line)))
+        else:
+            self._replies.append(_read_reply(bytes(code) + b" " + b" ".join([*self._lines, bytes(line[4:])])))
             self._lines = []
 
     def eof_received(self) -> bool:
@@ -227,10 +231,6 @@ def _client(account: SmtpAccount, local_hostname: str) -> Any:
 
     mode = account.tls_mode
     unix = account.host.removeprefix("unix:") if account.host.startswith("unix:") else None
-    context = ssl.create_default_context()
-    if mode == "opportunistic":
-        # Whoever asks for no more than "if it can be had" gets no verification either; `required` verifies.
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return aiosmtplib.SMTP(
         hostname=None if unix else account.host,
         port=None if unix else account.port,
@@ -241,8 +241,18 @@ def _client(account: SmtpAccount, local_hostname: str) -> Any:
         timeout=account.connect_timeout_seconds,
         use_tls=mode == "implicit",
         start_tls={"required": True, "opportunistic": None}.get(mode, False) if account.protocol == "smtp" else False,
-        tls_context=context if mode != "none" else None,
+        tls_context=None if mode == "none" else _tls_context(verified=mode != "opportunistic"),
     )
+
+
+@lru_cache
+def _tls_context(*, verified: bool) -> ssl.SSLContext:
+    """Return the context for TLS. Reading the system's certificates takes 50 ms, so it is done once."""
+    context = ssl.create_default_context()
+    if not verified:
+        # Whoever asks for no more than "if it can be had" gets no verification either; `required` verifies.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 async def _greet(client: Any) -> None:
@@ -292,6 +302,13 @@ def _hand_over(client: Any, account: SmtpAccount, offered: frozenset[str]) -> Co
     # The client object is done: cut it off from the transport, which is ours now.
     client.protocol = client.transport = None
     return conversation
+
+
+@lru_cache(maxsize=256)
+def _read_reply(line: bytes) -> SmtpReply:
+    """Return a reply; a server says the same few over and over."""
+    text = _CONTROL.sub(" ", line[4:].decode("utf-8", "replace"))
+    return SmtpReply(int(line[:3]), " ".join(text.split())[:LONGEST_TEXT])
 
 
 def _duplicate(transport: asyncio.Transport) -> socket.socket | None:

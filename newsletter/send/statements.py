@@ -6,23 +6,29 @@ The intent asks again for owner, lease, suppression and consent: the last moment
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BindParameter,
     ColumnElement,
     Dialect,
     Executable,
+    Integer,
+    String,
     and_,
     any_,
     bindparam,
     case,
+    column,
     exists,
     func,
     not_,
     select,
+    type_coerce,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -56,6 +62,18 @@ CLAIMED_COLUMNS = (
     Delivery.message_id,
     Delivery.attempt,
 )
+OUTCOME_FIELDS = {
+    "delivery": Integer(),
+    "new_state": String(),
+    "tries": Integer(),
+    "again": UtcDateTime(),
+    "code": Integer(),
+    "status": String(),
+    "words": String(),
+    "why": String(),
+    "host": String(),
+    "tls": String(),
+}
 
 
 class Prepared:
@@ -74,20 +92,27 @@ class Prepared:
 
 
 class Statements:
-    """The statements of one database. Times are handed over as `moment` makes them, ids as `id_list` does."""
+    """
+    The statements of one database. Times are handed over as `moment` makes them, ids as `id_list` does.
+
+    Each does its whole batch at once and gives back one row at most: between two rows the driver lets go of the
+    interpreter, and getting it back from a busy event loop costs more than the row.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self._sqlite = dialect.name == "sqlite"
         self._bind_time = UtcDateTime().dialect_impl(dialect).bind_processor(dialect)
         self._read_time = UtcDateTime().dialect_impl(dialect).result_processor(dialect, None)
         self.issue_state = Prepared(select(Issue.state).where(Issue.id == given("issue")), dialect)
-        self.due = Prepared(self._candidates(S.DEFERRED).where(Delivery.retry_at <= NOW), dialect)
+        self.due = Prepared(self._candidates(S.DEFERRED, Delivery.retry_at <= NOW), dialect)
         self.pending = Prepared(self._candidates(S.PENDING), dialect)
         self.suppress = Prepared(self._suppress(Delivery.state.in_(TAKEABLE)), dialect)
         self.claim = Prepared(self._claim(), dialect)
+        self.claimed = Prepared(self._claimed(), dialect)
         self.intent = Prepared(self._intent(), dialect)
         self.refuse = Prepared(self._suppress(self._mine), dialect)
-        self.outcome = Prepared(self._outcome(), dialect)
+        self.states = Prepared(select(Delivery.id, Delivery.state).where(self._ids), dialect)
+        self.outcomes = Prepared(self._outcomes(), dialect)
         self.release = Prepared(self._release(), dialect)
 
     def moment(self, time: Any) -> Any:
@@ -99,6 +124,24 @@ class Statements:
     def id_list(self, ids: list[int]) -> Any:
         return str(ids) if self._sqlite else ids
 
+    def read_ids(self, row: Any) -> list[int]:
+        """Read what `due` and `pending` give."""
+        found = row[0] or []
+        return json.loads(found) if isinstance(found, str) else list(found)
+
+    def read_claimed(self, rows: list[Any]) -> list[list[Any]]:
+        """Read what `claimed` gives, a list for each row in the order of `CLAIMED_COLUMNS`."""
+        found = json.loads(rows[0][0]) if self._sqlite else [list(row) for row in rows]
+        dates: dict[Any, Any] = {}
+        for values in found:
+            token, slots, date = values[5:8]
+            values[5] = bytes.fromhex(token) if isinstance(token, str) else bytes(token)
+            values[6] = json.loads(slots) if isinstance(slots, str) else slots
+            if date not in dates:
+                dates[date] = self.read_moment(date)
+            values[7] = dates[date]
+        return found
+
     @property
     def _ids(self) -> ColumnElement[bool]:
         if self._sqlite:
@@ -109,17 +152,23 @@ class Statements:
     def _mine(self) -> ColumnElement[bool]:
         return and_(Delivery.owner == given("worker"), Delivery.state == S.CLAIMED)
 
-    def _candidates(self, state: S) -> Any:
-        found = select(Delivery.id).where(Delivery.issue_id == given("issue"), Delivery.state == state)
-        found = found.order_by(Delivery.retry_at, Delivery.id).limit(given("most"))
-        return found.with_for_update(skip_locked=True)
+    def _candidates(self, state: S, *conditions: ColumnElement[bool]) -> Any:
+        found = (
+            select(Delivery.id)
+            .where(Delivery.issue_id == given("issue"), Delivery.state == state, *conditions)
+            .order_by(Delivery.retry_at, Delivery.id)
+            .limit(given("most"))
+            .with_for_update(skip_locked=True)
+            .subquery()
+        )
+        gather = func.json_group_array if self._sqlite else func.array_agg
+        return select(gather(found.c.id))
 
     def _suppress(self, condition: ColumnElement[bool]) -> Any:
         return (
             update(Delivery)
             .where(self._ids, condition, not_(and_(_subscribed(), _not_suppressed())))
             .values(state=S.SUPPRESSED, state_at=NOW, reason=case((_subscribed(), SUPPRESSED), else_=UNSUBSCRIBED))
-            .returning(Delivery.id)
         )
 
     def _claim(self) -> Any:
@@ -133,39 +182,60 @@ class Statements:
                 lease_until=given("lease", type_=UtcDateTime()),
                 attempt=Delivery.attempt + 1,
             )
-            .returning(*CLAIMED_COLUMNS)
         )
+
+    def _claimed(self) -> Any:
+        mine = select(*CLAIMED_COLUMNS).where(self._ids, self._mine).order_by(Delivery.id)
+        if not self._sqlite:
+            return mine
+        rows = mine.subquery()
+        plain = [func.hex(c) if c.name == "token_id" else type_coerce(c, String) for c in rows.c]
+        return select(func.json_group_array(func.json_array(*plain)))
 
     def _intent(self) -> Any:
         return (
             update(Delivery)
             .where(self._ids, self._mine, Delivery.lease_until > NOW, _subscribed(), _not_suppressed())
             .values(state=S.INTENT, state_at=NOW)
-            .returning(Delivery.id)
         )
 
-    def _outcome(self) -> Any:
+    def _outcomes(self) -> Any:
         """Also settle a row that was thought lost: a late reply of its own worker is evidence."""
+        rows = self._rows(OUTCOME_FIELDS)
         return (
             update(Delivery)
             .where(
-                Delivery.id == given("delivery"),
+                Delivery.id == rows.delivery,
                 Delivery.owner == given("worker"),
                 Delivery.state.in_((S.CLAIMED, *states_before(S.SENT, S.BOUNCED))),
             )
             .values(
-                state=given("new_state"),
+                state=rows.new_state,
                 state_at=NOW,
-                attempt=given("tries"),
-                retry_at=given("again", type_=UtcDateTime()),
-                reply_code=given("code"),
-                reply_status=given("status"),
-                reply_text=given("words"),
-                reason=given("why"),
-                remote_host=given("host"),
-                tls_version=given("tls"),
+                attempt=rows.tries,
+                retry_at=rows.again,
+                reply_code=rows.code,
+                reply_status=rows.status,
+                reply_text=rows.words,
+                reason=rows.why,
+                remote_host=rows.host,
+                tls_version=rows.tls,
             )
         )
+
+    def _rows(self, fields: Mapping[str, Any]) -> Any:
+        """Return a table made of the value `rows`, a JSON array of objects."""
+        if not self._sqlite:
+            columns = [column(name, type_) for name, type_ in fields.items()]
+            values = func.json_to_recordset(given("rows", type_=JSON)).table_valued(*columns)
+            return values.render_derived(name="given_rows", with_types=True).c
+        each = func.json_each(given("rows")).table_valued("value").c.value
+        extracted = [type_coerce(func.json_extract(each, f"$.{name}"), type_) for name, type_ in fields.items()]
+        return select(*(e.label(name) for e, name in zip(extracted, fields, strict=True))).subquery("given_rows").c
+
+    def row_list(self, rows: list[dict[str, Any]]) -> Any:
+        """Return *rows* as the value `rows`; their times are made by `moment`."""
+        return json.dumps(rows, default=str)
 
     def _release(self) -> Any:
         """Put rows back as they were before the claim: nobody is charged for an attempt that was not made."""
