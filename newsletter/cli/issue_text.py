@@ -133,7 +133,7 @@ def _head(app: App, issue: Issue) -> Iterator[str]:
     audience = issue_audience(issue, app.config)
     facts = {
         "Subject": issue.subject or "none yet",
-        "Preheader": issue.preheader or "none yet",
+        "Preheader": issue.preheader or "none yet: the first titles stand in",
         "Language": issue.language,
         "Letter": ", ".join(filter(None, (issue.letter_name, issue.letter_role))) or "without a name"
         if issue.letter

@@ -6,7 +6,7 @@ Only what the chair typed may hold personal tags; the item's own words are escap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from html import escape
@@ -15,13 +15,14 @@ from typing import Any, Literal
 from sqlalchemy.orm import Session
 
 from newsletter.compose import content
-from newsletter.compose.cleaning import markdown_html
+from newsletter.compose.cleaning import markdown_html, shorten
 from newsletter.compose.language import direction_of
 from newsletter.compose.pictures import picture_for
 from newsletter.compose.sections import IssueSection, sections_of
 from newsletter.config import Config, Organisation, SectionRule
 from newsletter.tables import Block, BlockKind, Issue, ItemKind, Picture
 
+PREHEADER_CHARACTERS = 100
 _RESOURCES = frozenset({"resource", "past-issue"})
 
 
@@ -57,7 +58,7 @@ def assemble(
     return content.IssueContent(
         slug=issue.slug,
         subject=issue.subject,
-        preheader=issue.preheader,
+        preheader=issue.preheader or default_preheader(_titles(sections), issue.subject),
         language=issue.language,
         direction=direction_of(issue.language),
         sender=maker.sender(),
@@ -157,11 +158,36 @@ class _Maker:
         return content.Image(self.addresses.media(picture.file_name), picture.width, picture.height, alt, credit)
 
 
+def default_preheader(titles: Sequence[str], subject: str) -> str:
+    """
+    Return the first titles in one line, for an issue whose chair has written no preheader.
+
+    It is made for each variant, so that it never names what its readers do not get. A title with braces is left out,
+    for in a preheader a tag counts as typed.
+    """
+    line = ""
+    for title in titles:
+        longer = f"{line} · {title}" if line else title
+        if "{" not in title and title != subject and len(longer) <= PREHEADER_CHARACTERS:
+            line = longer
+    first = next((title for title in titles if "{" not in title), "")
+    return line or shorten(first, PREHEADER_CHARACTERS)[0]
+
+
 def layout_of(rule: SectionRule) -> Literal["cards", "events", "resources"]:
     kinds = set(rule.kinds)
     if kinds == {"event"}:
         return "events"
     return "resources" if kinds <= _RESOURCES else "cards"
+
+
+def _titles(sections: Sequence[content.Section]) -> list[str]:
+    return [
+        block.title
+        for section in sections
+        for block in section.blocks
+        if isinstance(block, content.Post | content.Event)
+    ]
 
 
 def _blurb(block: Block, taken: dict[str, Any]) -> str:

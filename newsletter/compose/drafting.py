@@ -1,4 +1,4 @@
-"""Make a proposal an issue: its row, its blocks with snapshots, and first words for subject and preheader."""
+"""Make a proposal an issue: its row, its blocks with snapshots, and a first subject."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from newsletter.compose.cleaning import shorten
 from newsletter.compose.digest import Proposal, Window, gather, horizon, last_drafted, propose
 from newsletter.compose.issue import new_slug
 from newsletter.compose.library import snapshot
 from newsletter.compose.sections import add_item
 from newsletter.config import Config
 from newsletter.tables import Issue, IssueState, Item
-
-PREHEADER_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,6 @@ def draft_issue(session: Session, wishes: Wishes, *, config: Config, actor: str,
     session.add(issue)
     _fill(session, issue, proposal)
     issue.subject = wishes.subject or default_subject(config, now)
-    issue.preheader = default_preheader([b.item.title for b in issue.blocks if b.item], issue.subject)
     session.flush()
     return Drafted(issue, proposal, since)
 
@@ -81,17 +77,6 @@ def default_subject(config: Config, now: datetime) -> str:
         now.astimezone(config.organisation.zone), "LLLL yyyy", locale=locale_of(config.organisation.language)
     )
     return f"{config.organisation.name}: {month}"
-
-
-def default_preheader(titles: Sequence[str], subject: str) -> str:
-    """Return the first titles in one line; a title with braces is left out, for here a tag would count as typed."""
-    line = ""
-    for title in titles:
-        longer = f"{line} · {title}" if line else title
-        if "{" not in title and title != subject and len(longer) <= PREHEADER_CHARACTERS:
-            line = longer
-    first = next((title for title in titles if "{" not in title), "")
-    return line or shorten(first, PREHEADER_CHARACTERS)[0]
 
 
 def _fill(session: Session, issue: Issue, proposal: Proposal) -> None:

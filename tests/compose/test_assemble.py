@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from newsletter.compose.assemble import Addresses, assemble, layout_of
+from newsletter.compose.assemble import Addresses, assemble, default_preheader, layout_of
 from newsletter.compose.content import Button, Divider, Event, Post, Quote
 from newsletter.compose.language import direction_of
 from newsletter.compose.sections import add_ornament
@@ -138,6 +138,19 @@ def test_a_picture_is_the_one_that_was_accepted_and_a_failed_one_is_left_out(
         first, second = contents(session, make_issue(session, items=[("news", good), ("news", bad)])).sections[0].blocks
         assert (first.image.url, first.image.width) == ("https://news.example.org/media/1.jpg", 536)
         assert second.image is None
+
+
+def test_without_a_preheader_each_variant_has_its_own_titles_and_no_tags(
+    app: Any, make_item: Any, make_issue: Any, contents: Any
+) -> None:
+    with app.database.write() as session:
+        titles = ("Fine", "For some", "Hi {{first_name}}", "News")
+        issue = make_issue(session, items=[("news", make_item(session, title)) for title in titles])
+        assert contents(session, issue).preheader == "Fine · For some"
+        assert contents(session, issue, blocks=[b for b in issue.blocks if b.position != 2]).preheader == "Fine"
+        issue.preheader = "Ours"
+        assert contents(session, issue).preheader == "Ours"
+    assert len(default_preheader(["long " * 50], "News")) <= 100
 
 
 def test_layout_and_direction_follow_kind_and_language() -> None:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from newsletter.compose.digest import Candidate, Window, gather, horizon, last_drafted, propose
-from newsletter.compose.drafting import Wishes, default_preheader, draft_issue
+from newsletter.compose.drafting import Wishes, draft_issue
 from newsletter.config import DEFAULT_SECTIONS, SectionRule
 from newsletter.errors import Conflict, InvalidValue, NotFound
 from newsletter.tables import Issue, IssueState, ItemKind, ItemState
@@ -159,10 +159,6 @@ def test_an_unknown_item_is_named() -> None:
 
 def test_the_horizon_holds_the_whole_of_its_last_day() -> None:
     assert horizon(NOW, 1, LONDON) == datetime(2026, 11, 4, 0, 0, tzinfo=UTC)
-
-
-def test_the_preheader_leaves_out_titles_with_braces() -> None:
-    assert default_preheader(["Hi {{first_name}}", "Fine", "News"], "News") == "Fine"
 
 
 def draft(app: Any, **wishes: Any) -> Any:
