@@ -6,13 +6,17 @@ No quoted local part, no comment, no control character passes: what is stored he
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
 from subscribers.errors import InvalidValue
 
 LONGEST_ADDRESS = 254
+LONGEST_LOCAL_PART = 64
+_DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,11 @@ def parse_address(text: str) -> Address:
     given = text.strip()
     if len(given) > LONGEST_ADDRESS:
         raise InvalidValue(f"This address has {len(given)} characters; {LONGEST_ADDRESS} is the most.")
+    local, _, host = given.rpartition("@")
+    if len(local) <= LONGEST_LOCAL_PART and _DOT_ATOM.fullmatch(local) and (domain := _known_domain(host)):
+        address = f"{local}@{domain}"
+        if len(address) <= LONGEST_ADDRESS:
+            return Address(address, address.lower(), domain, True)
     try:
         # test_environment lets the domains that RFC 2606 reserves pass: refusing them is no matter of syntax.
         found = validate_email(given, check_deliverability=False, test_environment=True)
@@ -53,6 +62,16 @@ def parse_address(text: str) -> Address:
     domain = found.ascii_domain.lower()
     address = f"{found.local_part}@{domain}"
     return Address(address, address.casefold(), domain, found.local_part.isascii())
+
+
+@lru_cache(maxsize=10_000)
+def _known_domain(host: str) -> str | None:
+    """Return a domain in lower-case A-labels, or None: a list of people has few, and checking one is dear."""
+    try:
+        found = validate_email(f"a@{host}", check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return None
+    return found.ascii_domain.lower()
 
 
 def mask_address(address: str) -> str:

@@ -27,12 +27,13 @@ from subscribers.columns import ColumnMap, Learner, map_columns
 from subscribers.csv_cells import safe_cell
 from subscribers.db import Database
 from subscribers.errors import InvalidValue
-from subscribers.import_writing import Chunk, Outcome, Writer
+from subscribers.import_lookup import Chunk, Outcome
+from subscribers.import_writing import Writer
 from subscribers.incoming import Incoming, Known, read_row
 from subscribers.tables import AttributeKind, Basis, ImportBatch, MailingList
 from subscribers.tabular import Row, Table
 
-CHUNK_ROWS = 1000
+CHUNK_ROWS = 2000
 COUNTED = ("read", "new", "changed", "unchanged", "refused", "suppressed")
 
 

@@ -1,0 +1,33 @@
+"""An address is judged as email-validator judges it, also on the short way that imports take."""
+
+from __future__ import annotations
+
+import pytest
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subscribers.addresses import parse_address
+from subscribers.errors import InvalidValue
+
+LOCALS = st.text("aZ9.!#'+_-\"( )@é\u202e", min_size=0, max_size=12) | st.just("a" * 64) | st.just("a" * 65)
+DOMAINS = st.sampled_from(
+    ["example.org", "EXAMPLE.org", "bücher.example", "x", "localhost", "-a.org", "a..org", "", "[127.0.0.1]", "a.org."]
+) | st.just(".".join(["b" * 60] * 4))
+
+
+@given(local=LOCALS, domain=DOMAINS)
+def test_the_short_way_agrees_with_the_long_one(local: str, domain: str) -> None:
+    text = f"{local}@{domain}"
+    try:
+        expected = validate_email(text.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        expected = None
+    if expected is None or len(text.strip()) > 254:
+        with pytest.raises(InvalidValue):
+            parse_address(text)
+        return
+    found = parse_address(text)
+    assert found.address == f"{expected.local_part}@{expected.ascii_domain.lower()}"
+    assert found.key == found.address.casefold()
+    assert found.ascii_local == expected.local_part.isascii()
