@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from newsletter.app import App
 from newsletter.errors import NewsletterError
@@ -22,7 +22,7 @@ from newsletter.send.dispatch import SendReport, send_issue
 from newsletter.tables import Issue, IssueState
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
-LOOK_SECONDS = 5.0  # how soon a new schedule, a resumed issue or a due retry is noticed
+LOOK_SECONDS = 2.0  # how soon a new schedule, a resumed issue or a due retry is noticed
 SHORTEST_PAUSE_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 10.0
 
@@ -141,14 +141,21 @@ class Worker:
         self.say(f"{task.slug} is paused: {reason}")
 
     def _to_send(self) -> list[Task]:
+        now, config = self.app.now(), self.app.config
+        with self.app.database.read() as session:  # an idle worker never takes the lock of a writer
+            if not issues_to_send(session, config, now):
+                return []
         with self.app.database.write() as session:
-            ids = issues_to_send(session, self.app.config, self.app.now())
+            ids = issues_to_send(session, config, now)
             slugs = {row.id: row.slug for row in session.execute(select(Issue.id, Issue.slug).where(Issue.id.in_(ids)))}
         return [Task(issue_id, slugs[issue_id]) for issue_id in ids]
 
     def _pause(self) -> float:
+        """Return the seconds until something is due, at most `LOOK_SECONDS`."""
         with self.app.database.read() as session:
-            due = next_due_at(session)
+            retry_at = next_due_at(session)
+            start_at = session.scalar(select(func.min(Issue.scheduled_at)).where(Issue.state == IssueState.SCHEDULED))
+        due = min((moment for moment in (retry_at, start_at) if moment is not None), default=None)
         if due is None:
             return LOOK_SECONDS
         return min(LOOK_SECONDS, max(SHORTEST_PAUSE_SECONDS, (due - self.app.now()).total_seconds()))

@@ -25,12 +25,10 @@ def command(context: Context, folder: Path) -> None:
     from newsletter.cli.demo_commands import Commands
     from newsletter.cli.demo_story import REFUSED, Story
     from newsletter.demo.catcher import Catcher
-    from newsletter.demo.place import prepare
+    from newsletter.demo.place import prepared
 
     begun = time.monotonic()
-    place = prepare(folder, datetime.now(UTC).date())
-    with Catcher(place.caught, refused=(REFUSED,)) as catcher:
-        story = Story(Commands(context.output, place.root), place, catcher, folder)
-        report = story.tell(begun)
+    with prepared(folder, datetime.now(UTC).date()) as place, Catcher(place.caught, refused=(REFUSED,)) as catcher:
+        report = Story(Commands(context.output, place.root), place, catcher, folder).tell(begun)
     if context.output.as_json:
         context.output.data(report)

@@ -106,7 +106,8 @@ class Commands:
         words = ["--workspace", str(self.root), "--as", ACTOR, "--verbose", "serve", "--port", str(port)]
         with log.open("wb") as file:
             command = [sys.executable, "-m", PROGRAM, *words]
-            process = subprocess.Popen(command, stdout=file, stderr=file)  # noqa: S603  # our own program
+            with _environment_of_its_own():
+                process = subprocess.Popen(command, stdout=file, stderr=file)  # noqa: S603  # our own program
             try:
                 address = f"http://127.0.0.1:{port}"
                 _wait_until_healthy(address, process, log)

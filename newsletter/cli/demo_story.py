@@ -40,9 +40,9 @@ FOR_SOME = (("Briefing for duty teams", "duty-teams"), ("Two new counsellors", "
 SUBJECT = "{{first_name|Hello}}, one front desk, and the weeks ahead"
 PREHEADER = "A lantern walk, a conference, sixteen new peer supporters, and where to find us"
 QUOTE = ("I told my story once, and the next person already knew who I was.", "a visitor to the shared front desk")
-START_SOON = timedelta(seconds=4)  # time enough to type it
+START_SOON = timedelta(seconds=3)  # time enough to type it
 LONGEST_SEND_SECONDS = 60.0
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.3
 
 
 @dataclass

@@ -6,8 +6,11 @@ Only a folder that carries our mark is emptied; any other that is not empty is r
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -48,29 +51,46 @@ class Place:
         return self.root / "serve.log"
 
 
-def prepare(folder: Path, today: date) -> Place:
+@contextmanager
+def prepared(folder: Path, today: date) -> Iterator[Place]:
     """
-    Return the folder, empty but for the sample network as of *today*.
+    Yield the folder, empty but for the sample network as of *today*; it is ours alone until the end of the block.
 
     Raises:
-        WorkspaceError: When something is there that this program did not make.
+        WorkspaceError: When something is there that this program did not make, or another run is using it.
     """
     root = folder.resolve()
     mark = root / MARK
-    if root.exists():
-        if not root.is_dir() or (any(root.iterdir()) and not mark.is_file()):
+    if root.exists() and (not root.is_dir() or (any(root.iterdir()) and not mark.is_file())):
+        raise WorkspaceError(
+            f"{folder} is not empty, and no earlier demonstration made it.",
+            hint="Name another folder, for example: newsletter demo demo-2",
+        )
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with mark.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise WorkspaceError(
-                f"{folder} is not empty, and no earlier demonstration made it.",
-                hint="Name another folder, for example: newsletter demo demo-2",
-            )
-        shutil.rmtree(root)
-    root.mkdir(mode=0o700, parents=True)
-    mark.write_text(MARK_TEXT)
-    place = Place(root)
-    copy_network(place.network, today)
-    draw_allotment(place.handbook / "allotment.png")
-    draw_portrait(place.portrait)
-    return place
+                f"Another demonstration is running in {folder}.", hint="Wait for it, or name another folder."
+            ) from None
+        _empty(root, keep=mark)
+        mark.write_text(MARK_TEXT)
+        place = Place(root)
+        copy_network(place.network, today)
+        draw_allotment(place.handbook / "allotment.png")
+        draw_portrait(place.portrait)
+        yield place
+
+
+def _empty(root: Path, *, keep: Path) -> None:
+    for inside in root.iterdir():
+        if inside == keep:
+            continue
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside)
+        else:
+            inside.unlink()
 
 
 def write_config(place: Place, *, smtp_port: int, web_port: int) -> None:
