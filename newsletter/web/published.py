@@ -10,7 +10,7 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
-from newsletter.render.links import MARK_CHARACTERS, issue_mark
+from newsletter.render.links import MARK_CHARACTERS, issue_mark, media_url
 from newsletter.tables import Block, Issue, Item
 from newsletter.web.calendar_file import calendar_file
 from subscribers.tokens import Keyring
@@ -64,7 +64,9 @@ def web_version(app: App, marks: Keyring, name: str) -> str | None:
         if issue is None or (issue.planned_at is None and issue.tested_hash is None):
             return None
         content = content_of(app, session, issue, [block for block in issue.blocks if not block.audience])
-    return render_web_version(content, make_environment(app.template_folders))
+    page = render_web_version(content, make_environment(app.template_folders))
+    # Relative: the pictures come from wherever the page was reached, which is all that its policy allows.
+    return page.replace(media_url(app.config.web.url, ""), "../media/")
 
 
 def _slug(marks: Keyring, name: str) -> str | None:

@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 import httpx
 import icalendar
 import pytest
+from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.render.links import issue_mark
-from newsletter.tables import Block, BlockKind, Issue, Item, ItemKind, ItemState
+from newsletter.tables import Block, BlockKind, Issue, Item, ItemKind, ItemState, Picture
 from newsletter.web.calendar_file import calendar_file, sequence_number
 from newsletter.web.published import media_path
 
@@ -156,6 +157,18 @@ def test_the_page_of_an_issue_holds_what_is_for_everybody_and_nothing_personal(s
     assert "/unsubscribe/" not in answer.text
     assert "sandbox" in answer.headers["content-security-policy"]
     assert "script" not in answer.headers["content-security-policy"]
+
+
+def test_the_pictures_of_the_page_come_from_the_same_site(app: App, site, issue) -> None:
+    name = issue()
+    with app.database.write() as session:
+        picture = Picture(source_url="x", file_name="a" * 64 + ".jpg", width=64, height=64, bytes=9, fetched_at=NOW)
+        session.add(picture)
+        session.flush()
+        session.scalars(select(Issue)).one().letter_picture_id = picture.id
+    text = site.get(f"/view/{name}").text
+    assert f'src="../media/{"a" * 64}.jpg"' in text
+    assert "news.example.org/media" not in text
 
 
 def test_the_page_of_an_issue_needs_its_mark(site: httpx.Client, issue) -> None:
