@@ -1,8 +1,9 @@
 """
 Read iCalendar: each occurrence within the window is an item of its own, named by UID and RECURRENCE-ID.
 
-One bad event never costs the others, and no rule can keep the machine busy: repetition is expanded only within the
-window, series by series, and what repeats more often than daily is left out.
+One bad event never costs the others, and no rule can keep the machine busy: what does not repeat is read first,
+repetition is expanded only within the window, series by series, and rules that never fall due, go back too far or
+repeat more often than daily are left out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from newsletter.compose.cleaning import clean_line
 from newsletter.compose.sources.calendar_event import Occurrence, ends_of, event_item, recurrence_id_of, sequence_of
+from newsletter.compose.sources.calendar_rules import check_rule
 from newsletter.compose.sources.calendar_zones import as_moment, iana_zone, moment_of
 from newsletter.compose.sources.item import Reading, SourceItem
 from newsletter.compose.sources.xml_guard import MAX_ITEMS, decode
@@ -30,7 +32,6 @@ SECONDS_FOR_SERIES = 5.0
 _EVENT = re.compile(r"(?ims)^BEGIN:VEVENT[ \t]*\r?$.*?^END:VEVENT[ \t]*\r?$")
 _ZONE = re.compile(r"(?ims)^BEGIN:VTIMEZONE[ \t]*\r?$.*?^END:VTIMEZONE[ \t]*\r?$")
 _TOO_OFTEN = re.compile(r"(?i)FREQ=(?:SECONDLY|MINUTELY|HOURLY)")
-_BY_CLOCK = re.compile(r"(?i)BY(?:SECOND|MINUTE|HOUR)=")
 _PREFIXED_ZONE = re.compile(r"""(?i)(\bTZID[=:])"?(/[^":;\n]+)"?""")
 _HEADER = re.compile(r"(?im)^(X-WR-TIMEZONE|METHOD)(?:;[^:\r\n]*)?:(.+?)[ \t]*\r?$")
 _parsing = threading.Lock()  # icalendar remembers a calendar's own zones for the whole process
@@ -146,8 +147,8 @@ def _named(block: str) -> str:
 
 def _occurrences(events: list[Any], window: Window, zone: ZoneInfo, trouble: _Trouble) -> Iterator[Occurrence]:
     deadline = time.monotonic() + SECONDS_FOR_SERIES
-    for number, series in enumerate(_by_series(events, zone, trouble)):
-        if time.monotonic() > deadline:
+    for number, series in enumerate(sorted(_by_series(events, zone, trouble), key=_repeats)):
+        if _repeats(series) and time.monotonic() > deadline:
             trouble.lost(f"The calendar is too large to expand: only {number} of its events were read.")
             return
         try:
@@ -189,20 +190,21 @@ def _age(event: Any) -> tuple[int, datetime]:
 
 
 def _expand(series: list[Any], window: Window, zone: ZoneInfo, trouble: _Trouble) -> Iterator[Occurrence]:
-    masters = [event for event in series if "RECURRENCE-ID" not in event]
-    repeats = any("RRULE" in event or "RDATE" in event for event in masters)
-    if not masters or not repeats:
+    if not _repeats(series):
         for event in series:
             original = moment_of(event, "RECURRENCE-ID")
             if window.holds(*_span(event, zone)):
                 yield Occurrence(event, recurrence_id_of(original, zone) if original is not None else None)
         return
-    rules = masters[0].get("RRULE")
+    master = next(event for event in series if "RECURRENCE-ID" not in event)
+    rules = master.get("RRULE")
     for rule in rules if isinstance(rules, list) else [rules] if rules is not None else []:
-        written = rule.to_ical().decode()
-        if _TOO_OFTEN.search(written) or _BY_CLOCK.search(written):
-            raise ValueError(f"it repeats more often than daily: {written}")
+        check_rule(rule, as_moment(master["DTSTART"].dt, zone), window.end)
     yield from _expand_rule(series, window, zone, trouble)
+
+
+def _repeats(series: list[Any]) -> bool:
+    return any("RECURRENCE-ID" not in event and ("RRULE" in event or "RDATE" in event) for event in series)
 
 
 def _expand_rule(series: list[Any], window: Window, zone: ZoneInfo, trouble: _Trouble) -> Iterator[Occurrence]:

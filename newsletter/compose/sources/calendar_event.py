@@ -13,6 +13,7 @@ from newsletter.compose.cleaning import canonical_url, clean_html, clean_line, c
 from newsletter.compose.sources.calendar_zones import in_zone, moment_of, zone_of
 from newsletter.compose.sources.feed import guid_for
 from newsletter.compose.sources.item import SourceItem
+from newsletter.compose.sources.markup import clean_alt
 
 _URL = re.compile(r"""https?://[^\s<>"'\\]+[^\s<>"'\\.,;:!?)\]]""")
 _BOOKING_HOST = re.compile(
@@ -143,8 +144,14 @@ def _image(event: Any) -> tuple[str | None, str | None]:
             if name == "IMAGE" or str(params.get("FMTTYPE", "")).startswith("image/"):
                 url = canonical_url(str(value))
                 if url:
-                    return url, clean_line(str(params.get("ALTREP", "") or "")) or None
+                    return url, clean_alt(_described(params))
     return None, None
+
+
+def _described(params: Any) -> str:
+    """ALTREP is the address of another form of it (RFC 7986 6.1), yet some calendars put words there."""
+    words = clean_line(str(params.get("ALTREP", "") or ""))
+    return "" if re.match(r"[A-Za-z][\w+.-]*:\S", words) else words
 
 
 def _booking_url(event: Any, description: str, url: str | None) -> str | None:

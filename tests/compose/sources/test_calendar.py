@@ -192,6 +192,38 @@ def test_what_repeats_more_often_than_daily_is_left_out_at_once(rule: str) -> No
     assert not reading.complete
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=31",
+        "FREQ=WEEKLY;BYDAY=MO;BYMONTH=2;BYMONTHDAY=31;COUNT=3",
+        "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=300;UNTIL=20300101T000000Z",
+        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
+    ],
+)
+def test_a_rule_that_never_falls_due_costs_neither_time_nor_the_other_events(rule: str) -> None:
+    started = time.process_time()
+    weekly = event("DTSTART:20261201T100000Z", "RRULE:FREQ=WEEKLY;COUNT=2", uid="2")
+    reading = read(event("DTSTART:20000131T100000Z", f"RRULE:{rule}"), weekly)
+    assert time.process_time() - started < 2
+    assert [i.uid for i in reading.items] == ["2", "2"]
+    assert "never falls due" in reading.problems[0]
+
+
+def test_a_daily_rule_of_more_than_a_century_is_left_out_and_a_leap_day_is_not() -> None:
+    old = event("DTSTART:18000101T100000Z", "RRULE:FREQ=DAILY", uid="1")
+    leap = event("DTSTART;VALUE=DATE:20240229", "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", uid="2")
+    reading = read(old, leap, window=Window(NOW, NOW + timedelta(days=1000)))
+    assert [str(i.starts_on) for i in reading.items] == ["2028-02-29"]
+    assert "repeats daily since 1800" in reading.problems[0]
+
+
+def test_the_address_that_stands_for_a_picture_is_not_its_description() -> None:
+    line = 'IMAGE;VALUE=URI;ALTREP="https://example.org/about":https://example.org/hall.jpg'
+    (item,) = read(event("DTSTART:20261201T100000Z", line)).items
+    assert (item.image_url, item.image_alt) == ("https://example.org/hall.jpg", None)
+
+
 def test_an_endless_daily_event_is_cut_at_the_cap_with_the_next_ones_first() -> None:
     reading = read(event("DTSTART:20200101T100000Z", "RRULE:FREQ=DAILY"))
     assert len(reading.items) == 200
