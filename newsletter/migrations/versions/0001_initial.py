@@ -518,6 +518,5 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_deliveries_address_hash"), "deliveries", ["address_hash"], unique=False)
     op.create_index(op.f("ix_deliveries_message_id"), "deliveries", ["message_id"], unique=False)
-    op.create_index("ix_deliveries_owner", "deliveries", ["owner", "state"], unique=False)
     op.create_index(op.f("ix_deliveries_subscriber_id"), "deliveries", ["subscriber_id"], unique=False)
     op.create_index("ix_deliveries_work", "deliveries", ["issue_id", "state", "retry_at"], unique=False)
