@@ -66,24 +66,25 @@ def test_a_second_sigterm_makes_only_what_was_on_the_wire_uncertain(start_sink, 
     assert (found["intent"], found["claimed"]) == (0, 0)
 
 
-@pytest.mark.parametrize("blocks", [400, 700])
-def test_a_full_disk_stops_the_run_and_the_next_one_loses_nobody(start_sink, sending_app, plan_issue, blocks):
-    """The largest file that the process may write is just above the database: its next commits fail."""
+@pytest.mark.parametrize("room_kb", [200, 900])
+def test_a_full_disk_stops_the_run_and_the_next_one_loses_nobody(start_sink, sending_app, plan_issue, room_kb):
+    """The write-ahead log hits the largest size that the process may write, in the middle of the issue."""
     sink = start_sink()
     app = sending_app(sink.port)
     issue = plan_issue(app, 400)
-    with app.database.write() as session:
-        session.connection().exec_driver_sql("SELECT 1")
-    script = (
-        f"ulimit -f {blocks}; trap '' XFSZ; exec {sys.executable} {CHILD} {app.workspace.root} {issue} {sink.port} 3"
-    )
+    app.close()
+    blocks = app.workspace.database.stat().st_size // 1024 + room_kb
+    words = f"{sys.executable} {CHILD} {app.workspace.root} {issue} {sink.port} 3"
+    script = f"ulimit -f {blocks}; trap '' XFSZ; exec {words}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
     before = counts(app, issue)
-    assert before["planned"] == 400
+    assert "DatabaseUnavailable" in done.stderr
+    assert before["state"] == IssueState.SENDING.value
+    assert 0 < before["sent"] < 400
     with start(app, issue, sink.port) as process:
         process.communicate(timeout=60)
     found = counts(app, issue)
-    assert found["state"] == IssueState.SENT.value, done.stderr
+    assert found["state"] == IssueState.SENT.value
     assert found["sent"] + found["uncertain"] == 400
     assert found["uncertain"] <= 3
     assert max(sink.accepted().values()) == 1
