@@ -122,10 +122,11 @@ def content_of(app: App, session: Session, issue: Issue, blocks: Iterable[Block]
 def make_addresses(app: App, slug: str) -> Addresses:
     """Return how public addresses of an issue are made: rendering knows the shapes, the workspace the key."""
     web_url = app.config.web.url.rstrip("/")
+    key = app.keys.marks.current
     return Addresses(
-        view=links.view_url(web_url, slug, links.issue_mark(app.keys.marks.current, slug)),
+        view=links.view_url(web_url, slug, links.issue_mark(key, slug)),
         media=lambda file_name: links.media_url(web_url, file_name),
-        calendar=lambda item_id: links.calendar_url(web_url, item_id),
+        calendar=lambda item_id: links.calendar_url(web_url, item_id, links.event_mark(key, item_id)),
     )
 
 

@@ -25,15 +25,24 @@ def preferences_url(web_url: str, token: str) -> str:
 
 def issue_mark(key: Key, slug: str) -> str:
     """Return the mark that keeps an issue's page from being guessed: 96 bits of its keyed hash, URL-safe."""
-    return base64.urlsafe_b64encode(sign(key, "view", slug.encode())).decode()[:MARK_CHARACTERS]
+    return _mark(key, "view", slug)
+
+
+def event_mark(key: Key, item_id: int) -> str:
+    """Return the mark of an event's calendar file: an event for a few must not be found by counting."""
+    return _mark(key, "event", str(item_id))
+
+
+def _mark(key: Key, purpose: str, name: str) -> str:
+    return base64.urlsafe_b64encode(sign(key, purpose, name.encode())).decode()[:MARK_CHARACTERS]
 
 
 def view_url(web_url: str, slug: str, mark: str) -> str:
     return f"{web_url}/view/{slug}-{mark}"
 
 
-def calendar_url(web_url: str, item_id: int) -> str:
-    return f"{web_url}/events/{item_id}.ics"
+def calendar_url(web_url: str, item_id: int, mark: str) -> str:
+    return f"{web_url}/events/{item_id}-{mark}.ics"
 
 
 def media_url(web_url: str, file_name: str) -> str:

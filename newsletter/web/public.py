@@ -52,7 +52,7 @@ def make_site(app: App) -> Protection:
         Route("/preferences/{token}", handlers.preferences),
         Route("/view/{name}", handlers.view),
         Route("/media/{name}", handlers.media),
-        Route("/events/{item_id:int}.ics", handlers.event),
+        Route("/events/{name}.ics", handlers.event),
         Route("/health", handlers.health),
     ]
     faults = {
@@ -130,7 +130,8 @@ class _Handlers:
 
     async def event(self, request: Request) -> Response:
         host = urlsplit(self.app.config.web.url).hostname or "localhost"
-        content = _found(await _in_thread(lambda: calendar_of(self.app, request.path_params["item_id"], host)))
+        marks = self.keys.current().marks
+        content = _found(await _in_thread(lambda: calendar_of(self.app, marks, request.path_params["name"], host)))
         headers = {"content-disposition": 'attachment; filename="event.ics"', "cache-control": "no-cache"}
         return Response(content, media_type="text/calendar; charset=utf-8; method=PUBLISH", headers=headers)
 

@@ -10,13 +10,13 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
-from newsletter.render.links import MARK_CHARACTERS, issue_mark, media_url
+from newsletter.render.links import MARK_CHARACTERS, event_mark, issue_mark, media_url
 from newsletter.tables import Block, Issue, Item
 from newsletter.web.calendar_file import calendar_file
 from subscribers.tokens import Keyring
 
 MEDIA_NAME = re.compile(r"[0-9a-f]{64}\.(jpg|png|gif)")
-LARGEST_ID = 2**31 - 1
+EVENT_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 MEDIA_KINDS = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}
 
 
@@ -26,9 +26,13 @@ def media_path(folder: Path, name: str) -> tuple[Path, str] | None:
     return (folder / name, MEDIA_KINDS[found[1]]) if found else None
 
 
-def calendar_of(app: App, item_id: int, host: str) -> bytes | None:
-    """Return the calendar file of an event that an issue has announced; None for every other."""
-    if item_id > LARGEST_ID:
+def calendar_of(app: App, marks: Keyring, name: str, host: str) -> bytes | None:
+    """Return the calendar file of an event that an issue has announced, by its marked name; None for every other."""
+    number, _, mark = name.partition("-")
+    if not EVENT_NUMBER.fullmatch(number):
+        return None
+    item_id = int(number)
+    if not any(hmac.compare_digest(mark.encode(), event_mark(key, item_id).encode()) for key in marks.keys):
         return None
     with app.database.read() as session:
         item = session.get(Item, item_id)

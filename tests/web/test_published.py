@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from newsletter.app import App
-from newsletter.render.links import issue_mark
+from newsletter.render.links import event_mark, issue_mark
 from newsletter.tables import Block, BlockKind, Issue, Item, ItemKind, ItemState, Picture
 from newsletter.web.calendar_file import calendar_file, sequence_number
 from newsletter.web.published import media_path
@@ -178,18 +178,33 @@ def test_the_page_of_an_issue_needs_its_mark(site: httpx.Client, issue) -> None:
 
 
 @pytest.mark.parametrize(("planned", "tested", "status"), [(True, False, 200), (False, True, 200), (False, False, 404)])
-def test_a_draft_that_nobody_got_shows_neither_page_nor_events(site, issue, planned, tested, status) -> None:
+def test_a_draft_that_nobody_got_shows_neither_page_nor_events(app, site, issue, planned, tested, status) -> None:
     name = issue(planned=planned, tested=tested)
     assert site.get(f"/view/{name}").status_code == status
-    assert site.get("/events/1.ics").status_code == status
+    assert site.get(calendar_path(app, 1)).status_code == status
 
 
 def test_an_event_of_an_issue_has_a_calendar_file_and_others_have_none(app: App, site, issue) -> None:
     issue()
     with app.database.write() as session:
         session.add(make_event(id=99, title="Not announced"))
-    answer = site.get("/events/1.ics")
+    answer = site.get(calendar_path(app, 1))
     assert answer.headers["content-type"].startswith("text/calendar")
     assert read(answer.content).events[0]["uid"] == "event-1@news.example.org"
-    for path in ("/events/99.ics", "/events/100.ics", "/events/abc.ics", "/events/99999999999999999999.ics"):
-        assert site.get(path).status_code == 404
+    number = "9" * 20
+    names = [calendar_path(app, n) for n in (99, 100)] + [
+        "/events/abc.ics",
+        f"/events/{number}.ics",
+        f"/events/{number}-x.ics",
+    ]
+    assert {site.get(path).status_code for path in names} == {404}
+
+
+def test_an_event_is_not_found_by_counting(app: App, site, issue) -> None:
+    issue()
+    stolen = calendar_path(app, 2).replace("/2-", "/1-")
+    assert {site.get(path).status_code for path in ("/events/1.ics", "/events/1-.ics", stolen)} == {404}
+
+
+def calendar_path(app: App, item_id: int) -> str:
+    return f"/events/{item_id}-{event_mark(app.keys.marks.current, item_id)}.ics"
