@@ -77,7 +77,7 @@ def large_picture(document: Document, facts: IssueFacts) -> Iterator[Found]:
 
 @document_rule("picture-without-credit", blocks=False)
 def picture_without_credit(document: Document, _facts: IssueFacts) -> Iterator[Found]:
-    missing = [post.title for post in document.posts if post.image and not _credited(post.image)]
+    missing = [item.title for item in document.items if item.image and not _credited(item.image)]
     if missing:
         yield Found(
             ", ".join(missing),

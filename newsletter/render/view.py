@@ -25,6 +25,7 @@ from newsletter.render.personal import Slot, one_line, split_tags
 from newsletter.render.wrapping import wrapped
 
 CARD_WIDTH = 536
+COVER_WIDTH, COVER_HEIGHT = 144, 204  # beside the words of a resource, mostly the cover of a leaflet
 LOGO_WIDTH = 280
 PHOTOGRAPH_WIDTH = 96
 PHONE = re.compile(r"\+?\d(?:[\s()-]*\d){7,14}")
@@ -139,12 +140,13 @@ class _Builder:
         return {
             "title": one_line(section.title),
             "layout": section.layout,
-            "blocks": [self._block(block) for block in section.blocks],
+            "blocks": [self._block(block, section.layout) for block in section.blocks],
         }
 
-    def _block(self, block: c.Block) -> dict[str, Any]:
+    def _block(self, block: c.Block, layout: str) -> dict[str, Any]:
         if isinstance(block, c.Post):
-            return self._post(block)
+            is_cover = layout == "resources"
+            return self._post(block, _image(block.image, *((COVER_WIDTH, COVER_HEIGHT) if is_cover else (CARD_WIDTH,))))
         if isinstance(block, c.Event):
             return self._event(block)
         if isinstance(block, c.Quote):
@@ -153,7 +155,7 @@ class _Builder:
             return {"kind": "button", "label": one_line(block.label), "url": ascii_link(block.url.strip())}
         return {"kind": "divider"}
 
-    def _post(self, post: c.Post) -> dict[str, Any]:
+    def _post(self, post: c.Post, image: dict[str, Any] | None) -> dict[str, Any]:
         blurb = _with_ellipsis(post.blurb_html) if post.truncated else post.blurb_html
         markup, text = self._body(blurb, typed=post.blurb_is_typed, indent="  ")
         meta = [f"{self.words['by']} {', '.join(one_line(author) for author in post.authors)}"] if post.authors else []
@@ -167,7 +169,7 @@ class _Builder:
             "text": text,
             "url": safe_link(post.url),
             "label": self.words["read_more"] if post.label in ("", "Read more") else one_line(post.label),
-            "image": _image(post.image, CARD_WIDTH),
+            "image": image,
         }
 
     def _event(self, event: c.Event) -> dict[str, Any]:
@@ -181,6 +183,7 @@ class _Builder:
             "when": when(event, self.language, self.words),
             "tile": tile(event, self.language),
             "place": one_line(event.place),
+            "image": _image(event.image, CARD_WIDTH),
             "html": markup,
             "text": text,
             "url": url,
@@ -220,11 +223,13 @@ def _sender(sender: c.Sender) -> dict[str, Any]:
     }
 
 
-def _image(image: c.Image | None, widest: int) -> dict[str, Any] | None:
-    """Return a picture no wider than its place, in proportion."""
+def _image(image: c.Image | None, widest: int, highest: int = 0) -> dict[str, Any] | None:
+    """Return a picture no wider (and, where that is given, no higher) than its place, in proportion."""
     if image is None:
         return None
     width = min(image.width, widest)
+    if highest and image.height * width > highest * image.width:
+        width = max(1, round(image.width * highest / image.height))
     height = round(image.height * width / image.width) if image.width else image.height
     return {
         "url": image.url,

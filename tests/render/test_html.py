@@ -8,6 +8,7 @@ import socket
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any, Literal
 
 import lxml.html
 import pytest
@@ -144,6 +145,41 @@ def test_every_picture_has_an_integer_width_that_is_its_largest(root: lxml.html.
 def test_a_picture_wider_than_its_place_shrinks_in_proportion(content: IssueContent, environment: Environment) -> None:
     image = Image("https://news.example.org/media/x.jpg", 1104, 620, "A hall")
     assert 'width="536" height="301"' in render_issue(one_post(content, image=image), environment).html
+
+
+def first_of(content: IssueContent, kind: type[Any]) -> Any:
+    return next(b for section in content.sections for b in section.blocks if isinstance(b, kind))
+
+
+def section_of(content: IssueContent, layout: Literal["events", "resources"], block: Any) -> IssueContent:
+    return replace(content, sections=(Section("one", "One", layout, (block,)),))
+
+
+def test_an_event_shows_its_picture_above_its_date(content: IssueContent, environment: Environment) -> None:
+    image = Image("https://news.example.org/media/hall.jpg", 536, 300, "A hall", credit="Jo Smith")
+    pictured = section_of(content, "events", replace(first_of(content, Event), image=image))
+    root = lxml.html.fromstring(render_issue(pictured, environment).html)
+    (picture,) = root.xpath("//img[@alt='A hall']")
+    assert (picture.get("width"), picture.get("height")) == ("536", "300")
+    cell = picture.getparent()
+    assert "Jo Smith" in cell.text_content()
+    assert cell.get("colspan") == "2"
+    assert first_of(content, Event).title in cell.getparent().getnext().text_content()
+
+
+def test_a_resource_shows_its_cover_beside_its_words(content: IssueContent, environment: Environment) -> None:
+    image = Image("https://news.example.org/media/cover.jpg", 500, 707, "The cover", credit="Jo Smith")
+    resource = replace(first_of(content, Post), image=image)
+    html = render_issue(section_of(content, "resources", resource), environment).html
+    (picture,) = lxml.html.fromstring(html).xpath("//img[@alt='The cover']")
+    assert (picture.get("width"), picture.get("height")) == ("144", "204")
+    cover, words = (e for e in picture.getparent().getparent().getparent() if e.tag == "div")
+    assert "Jo Smith" in cover.text_content()
+    assert resource.title in words.text_content()
+    for part, width in ((cover, 160), (words, 376)):
+        style = part.get("style").replace(" ", "")
+        assert all(rule in style for rule in ("display:inline-block", "width:100%", f"max-width:{width}px"))
+    assert '</div><!--[if mso]></td><td width="376" valign="top"><![endif]--><div' in html
 
 
 def test_layout_is_fluid_with_a_ghost_table_of_600(html: str) -> None:
