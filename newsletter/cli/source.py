@@ -39,7 +39,7 @@ def add(context: Context, kind: str, location: str, name: str | None) -> None:
     from newsletter.tables import Source, SourceKind
 
     app = context.app
-    stored = check_location(SourceKind(kind), location, here=Path.cwd())
+    stored = check_location(SourceKind(kind), location, here=Path.cwd(), workspace=app.workspace.root)
     if name is not None and not re.fullmatch(r"[\w][\w .-]{0,62}", name):
         raise InvalidValue(f"'{name}' cannot name a source.", hint="Use letters, digits, dots, dashes; at most 63.")
     with app.database.write() as session:
@@ -106,6 +106,7 @@ def fetch(context: Context, names: tuple[str, ...]) -> None:
             names,
             timezone=app.config.organisation.timezone,
             now=app.now(),
+            workspace=app.workspace.root,
             on_read=lambda _name: bar.advance(),
         )
     rows = [_outcome_row(outcome) for outcome in outcomes]

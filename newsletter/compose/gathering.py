@@ -10,8 +10,9 @@ import asyncio
 import difflib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session
 from newsletter.compose.fetching import Fetcher
 from newsletter.compose.library import StoreResult, store_reading
 from newsletter.compose.sources.item import Reading
-from newsletter.compose.sources.reading import SourceSpec, read_source
+from newsletter.compose.sources.reading import SourceSpec, is_web, read_source, stored_path
 from newsletter.errors import NotFound, SourceError
 from newsletter.tables import Source
 from subscribers.db import Database
@@ -62,6 +63,7 @@ def gather_sources(
     *,
     timezone: str,
     now: datetime,
+    workspace: Path | None = None,
     fetcher: Fetcher | None = None,
     on_read: Callable[[str], None] | None = None,
 ) -> list[SourceOutcome]:
@@ -70,6 +72,7 @@ def gather_sources(
 
     Args:
         names: Only these; all when empty.
+        workspace: The folder from which relative locations start; needed when there are any.
         on_read: Told the name of each source as its look ends.
 
     Returns:
@@ -77,11 +80,30 @@ def gather_sources(
     """
     with database.read() as session:
         specs = {
-            source.name: SourceSpec(source.kind, source.location, source.etag, source.last_modified)
+            source.name: SourceSpec(source.kind, _place(source.location, workspace), source.etag, source.last_modified)
             for source in named_sources(session, names)
         }
     readings = asyncio.run(_read_all(specs, fetcher or Fetcher(), timezone, now, on_read))
-    return [_store(database, name, readings[name], timezone, now) for name in specs]
+    return [_store(database, name, _portable(readings[name], workspace), timezone, now) for name in specs]
+
+
+def _place(location: str, workspace: Path | None) -> str:
+    return location if workspace is None or is_web(location) else str(workspace / location)
+
+
+def _portable(reading: Reading | str, workspace: Path | None) -> Reading | str:
+    """Name pictures that lie in the workspace as their source is named, so that moving it changes no item."""
+    if isinstance(reading, str) or workspace is None:
+        return reading
+    return replace(
+        reading,
+        items=tuple(
+            replace(item, image_url=stored_path(Path(item.image_url), workspace))
+            if item.image_url and not is_web(item.image_url)
+            else item
+            for item in reading.items
+        ),
+    )
 
 
 async def _read_all(

@@ -151,26 +151,29 @@ def fetch_pictures(
 
     Args:
         item_ids: Only for these items; null for all.
+        media: The folder `media` of the workspace; files that are named relatively are looked for beside it.
 
     Returns:
         An outcome for each picture that was wanted; those that failed say why, and are tried again next time.
     """
     with database.read() as session:
         urls = wanted_pictures(session, item_ids)
-        folders = picture_folders(session)
+        folders = picture_folders(session, media.parent)
     if not urls:
         return []
-    outcomes = asyncio.run(gather_pictures(urls, fetcher=fetcher or Fetcher(), folders=folders, on_done=on_done))
+    outcomes = asyncio.run(
+        gather_pictures(urls, fetcher=fetcher or Fetcher(), folders=folders, base=media.parent, on_done=on_done)
+    )
     with database.write() as session:
         for outcome in outcomes:
             store_picture(session, outcome, media=media, now=now)
     return outcomes
 
 
-def picture_folders(session: Session) -> tuple[Path, ...]:
+def picture_folders(session: Session, base: Path) -> tuple[Path, ...]:
     """Return the Markdown folders of the operator: the only places from which a picture may be read as a file."""
     rows = session.scalars(select(Source.location).where(Source.kind == SourceKind.MARKDOWN))
-    return tuple(Path(location).resolve() for location in rows)
+    return tuple((base / location).resolve() for location in rows)
 
 
 async def gather_pictures(
@@ -178,6 +181,7 @@ async def gather_pictures(
     *,
     fetcher: Fetcher,
     folders: Sequence[Path] = (),
+    base: Path | None = None,
     on_done: Callable[[PictureOutcome], None] | None = None,
 ) -> list[PictureOutcome]:
     """Return an outcome for each address, in their order; a few are fetched at a time, one is decoded at a time."""
@@ -186,7 +190,7 @@ async def gather_pictures(
     async def one(url: str) -> PictureOutcome:
         try:
             async with fetching:
-                data = await _load(url, fetcher, folders)
+                data = await _load(url, fetcher, folders, base)
                 async with decoding:
                     outcome = PictureOutcome(url, await asyncio.to_thread(process_picture, data))
         except NewsletterError as error:
@@ -198,9 +202,9 @@ async def gather_pictures(
     return list(await asyncio.gather(*(one(url) for url in urls)))
 
 
-async def _load(url: str, fetcher: Fetcher, folders: Sequence[Path]) -> bytes:
+async def _load(url: str, fetcher: Fetcher, folders: Sequence[Path], base: Path | None) -> bytes:
     if not url.startswith(("http://", "https://")):
-        return _load_local(url, folders)
+        return _load_local((base or Path()) / url, folders)
     caps = fetcher.limits
     limits = Limits(caps.seconds, MAX_FETCHED_BYTES, caps.redirects, caps.ports)
     fetched = await fetcher.fetch(url, accept="image/jpeg, image/png, image/webp, image/gif", limits=limits)
@@ -209,8 +213,8 @@ async def _load(url: str, fetcher: Fetcher, folders: Sequence[Path]) -> bytes:
     return fetched.body
 
 
-def _load_local(name: str, folders: Sequence[Path]) -> bytes:
-    path = Path(name).resolve()
+def _load_local(name: Path, folders: Sequence[Path]) -> bytes:
+    path = name.resolve()
     if not any(path.is_relative_to(folder) for folder in folders):
         raise SourceError(f"{name} lies outside the folders that were added as sources.")
     return _read_file(path)

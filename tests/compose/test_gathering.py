@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.compose.gathering import gather_sources
+from newsletter.compose.pictures import fetch_pictures
 from newsletter.compose.sources.reading import SourceSpec, check_location, read_source
 from newsletter.errors import InvalidValue, NotFound
 from newsletter.tables import Source, SourceKind
@@ -123,6 +125,22 @@ def test_a_path_is_stored_whole_and_a_folder_is_no_address(tmp_path: Path) -> No
     assert check_location(SourceKind.FEED, "a.xml", here=tmp_path) == str(tmp_path / "a.xml")
     with pytest.raises(InvalidValue, match="is a path"):
         check_location(SourceKind.MARKDOWN, "https://example.org/", here=tmp_path)
+
+
+def test_a_moved_workspace_still_finds_its_own_files_and_no_item_changes(app: App, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    (first / "handbook").mkdir(parents=True)
+    (first / "handbook" / "a.md").write_text("---\nimage: a.png\nimage_alt: A hall\n---\n# T\n\nWords.\n")
+    Image.new("RGB", (200, 150)).save(first / "handbook" / "a.png")
+    stored = check_location(SourceKind.MARKDOWN, "first/handbook", here=tmp_path, workspace=first)
+    assert stored == "handbook"
+    add(app, "handbook", SourceKind.MARKDOWN, stored)
+    gather_sources(app.database, timezone="UTC", now=NOW, workspace=first)
+    first.rename(second)
+    (outcome,) = gather_sources(app.database, timezone="UTC", now=NOW, workspace=second)
+    assert (outcome.error, outcome.counts.unchanged) == (None, 1)
+    (picture,) = fetch_pictures(app.database, media=second / "media", now=NOW)
+    assert (picture.source_url, picture.error) == ("handbook/a.png", None)
 
 
 def test_a_look_stores_when_it_happened(app: App, tmp_path: Path) -> None:

@@ -33,9 +33,11 @@ class SourceSpec:
     last_modified: str | None = None
 
 
-def check_location(kind: SourceKind, location: str, *, here: Path) -> str:
+def check_location(kind: SourceKind, location: str, *, here: Path, workspace: Path | None = None) -> str:
     """
     Return the location as it is stored: an address as given, a path made absolute.
+
+    A path in the workspace is stored relative to it, so that a workspace that was moved or copied still finds it.
 
     Raises:
         InvalidValue: When it is neither, or not one that this kind can have.
@@ -56,7 +58,13 @@ def check_location(kind: SourceKind, location: str, *, here: Path) -> str:
     path = (here / text).resolve() if text else here
     if not text or not path.exists():
         raise InvalidValue(f"There is no file or folder '{text}'.", hint="Give an existing path, or an https address.")
-    return str(path)
+    return stored_path(path, workspace)
+
+
+def stored_path(path: Path, workspace: Path | None) -> str:
+    """Return how a path is written down: relative to the workspace when it lies there, else absolute."""
+    folder = workspace.resolve() if workspace is not None else None
+    return path.relative_to(folder).as_posix() if folder is not None and path.is_relative_to(folder) else str(path)
 
 
 def is_web(location: str) -> bool:
