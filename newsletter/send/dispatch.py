@@ -15,29 +15,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
 from newsletter.errors import Conflict, NotFound
-from newsletter.keys import Keys
-from newsletter.paths import Workspace
 from newsletter.send.breaker import Breakers
 from newsletter.send.control import PauseKind, finish_if_done, forget_pause, pause
 from newsletter.send.copies import CopyMaker
 from newsletter.send.journal import Claim, Journal
 from newsletter.send.owner import Owner
 from newsletter.send.relay import Relay
+from newsletter.send.report import Parts, Progress, SendReport
 from newsletter.send.results import Results
 from newsletter.send.states import FINAL
 from newsletter.send.status import issue_counts, state_counts
 from newsletter.send.uncertain import apply_policy
 from newsletter.tables import DeliveryState, Issue, IssueState
-from subscribers.db import Database
+
+__all__ = ["Parts", "Progress", "SendReport", "Sender", "send_issue"]
 
 CLAIM_ROWS = 50
 TICK_SECONDS = 0.2
@@ -46,68 +45,6 @@ RECOVER_SECONDS = 5.0
 DOWN_RELAY_RETRY_SECONDS = 30.0
 # The journal's thread must get the interpreter soon after its commit; the default of 5 ms is 50 messages.
 SWITCH_INTERVAL_SECONDS = 0.0005
-
-
-class Parts(Protocol):
-    """What sending needs of the application."""
-
-    @property
-    def database(self) -> Database: ...
-    @property
-    def config(self) -> Config: ...
-    @property
-    def keys(self) -> Keys: ...
-    @property
-    def workspace(self) -> Workspace: ...
-    @property
-    def now(self) -> Callable[[], datetime]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is; `rate` is messages a second in this run, `seconds_left` null while it cannot be known."""
-
-    planned: int
-    done: int
-    sent: int
-    deferred: int
-    rate: float
-    seconds_left: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class SendReport:
-    """
-    What a run left behind.
-
-    Attributes:
-        counts: The document of `issue status`.
-        stopped: A signal or the caller ended it with copies still to do.
-    """
-
-    state: IssueState
-    reason: str | None
-    counts: dict[str, Any]
-    seconds: float
-    stopped: bool
-
-    @property
-    def deferred(self) -> int:
-        return int(self.counts["deferred"])
-
-    @property
-    def failed(self) -> int:
-        """Return how many have an end that is no delivery and no wish of the subscriber."""
-        return sum(int(self.counts[name]) for name in ("bounced", "held", "expired", "uncertain"))
-
-    @property
-    def exit_code(self) -> int:
-        """0: all have an outcome or wait for their next attempt. 4: some failed. 1: paused, stopped or cancelled."""
-        if self.state in (IssueState.PAUSED, IssueState.CANCELLED):
-            return 1
-        if self.stopped and self.state is IssueState.SENDING:
-            return 1
-        return 4 if self.failed else 0
 
 
 def send_issue(
