@@ -280,6 +280,68 @@ def test_an_event_whose_day_is_to_be_told_asks_for_it() -> None:
     assert (item.kind, item.missing) == ("event", ("date", "time", "place"))
 
 
+THEMED = """\
+Harbour Youth Network
+Messing about in boats since 1987
+Home
+About
+Contact
+Boat week is back
+by Lena Marsh | Mar 3, 2024 | News | 0 comments
+We will take 60 young people out on the water this summer...
+Youth worker training – Thursday 18 April 2024, 9.30am to 4pm
+by Lena Marsh | Mar 1, 2024 | Training & events | 0 comments
+At the Quay Hub, 3 Dock Road, Plymouth. Lunch is included...
+E-news, issue 7 (January 2024)
+by admin | Feb 2, 2024 | Newsletters, Updates | 2 comments
+In this issue: the new skate park and a thank you to our drivers...
+Safeguarding toolkit for clubs
+by admin | Jan 20, 2024 | Resources | 0 comments
+Download the toolkit, with checklists for trips (PDF, 1.2 MB)
+Read the rest of this entry »
+If you are in crisis call Samaritans on 116 123, free, day or night.
+Recent posts
+Boat week is back
+Safeguarding toolkit for clubs
+Archives
+March 2024
+Proudly powered by WordPress
+© 2024 Harbour Youth Network
+"""
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\n\n"])
+def test_what_a_blog_theme_puts_around_and_beside_posts_is_none_of_them(ends: str) -> None:
+    items = read_archive_text(THEMED.replace("\n", ends), timezone="Europe/London").items
+    assert [(i.kind, i.title[:20], i.published and i.published.isoformat(), i.authors) for i in items] == [
+        ("post", "Boat week is back", "2024-03-03", ("Lena Marsh",)),
+        ("event", "Youth worker trainin", "2024-03-01", ("Lena Marsh",)),
+        ("past-issue", "E-news, issue 7 (Jan", "2024-02-02", ()),
+        ("resource", "Safeguarding toolkit", "2024-01-20", ()),
+        ("notice", "If you are in crisis", None, ()),
+    ]
+    assert items[1].place == "Quay Hub, 3 Dock Road, Plymouth"
+    assert items[2].categories == ("Newsletters", "Updates")
+    assert items[3].summary.startswith("Download the toolkit")
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("takes place on Thursday 30 March 2023 at 6pm on Zoom. All welcome.", "Online (Zoom)"),
+        ("is on Wed 20 Nov 2024, 1pm - 2.30pm, online (Microsoft Teams). Register now.", "Online (Microsoft Teams)"),
+        ("is held on 3 May 2023 at 7pm at the Town Hall.", "Town Hall"),
+    ],
+)
+def test_a_clock_time_is_no_place(words: str, place: str) -> None:
+    assert only(f"Annual general meeting\n\nOur annual general meeting {words}\n").place == place
+
+
+def test_an_event_of_whole_days_has_the_zone_of_its_days() -> None:
+    item = only("Carers conference\n\nJoin us for the conference on 12 May 2027 at the Town Hall. To book, ring us.\n")
+    assert (item.kind, str(item.starts_on), item.timezone) == ("event", "2027-05-12", "Europe/London")
+
+
 def test_an_ambiguous_numeric_day_is_kept_as_written_and_asked_for() -> None:
     item = only("Trustee meeting 12/05/2021\n\nThe meeting is held on 12/05/2021 at 7pm at the Town Hall.\n")
     assert (item.kind, item.starts, item.stated["as_written"]) == ("event", None, "12/05/2021")

@@ -45,7 +45,8 @@ _WORDS = (
 )
 # "at the Guildhall", "at our warehouse on Mill Lane"; "in" names a place only close behind the day, else a region.
 _PLACE = re.compile(
-    r"\b(?:(?P<in>in)|at|@|(?:[Cc]ome(?:\salong)?|invited)\sto|(?:[Pp]op|[Dd]rop)\sin\s?to)\s"
+    r"\b(?:(?P<in>in)|[Aa]t|@|(?:[Cc]ome(?:\salong)?|invited)\sto|(?:[Pp]op|[Dd]rop)\sin\s?to)\s"
+    r"(?!\d{1,2}(?:[.:]\d\d\b|(?:[.:]\d\d)?\s?[ap]\.?m\b))"  # "at 7pm at the Town Hall"
     rf"(?P<place>(?:(?:our|the|your)\s(?:(?:[a-z]{{3,12}}\s){{1,3}}(?:on|in|at)\s(?:the\s)?)?)?{_WORDS})"
 )
 _PLACE_AFTER_TIME = re.compile(
@@ -71,7 +72,7 @@ _PLACE_ENDS = re.compile(
     )
 )
 _ONLINE = re.compile(
-    r"\b(?:[Oo]nline|[Vv]ia|[Oo]n|[Oo]ver)\s(?:via\s|on\s)?"
+    r"\b(?:[Oo]nline,?|[Vv]ia|[Oo]n|[Oo]ver)\s(?:via\s|on\s)?\(?(?:via\s|on\s)?"
     r"(?P<tool>Zoom|Microsoft Teams|Teams|Google Meet|Webex|YouTube)\b"
 )
 _ABBREVIATIONS = ("St.", "Rd.", "Ave.", "Dr.", "Ct.")

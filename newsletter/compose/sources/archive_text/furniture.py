@@ -65,7 +65,9 @@ NAVIGATION = whole_line(
     (?:[«‹←] ?)?(?:prev(?:ious)? )?{_PAGE_NUMBERS}(?: (?:next|last|older(?: posts)?) ?[»›→>]{{0,2}})?
     (?:©|\(c\)|copyright\b).*
     .*\ball rights reserved\.?
-    powered by .*
+    (?:proudly )?powered by .*
+    (?:web)?site (?:design )?by .*
+    theme: .*
     (?:privacy|cookies?)(?: policy| notice)?(?: ?[|·&].*)?
     terms(?: (?:and|&) conditions| of use)?
     registered charity.*
@@ -86,9 +88,18 @@ _READ_MORE = one_of(
     r"""
     \(?(?:read|see|view|find out|learn|show|discover) (?:more|on|the (?:rest|full (?:story|post|article)))\)?
     \(?more\)?
+    (?:read|see|view) the (?:rest|remainder) of (?:this|the) (?:entry|post|article|story)
     continue(?: reading)?
     keep reading
     full story
+    """
+)
+COPYRIGHT = re.compile(r"(?:©|\(c\)|copyright\b)", re.IGNORECASE)
+WIDGET = whole_line(
+    r"""
+    (?:recent|popular|latest|related) (?:posts?|comments|articles?|entries)
+    (?:categories|archives|tags|tag cloud|meta|blogroll)
+    select (?:month|category)
     """
 )
 CLOSING = whole_line(
@@ -148,6 +159,7 @@ PROMPT = whole_line(
 POINTS_BELOW = re.compile(r"(?:\bbelow\b|:)[^.!?]{0,60}[.!?]?$", re.IGNORECASE)
 
 PHONE = re.compile(r"(?<![\w/])(?:\+\d{1,3}[\s.-]?)?(?:\(0?\d{1,5}\)[\s.-]?)?\d{2,5}(?:[\s.-]?\d{2,4}){1,4}(?![\w/])")
+SHORT_NUMBER = re.compile(r"(?<![\w/.,-])(?:116[ -]?\d{3}|1[01]\d|988)(?![\w/:%-])(?!,\d)")  # helplines of a country
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}")
 BEGINS_CONTACT = re.compile(
     rf"(?:(?:t|e|m|tel(?:ephone)?|phone|mobile|e-?mail|office)\.?:?\s)?(?:{PHONE.pattern}|{EMAIL.pattern})",
@@ -231,6 +243,7 @@ EMERGENCY = words(
 # A line with a name of its own ("the Refuge Line", "Childline") is known by its capital letter.
 HELPLINE = re.compile(
     r"(?i:\b(?:help|hot|crisis|support|advice|listening|information) ?line|\b24[- ]hours?\b|\b24/7\b|\bfree ?phone\b)"
+    r"|(?i:\bin (?:a )?crisis\b|\bday (?:or|and) night\b)"
     r"|\b[A-Z]\w{1,30} Line\b|\b(?!On|Dead|Head|Out|Guide|Pipe|Time|Air|Base)[A-Z]\w{1,30}[lL]ine\b"
 )
 RING = words(

@@ -134,7 +134,7 @@ def _assembled(
         ends=facts.ends,
         starts_on=facts.starts_on,
         ends_on=facts.ends_on,
-        timezone=timezone if facts.starts is not None else None,
+        timezone=timezone if facts.starts or facts.starts_on else None,
         place=facts.place,
         stated=stated,
         missing=facts.missing,

@@ -21,6 +21,7 @@ _BLANKS = re.compile(r"\s+")
 _RULE = re.compile(r"[-=*_~#•·.\u2013\u2014\s]{3,}")
 _UNDERLINE = re.compile(r"(?:={3,}|-{3,}|~{3,})")
 _HEADING_MARK = re.compile(r"#{1,6}\s+(?=\S)")
+_BYLINE = re.compile(r"(?:by|on|in|posted)\s[^|·•]{1,60}\s[|·•]\s")  # begins in lower case and goes on from nothing
 _SENTENCE_END = re.compile(r"[.!?:;…][\"'’”)\]]*$")
 
 
@@ -117,14 +118,15 @@ def _wrap_width(units: list[Unit]) -> int | None:
         return None
     for before, unit in pairwise(units):
         full = len(before.text) >= widest - WRAP_TOLERANCE
-        if full and unit.gap == 0 and unit.text[0].islower() and not _SENTENCE_END.search(before.text[-8:]):
+        goes_on = unit.text[0].islower() and not _SENTENCE_END.search(before.text[-8:])
+        if full and unit.gap == 0 and goes_on and not _BYLINE.match(unit.text):
             return widest
     return None
 
 
 def _continues(before: Unit, unit: Unit, width: int) -> bool:
     """Say whether *unit* goes on where *before* was wrapped: its first word would not have fitted."""
-    if unit.gap or unit.heading or before.heading or unit.after_rule:
+    if unit.gap or unit.heading or before.heading or unit.after_rule or _BYLINE.match(unit.text):
         return False
     if unit.text[0].islower() and not _SENTENCE_END.search(before.text[-8:]):
         return True

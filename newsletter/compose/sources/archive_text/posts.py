@@ -62,8 +62,9 @@ def segment(units: Sequence[Unit], *, day_first: bool = False) -> Page:
     """Divide a page into posts and notices."""
     followers: list[Unit | None] = [*units, None][1:]
     lines = [judge(unit, below, day_first=day_first) for unit, below in zip(units, followers, strict=True)]
-    lines = _chain_contacts(_odd_titles(lines))
-    return _Divider(lines).divide()
+    lines = _texts_below_dates(_page_heads(_chain_contacts(_odd_titles(lines))))
+    page = _Divider(lines).divide()
+    return replace(page, posts=_without_repeats(page.posts))
 
 
 def similar(first: str, second: str) -> bool:
@@ -87,6 +88,43 @@ def _odd_titles(lines: list[Line]) -> list[Line]:
         if closed and odd and below.role in {Role.TEXT, Role.META} and len(below.text) > len(line.text):
             changed[at] = replace(line, role=Role.SHORT)
     return changed
+
+
+def _page_heads(lines: list[Line]) -> list[Line]:
+    """The name of the site stands above its menu, or again beside the copyright; it is no title."""
+    changed = list(lines)
+    owners = [line.text.casefold() for line in lines if furniture.COPYRIGHT.match(line.text)]
+    for at, line in enumerate(lines):
+        if line.role is not Role.SHORT:
+            continue
+        below = lines[at + 1].role if at + 1 < len(lines) else Role.HEADING
+        if below not in {*_BODY, Role.META} and any(line.text.casefold() in owner for owner in owners):
+            changed[at] = replace(line, role=Role.HEADING)
+    first = next((at for at, line in enumerate(lines) if line.role is not Role.HEADING), 0)
+    last = next((at for at in range(first, len(lines)) if lines[at].role is not Role.SHORT), first)
+    if last - first <= 3 and [line.role for line in lines[last : last + 2]] == [Role.HEADING] * 2:
+        changed[first:last] = [replace(line, role=Role.HEADING) for line in lines[first:last]]
+    return changed
+
+
+def _texts_below_dates(lines: list[Line]) -> list[Line]:
+    """Where dates stand below their titles, a lone short line below a date is the post's text."""
+    if _dates_stand_above(lines):
+        return lines
+    changed = list(lines)
+    for at in range(2, len(lines)):
+        title, date_line, line = lines[at - 2 : at + 1]
+        below = lines[at + 1].role if at + 1 < len(lines) else Role.CLOSING
+        dated = title.role is Role.SHORT and date_line.role is Role.META and not date_line.meta.closes
+        if dated and line.role is Role.SHORT and not line.unit.heading and below not in {*_BODY, Role.META}:
+            changed[at] = replace(line, role=Role.TEXT)
+    return changed
+
+
+def _without_repeats(posts: tuple[RawPost, ...]) -> tuple[RawPost, ...]:
+    """A title that stands alone and is that of another post belongs to a list of recent posts."""
+    told = {post.title.casefold() for post in posts if post.paragraphs}
+    return tuple(post for post in posts if post.paragraphs or post.title.casefold() not in told)
 
 
 def _is_cut(line: Line) -> bool:
@@ -150,6 +188,8 @@ class _Divider:
             self._take_meta(line)
         elif line.role is Role.CLOSING:
             self.closed = self.current is not None and bool(self.current.paragraphs)
+        elif line.role is Role.HEADING and furniture.WIDGET.fullmatch(line.text) and self.posts:
+            self.current = None  # what stands in a list of months or categories belongs to no post
         elif line.role in _BODY:
             self._take_text(line)
 

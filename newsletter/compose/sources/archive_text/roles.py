@@ -7,7 +7,7 @@ Which of the short lines are titles is decided in `posts`, where their neighbour
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from newsletter.compose.sources.archive_text import furniture
@@ -23,6 +23,8 @@ LONGEST_META = 160
 LONGEST_NOTICE = 700
 MOST_NOTICE_WORDS = 70
 NOTICE_SIGNS = 3
+MOST_CATEGORY_WORDS = 8
+LOGIN = re.compile(r"[a-z][a-z0-9_.-]{1,30}|Admin(?:istrator)?")
 
 _NEW_SENTENCE = re.compile(r"[^\W\d_]{3,}[.] [A-Z]")
 _NEW_SENTENCE_OR_CALL = re.compile(r"[^\W\d_]{3,}[.!?] [A-Z]")
@@ -118,18 +120,24 @@ def is_notice(text: str) -> bool:
     """
     if len(text) > LONGEST_NOTICE or len(text.split()) > MOST_NOTICE_WORDS or furniture.ABOUT_A_HELPLINE.search(text):
         return False
-    number = has_phone(text)
+    ringing = furniture.RING.search(text)
+    number = has_phone(text) or (ringing is not None and has_short_number(text[ringing.end() :]))
     emergency = furniture.EMERGENCY.search(text) is not None
     helpline = furniture.HELPLINE.search(text) is not None
     if not ((number or emergency) and (emergency or helpline)):
         return False
-    asked = furniture.RING.search(text) is not None, furniture.ADDRESSED.search(text) is not None
+    asked = ringing is not None, furniture.ADDRESSED.search(text) is not None
     return sum((number, emergency, helpline, *asked)) >= NOTICE_SIGNS
 
 
 def has_phone(text: str) -> bool:
     """Say whether a text holds a number of as many digits as telephone numbers have."""
     return any(9 <= sum(map(str.isdigit, match[0])) <= 15 for match in furniture.PHONE.finditer(text))
+
+
+def has_short_number(text: str) -> bool:
+    """Say whether a text holds one of the short numbers of public helplines, such as 116 123 or 111."""
+    return furniture.SHORT_NUMBER.search(text) is not None
 
 
 def _is_contact(text: str) -> bool:
@@ -210,16 +218,25 @@ def _dates_and_names(text: str, *, day_first: bool) -> Meta | None:
         if added is None:
             return None
         meta = added
-    return meta if stated or meta.authors else None
+    people = tuple(name for name in meta.authors if not LOGIN.fullmatch(name))  # "by admin" names nobody
+    return replace(meta, authors=people) if stated or people else None
 
 
 def _with_piece(meta: Meta, part: str) -> Meta | None:
     """Add a byline or a category to what a line says; None when the words are neither."""
     byline = furniture.BYLINE.match(part)
     if byline and not meta.authors:
-        authors = _names(part[byline.end() :])
+        words = part[byline.end() :]
+        is_login = meta.published is not None and LOGIN.fullmatch(words) is not None
+        authors = (words,) if is_login else _names(words)
         return Meta(meta.published, authors, meta.categories, bool(byline["below"])) if authors else None
+    if furniture.CLOSING.fullmatch(part):  # "0 comments", beside the date
+        return meta
     category = part.removeprefix("in ")
+    dated_byline = meta.published is not None and bool(meta.authors)
+    if dated_byline and len(part.split()) <= MOST_CATEGORY_WORDS and part[0].isupper() and part[-1] not in ".!?:":
+        names = tuple(name.strip() for name in part.split(",") if name.strip())
+        return Meta(meta.published, meta.authors, (*meta.categories, *names), meta.closes)
     if meta.published is not None and furniture.PAGE_HEADING.fullmatch(category):
         return Meta(meta.published, meta.authors, (*meta.categories, category), meta.closes)
     return None
