@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from newsletter import tables as newsletter_tables  # noqa: F401  (registers the tables)
 from newsletter.app import App
@@ -52,6 +53,18 @@ def app(tmp_path: Path, config: Config) -> Iterator[App]:
         folder.mkdir(parents=True, exist_ok=True)
     create_keys(workspace.secrets)
     made = App(workspace=workspace, config=config, actor="tester", now=lambda: NOW)
+    with made.database.write() as session:
+        Base.metadata.create_all(session.connection())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def app_on_postgresql(app: App, postgresql_url: str) -> Iterator[App]:  # noqa: F811 (a fixture)
+    """The same application on a PostgreSQL database that sorts as people do, not by code points."""
+    url = app.config.database.model_copy(update={"url": SecretStr(postgresql_url)})
+    config = app.config.model_copy(update={"database": url})
+    made = App(workspace=app.workspace, config=config, actor="tester", now=lambda: NOW)
     with made.database.write() as session:
         Base.metadata.create_all(session.connection())
     yield made

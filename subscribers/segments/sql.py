@@ -38,7 +38,7 @@ from subscribers.segments.nodes import (
     SegmentError,
 )
 from subscribers.segments.predicates import Predicate
-from subscribers.segments.text import fold, folded
+from subscribers.segments.text import by_code_point, fold, folded
 from subscribers.tables import (
     AttributeKind,
     AttributeValue,
@@ -251,7 +251,8 @@ def text_condition(column: Any, node: Leaf, prepare: Callable[[str], str] = fold
         return found
     if isinstance(node, Between):
         low, high = (prepare(_text(value, node.place)) for value in (node.low, node.high))
-        return and_(column >= low, column <= high)
+        ordered = by_code_point(column)
+        return and_(ordered >= low, ordered <= high)
     if isinstance(node, Compare):
         return _compare_text(column, node.operator, prepare(_text(node.value, node.place)))
     raise SegmentError(f"{_name(node)} holds text, not a date.", node.place)
@@ -265,8 +266,10 @@ def _compare_text(column: Any, how: str, value: str) -> Condition:
         found = column.startswith(value, autoescape=True)
     elif how == "ends with":
         found = column.endswith(value, autoescape=True)
-    else:
+    elif how in ("=", "!="):
         found = _ORDER[how](column, value)
+    else:
+        found = _ORDER[how](by_code_point(column), value)
     return found
 
 

@@ -38,3 +38,21 @@ def _lower(element: folded, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(folded, "postgresql")
 def _lower_postgresql(element: folded, compiler: SQLCompiler, **options: Any) -> str:
     return f'lower({compiler.process(element.clauses, **options)} COLLATE "C")'
+
+
+class by_code_point(FunctionElement[str]):  # noqa: N801 (reads as the SQL function that it is)
+    """A text column that is ordered by code points; only for ``<`` and its like: an index on ``=`` needs the column."""
+
+    name = "by_code_point"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(by_code_point)
+def _plain(element: by_code_point, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(by_code_point, "postgresql")
+def _collated(element: by_code_point, compiler: SQLCompiler, **options: Any) -> str:
+    return f'({compiler.process(element.clauses, **options)} COLLATE "C")'

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -289,6 +289,13 @@ def filled(app: App) -> App:
     return app
 
 
+@pytest.fixture
+def filled_on_postgresql(app_on_postgresql: App) -> App:
+    with app_on_postgresql.database.write() as session:
+        _fill(session)
+    return app_on_postgresql
+
+
 def _members(session: Session, expression: str) -> set[str]:
     node = segments.resolve(session, expression)
     condition = segments.condition(session, node, now=NOW, timezone=ZONE, predicates=PREDICATES)
@@ -301,6 +308,20 @@ def _members(session: Session, expression: str) -> set[str]:
 @given(expression=EXPRESSIONS)
 def test_sql_and_plain_python_agree(filled: App, expression: str) -> None:
     with filled.database.read() as session:
+        node = segments.resolve(session, expression)
+        expected = {person.address for person in PEOPLE if evaluate(node, person)}
+        assert _members(session, expression) == expected, expression
+
+
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(expression=EXPRESSIONS)
+@example("address < 'Dudley'")
+@example("domain between 'd' and 'é'")
+def test_postgresql_and_plain_python_agree(filled_on_postgresql: App, expression: str) -> None:
+    """Its collation is a language's; comparisons go by code points all the same."""
+    with filled_on_postgresql.database.read() as session:
         node = segments.resolve(session, expression)
         expected = {person.address for person in PEOPLE if evaluate(node, person)}
         assert _members(session, expression) == expected, expression
