@@ -117,7 +117,7 @@ _EXPLANATIONS = (
     ("readonly", "The database file is read-only.", "Check the owner and mode of the file and its folder."),
     ("unable to open", "The database file cannot be opened.", "Check database.url and the folder's permissions."),
     ("not a database", "The file named by database.url is not a SQLite database.", "Check database.url."),
-    ("malformed", "The database file is damaged.", "Restore the last backup: newsletter db restore."),
+    ("malformed", "The database file is damaged.", "Restore the last backup."),
     ("no such table", "The database has no tables yet, or is from an older version.", "Run: newsletter db upgrade"),
     ("no such column", "The database is from another version of this program.", "Run: newsletter db upgrade"),
     ("password", "The database refuses the user or password.", "Check database.url."),

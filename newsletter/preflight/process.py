@@ -36,6 +36,13 @@ def no_audience(facts: IssueFacts) -> Iterator[Found]:
         )
 
 
+@issue_rule("unfinished-settings", blocks=True)
+def unfinished_settings(facts: IssueFacts) -> Iterator[Found]:
+    for key in facts.unfinished_settings:
+        if key != "organisation.postal_address":  # missing-postal-address says it where it is seen
+            yield Found("config.toml", f"{key} is still to be filled in.", "Write it into config.toml.")
+
+
 @issue_rule("not-approved", blocks=True)
 def not_approved(facts: IssueFacts) -> Iterator[Found]:
     if facts.approval != "four-eyes" or not facts.for_sending:

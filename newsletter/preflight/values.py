@@ -42,6 +42,7 @@ class IssueFacts:
         picture_bytes: File size by picture address.
         previous_subjects: Subjects of issues already sent.
         previous_titles: Titles of posts and resources in the last issue.
+        unfinished_settings: Configuration keys that `init` left open, such as a sender under `.invalid`.
     """
 
     slug: str
@@ -64,6 +65,7 @@ class IssueFacts:
     picture_bytes: Mapping[str, int] = field(default_factory=dict)
     previous_subjects: tuple[str, ...] = ()
     previous_titles: tuple[str, ...] = ()
+    unfinished_settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

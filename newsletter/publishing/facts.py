@@ -51,6 +51,7 @@ def issue_facts(
         picture_bytes=_picture_bytes(session, config),
         previous_subjects=tuple(other.subject for other in earlier),
         previous_titles=tuple(_titles(earlier[0])) if earlier else (),
+        unfinished_settings=config.unfinished,
     )
 
 

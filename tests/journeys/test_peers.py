@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
 import os
 import smtplib
@@ -12,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.peers.fixtures import wait_until
+
+FEED = Path(__file__).parent.parent.parent / "docs" / "tutorial" / "news.xml"
 
 pytestmark = pytest.mark.journey
 
@@ -41,6 +47,40 @@ def test_postfix_takes_mail_for_known_mailboxes_only(postfix) -> None:
     while not postfix.mail_of("anna") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(postfix.mail_of("anna")) == 1, postfix.log
+
+
+def test_an_issue_goes_through_postfix_and_a_refused_member_is_not_mailed_again(
+    newsletter, postfix, tmp_path: Path
+) -> None:
+    """The whole main job against the mail server that most people run: one of three mailboxes does not exist."""
+    newsletter(
+        "init", "ws", "--name", "Vale", "--from-address", "news@example.org", "--postal-address", "1 High Street",
+        "--web-url", "https://news.example.org", "--smtp-port", str(postfix.port),
+    )  # fmt: skip
+    (tmp_path / "people.csv").write_text(
+        "address,name\njo.one@example.org,Jo One\njo.two@example.org,Jo Two\ngone@example.org,Gone Away\n"
+    )
+    ws = ("--workspace", "ws")
+    newsletter(*ws, "lists", "create", "members")
+    people = ("--list", "members", "--basis", "consent", "--evidence", "forms")
+    newsletter(*ws, "subscribers", "import", str(tmp_path / "people.csv"), *people)
+    newsletter(*ws, "source", "add", "feed", str(FEED), "--name", "news")
+    newsletter(*ws, "source", "fetch")
+    newsletter(*ws, "issue", "draft", "--slug", "first")
+    newsletter(*ws, "issue", "letter", "first", "--text", "Dear {{first_name|friend}},\n\nwelcome.")
+    newsletter(*ws, "audience", "set", "first", "--list", "members")
+    newsletter(*ws, "issue", "send", "first", "--yes", code=4)
+    status = newsletter(*ws, "issue", "status", "first", "--json")
+    assert (status["planned"], status["sent"], status["bounced"]) == (3, 2, 1)
+    for person in ("jo.one", "jo.two"):
+        wait_until(lambda person=person: bool(postfix.mail_of(person)), f"{person} got nothing")
+        [path] = postfix.mail_of(person)
+        mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        assert mail["To"].endswith(f"{person}@example.org>") or mail["To"] == f"{person}@example.org"
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        assert all("Dear Jo," in part.get_content() for part in mail.walk() if part.get_content_maintype() == "text")
+    suppressed = newsletter(*ws, "suppressions", "list", "--json")
+    assert [entry["address"] for entry in suppressed] == ["gone@example.org"]
 
 
 def test_doctor_sees_a_relay_that_answers(newsletter, postfix, tmp_path: Path) -> None:
