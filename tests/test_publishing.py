@@ -11,7 +11,7 @@ from newsletter.compose import issue as issues
 from newsletter.errors import PreflightRefused
 from newsletter.publishing import issue_audience, prepare, start_issue
 from newsletter.tables import Delivery, Issue, IssueState, Variant
-from subscribers import consent, lists, people
+from subscribers import consent, lists, people, segments
 from subscribers.tables import Basis, Tag
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -113,3 +113,15 @@ def test_nobody_is_mailed_by_default(app: Any, issue_id: int) -> None:
         issue.audience = None
         assert issue_audience(issue, app.config).is_empty
         assert "no-audience" in {finding.rule for finding in prepare(app, session, issue).report.blocks}
+
+
+def test_a_segment_that_is_redefined_after_the_approval_sends_to_nobody(app: Any, issue_id: int) -> None:
+    with app.database.write() as session:
+        segments.create(session, "some", "tag 'north'", at=NOW)
+        issue = session.get_one(Issue, issue_id)
+        issue.audience = {"segments": ["some"]}
+        issues.approve(issue, app.config, actor="bea", now=NOW)
+        segments.create(session, "some", "not tag 'north'", at=NOW, replace=True)
+    with pytest.raises(PreflightRefused, match="not approved"):
+        start_issue(app, issue_id)
+    assert state_of(app, issue_id) == (IssueState.APPROVED, 0, 0)

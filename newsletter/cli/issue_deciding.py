@@ -42,7 +42,8 @@ def approve(context: Context, issue_name: str) -> None:
         issue = issues.find(session, issue_name)
         issues.approve(issue, app.config, actor=app.actor, now=app.now())
         slug, state = issue.slug, issue.state.value
-    words = f"{app.actor} approved {slug}. Next: newsletter issue send {slug}, or schedule it."
+    after = f"Next: newsletter issue send {slug}, or schedule it."
+    words = f"{app.actor} approved {slug}. {'It goes out as scheduled.' if state == 'scheduled' else after}"
     state_done(context.output, slug, state, words)
 
 

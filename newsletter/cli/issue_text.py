@@ -106,6 +106,8 @@ def next_step(app: App, issue: Issue) -> str:
     slug = issue.slug
     if issue.state is IssueState.DRAFT and issue_audience(issue, app.config).is_empty:
         return f"Next: newsletter audience set {slug} --list NAME"
+    if issue.state in (IssueState.APPROVED, IssueState.SCHEDULED) and not is_approved(issue, app.config):
+        return f"Its readers or settings changed after the approval. Next: newsletter issue approve {slug}"
     return {
         IssueState.DRAFT: f"Next: newsletter issue preview {slug}, then check and test it",
         IssueState.IN_REVIEW: f"Next: newsletter issue approve {slug}",

@@ -55,14 +55,20 @@ def create(context: Context, name: str, expression: str, replace: bool) -> None:
     Example: newsletter segments create police-north "town in ('Dudley', 'Walsall') and role = 'police'"
     """
     from newsletter.cli.list_text import declare_attributes, done, people_words
+    from newsletter.compose.issue import no_longer_approved
     from subscribers import segments
 
-    with context.app.database.write() as session:
-        declare_attributes(context.app, session)
-        made = segments.create(session, name, expression, at=context.app.now(), replace=replace)
+    app = context.app
+    with app.database.write() as session:
+        declare_attributes(app, session)
+        void_before = set(no_longer_approved(session, app.config))
+        made = segments.create(session, name, expression, at=app.now(), replace=replace)
         number = _count(context, session, name)
+        voided = [issue.slug for issue in no_longer_approved(session, app.config) if issue not in void_before]
     document = {"name": made.name, "expression": made.expression, "count": number}
     done(context.output, document, f"Saved {made.name}: {people_words(number)} now.")
+    for slug in voided:
+        context.output.warn(f"{slug} was approved for other people; approve it again: newsletter issue approve {slug}")
 
 
 @command.command(name="list")

@@ -14,11 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from newsletter.config import Config
 from newsletter.errors import Conflict, InvalidValue, NotFound
 from newsletter.tables import Block, Issue, IssueState
+from subscribers import segments
 
 LATEST = "latest"
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")
@@ -175,7 +176,8 @@ def approve(issue: Issue, config: Config, *, actor: str, now: datetime) -> None:
             f"{actor} made the last edit of {issue.slug}; somebody else must approve it.",
             hint=f"Ask a second person: newsletter --as NAME issue approve {issue.slug}",
         )
-    if issue.state is not IssueState.APPROVED:  # approved, but the organisation's own words changed since
+    if issue.state not in (IssueState.APPROVED, IssueState.SCHEDULED):
+        # Else a segment's meaning or the organisation's own words changed since: the schedule stands.
         go(issue, IssueState.APPROVED)
     issue.approved_hash, issue.approved_by, issue.approved_at = content_hash(issue, config), actor, now
 
@@ -185,6 +187,13 @@ def is_approved(issue: Issue, config: Config) -> bool:
     if issue.approved_hash is None or issue.approved_hash != content_hash(issue, config):
         return False
     return config.issue.approval == "single" or issue.approved_by != issue.edited_by
+
+
+def no_longer_approved(session: Session, config: Config) -> list[Issue]:
+    """Return the approved and scheduled issues that are not what was approved any more, by what changed around them."""
+    states = (IssueState.APPROVED, IssueState.SCHEDULED)
+    waiting = session.scalars(select(Issue).where(Issue.state.in_(states)).order_by(Issue.slug))
+    return [issue for issue in waiting if not is_approved(issue, config)]
 
 
 def schedule(issue: Issue, config: Config, *, at: datetime, now: datetime) -> None:
@@ -223,7 +232,12 @@ def unschedule(issue: Issue) -> None:
 
 
 def content_hash(issue: Issue, config: Config) -> str:
-    """Return the hash of what members would read, who sends it and who gets it; the same content gives the same."""
+    """
+    Return the hash of what members would read, who sends it and who gets it; the same content gives the same.
+
+    Who gets it is the rule, with what its named segments mean: another meaning is another issue. People who join or
+    leave meanwhile do not change it.
+    """
     content = {
         "issue": {
             name: getattr(issue, name)
@@ -236,6 +250,7 @@ def content_hash(issue: Issue, config: Config) -> str:
         "organisation": config.organisation.model_dump(mode="json"),
         "sections": [[rule.name, rule.title] for rule in config.issue.sections],
         "default_lists": list(config.issue.default_lists),
+        "segments": _segment_meanings(issue),
     }  # fmt: skip
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -246,6 +261,14 @@ def in_words(state: IssueState) -> str:
     return {IssueState.IN_REVIEW: "in review", IssueState.SENDING: "being sent", IssueState.DRAFT: "a draft"}.get(
         state, state.value
     )
+
+
+def _segment_meanings(issue: Issue) -> dict[str, str]:
+    session = object_session(issue)
+    audience = issue.audience or {}
+    texts = [*audience.get("segments", ()), *audience.get("exclude_segments", ())]
+    texts += [block.audience for block in issue.blocks if block.audience]
+    return segments.meanings(session, texts) if session is not None and texts else {}
 
 
 def _block_content(block: Block) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from subscribers.segments.explaining import Clause, Explanation, explain
 from subscribers.segments.grammar import parse
-from subscribers.segments.named import all_segments, create, get, remove, resolve
+from subscribers.segments.named import all_segments, create, get, meanings, remove, resolve
 from subscribers.segments.nodes import Node, Place, SegmentError
 from subscribers.segments.predicates import Predicate
 from subscribers.segments.sql import Translator
@@ -27,6 +27,7 @@ __all__ = [
     "create",
     "explain",
     "get",
+    "meanings",
     "parse",
     "remove",
     "resolve",

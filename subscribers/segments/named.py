@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -80,6 +80,28 @@ def remove(session: Session, name: str) -> None:
 def names_in(segment: Segment) -> set[str]:
     """Return the segments that an expression names."""
     return {node.name for node, _ in walk(parse(segment.expression)) if isinstance(node, Named)}
+
+
+def meanings(session: Session, texts: Iterable[str]) -> dict[str, str]:
+    """Return the named segments that names or expressions rest on, also through others, each with its expression."""
+    known = {segment.name: segment for segment in all_segments(session)}
+    found: dict[str, str] = {}
+    waiting = [name for text in texts for name in _names_in_text(text)]
+    while waiting:
+        segment = known.get(waiting.pop())
+        if segment is not None and segment.name not in found:
+            found[segment.name] = segment.expression
+            waiting += names_in(segment)
+    return found
+
+
+def _names_in_text(text: str) -> set[str]:
+    if is_slug(text.strip()):
+        return {text.strip()}
+    try:
+        return {node.name for node, _ in walk(parse(text)) if isinstance(node, Named)}
+    except SegmentError:  # whoever uses it is told; it means nothing until then
+        return set()
 
 
 def resolve(session: Session, name_or_expression: str) -> Node:

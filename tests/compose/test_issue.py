@@ -12,6 +12,7 @@ from newsletter.compose.dates import parse_end, parse_moment, parse_start
 from newsletter.config import Config
 from newsletter.errors import Conflict, InvalidValue, NotFound
 from newsletter.tables import IssueState
+from subscribers import segments
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 
@@ -79,6 +80,26 @@ def test_the_hash_follows_words_blocks_audience_and_organisation(
         organisation = config.organisation.model_copy(update={"helpline": "Call 08000 121 700"})
         seen.add(issues.content_hash(issue, config.model_copy(update={"organisation": organisation})))
     assert len(seen) == 5
+
+
+def test_the_hash_follows_what_named_segments_mean_also_through_others(
+    app: Any, make_issue: Any, make_item: Any, config: Config
+) -> None:
+    with app.database.write() as session:
+        for name, text in (("north", "town = 'Dudley'"), ("wide", "segment 'north' or tag 'x'"), ("other", "tag 'y'")):
+            segments.create(session, name, text, at=NOW)
+        issue = make_issue(session, items=[("news", make_item(session))], audience={"segments": ["wide"]})
+        issue.blocks[0].audience = "not segment 'other'"
+        issues.approve(issue, config, actor="bea", now=NOW)
+        issues.schedule(issue, config, at=NOW + timedelta(hours=1), now=NOW)
+        segments.create(session, "unused", "tag 'z'", at=NOW)
+        assert issues.is_approved(issue, config)
+        for name in ("north", "other"):
+            segments.create(session, name, "tag 'changed'", at=NOW, replace=True)
+            assert not issues.is_approved(issue, config)
+            assert issues.no_longer_approved(session, config) == [issue]
+            issues.approve(issue, config, actor="bea", now=NOW)
+            assert (issue.state, issues.is_approved(issue, config)) == (IssueState.SCHEDULED, True)
 
 
 def test_with_four_eyes_the_last_editor_cannot_approve(app: Any, make_issue: Any, config: Config) -> None:
