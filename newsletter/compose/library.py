@@ -101,7 +101,7 @@ def gaps(item: Item) -> list[str]:
     is_event = item.kind is ItemKind.EVENT
     derived = {
         "published": not is_event and item.published_at is None and item.published_on is None,
-        "url": item.url is None,
+        "url": item.url is None and not (is_event and item.booking_url),
         "image_alt": item.image_url is not None and not item.image_alt,
         "place": is_event and not item.place,
         "starts": is_event and item.starts_at is None and item.starts_on is None and not {"year", "date"} & set(stated),

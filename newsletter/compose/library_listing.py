@@ -135,7 +135,9 @@ def _has_gaps(item: Item, now: datetime) -> bool:
     last = item.ends_at or item.starts_at
     last_day = item.ends_on or item.starts_on
     is_over = (last is not None and last < now) or (last_day is not None and last_day < now.date())
-    return bool(item.missing) and not is_over and item.state is ItemState.ACTIVE
+    # Most meetings have no page of their own; the calendar's word is enough for their card.
+    wanted = set(item.missing) - ({"url"} if item.kind is ItemKind.EVENT else set())
+    return bool(wanted) and not is_over and item.state is ItemState.ACTIVE
 
 
 def _ordinal(moment: date) -> float:

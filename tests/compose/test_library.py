@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from newsletter.app import App
 from newsletter.compose.library import StoreResult, changes_since, snapshot, store_reading
 from newsletter.compose.library_editing import set_fields
+from newsletter.compose.library_listing import find_items
 from newsletter.compose.sources.item import Reading, SourceItem
 from newsletter.errors import InvalidValue
 from newsletter.tables import Item, ItemState, Source, SourceKind
@@ -290,3 +291,9 @@ def test_a_value_that_cannot_be_is_refused_and_nothing_changes(
     with pytest.raises(InvalidValue, match=complaint):
         edit(app, summary="changed", **{field: value})
     assert items()[0].summary == ""
+
+
+def test_an_event_without_a_page_of_its_own_is_nothing_to_fill_in(app: App, look: Look) -> None:
+    look("a", event(url=None, place="Town Hall"), SourceItem("p", "post", "A post", summary="Words."))
+    with app.database.read() as session:
+        assert [item.title for item in find_items(session, gaps_at=NOW)] == ["A post"]

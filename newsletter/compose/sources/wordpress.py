@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from newsletter.compose.cleaning import canonical_url, clean_html, clean_line, clean_title, summary_of
-from newsletter.compose.fetching import Fetched, Fetcher
+from newsletter.compose.fetching import Fetched, Fetcher, Limits
 from newsletter.compose.sources.feed import guid_for, load_json, objects, words
 from newsletter.compose.sources.item import Reading, SourceItem
 from newsletter.compose.sources.markup import (
@@ -130,8 +130,10 @@ async def _first_page(location: str, fetcher: Fetcher, etag: str | None, last_mo
 
 
 async def _later_pages(first: Fetched, fetcher: Fetcher, deadline: float) -> _Pages:
-    """Ask for the other pages one after the other; all of them share the seconds of one fetch."""
+    """Ask for the other pages one after the other; all of them share the seconds and the bytes of one fetch."""
     bodies, problems = [first.body], []
+    caps = fetcher.limits
+    left = caps.max_bytes - len(first.body)
     last = min(first.pages or 1, MAX_PAGES)
     following = first.next_url
     try:
@@ -139,10 +141,12 @@ async def _later_pages(first: Fetched, fetcher: Fetcher, deadline: float) -> _Pa
             for number in range(2, MAX_PAGES + 1):
                 if number > last and following is None:
                     break
-                page = await fetcher.fetch(api_url(first.url, page=number), accept="application/json")
+                limits = Limits(caps.seconds, left, caps.redirects, caps.ports)
+                page = await fetcher.fetch(api_url(first.url, page=number), accept="application/json", limits=limits)
                 if page.cut:
-                    raise SourceError("it is larger than 2 MB.")
+                    raise SourceError(f"the pages together are larger than {caps.max_bytes / 1_000_000:g} MB.")
                 bodies.append(page.body)
+                left -= len(page.body)
                 following = page.next_url
     except SourceError as error:
         problems.append(f"Page {len(bodies) + 1} was not read: {error.message}")

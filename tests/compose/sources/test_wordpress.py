@@ -129,3 +129,16 @@ async def test_not_more_than_200_posts_are_asked_for(site: Any, fetcher: Any) ->
     assert len(reading.items) == 200
     assert len(site.asked) == 10
     assert "Only the first 200 posts" in reading.problems[0]
+
+
+async def test_all_pages_share_the_bytes_of_one_fetch(site: Any, fetcher: Any) -> None:
+    def page(number: int) -> bytes:
+        body = json.dumps([{"id": number, "title": {"rendered": f"P{number}"}, "content": {"rendered": "x" * 400_000}}])
+        found: bytes = site.response(body.encode(), X_WP_TotalPages="9")
+        return found
+
+    for number in range(1, 10):
+        site.answers[f"/wp-json/wp/v2/posts?per_page=20&_embed=1&page={number}"] = page(number)
+    reading = await fetch_wordpress(site.url("/"), fetcher)
+    assert [item.title for item in reading.items] == ["P1", "P2", "P3", "P4"]
+    assert reading.problems == ("Page 5 was not read: the pages together are larger than 2 MB.",)
