@@ -6,6 +6,7 @@ import email
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from email import policy
@@ -100,3 +101,23 @@ def test_every_mail_is_for_one_person_and_can_be_left(demo: tuple[Path, str]) ->
         others = {REFUSED, LEFT} - {address}
         assert not [other for other in others if other in message.as_string().lower()]
     assert len(links) == len(first)
+
+
+def test_the_mail_is_accessible_and_fits_every_client_it_is_measured_for(
+    demo: tuple[Path, str], shared: Path, chromium: str, tmp_path: Path
+) -> None:
+    """Every version passes the audit: contrast in both schemes, client support, no overflow, size."""
+    audit = tmp_path / "audit"
+    shutil.copytree(shared / "tools" / "mail-audit", audit)
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed: the audit of rendered mail needs it")
+    fetched = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund"], cwd=audit, capture_output=True, text=True, timeout=200
+    )
+    if fetched.returncode != 0:
+        pytest.skip(f"the audit's packages cannot be fetched: {fetched.stderr[-300:]}")
+    pages = [str(p) for p in sorted(demo[0].glob("issue*.html"))]
+    assert len(pages) == 4
+    environment = {**os.environ, "CHROMIUM": chromium}
+    done = subprocess.run(["node", "audit.mjs", *pages], cwd=audit, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
