@@ -127,7 +127,8 @@ def many_links(document: Document, _facts: IssueFacts) -> Iterator[Found]:
 
 @document_rule("file-link", blocks=False)
 def file_link(document: Document, _facts: IssueFacts) -> Iterator[Found]:
-    for link in document.links:
+    links = {link.href: link for link in reversed(document.links)}  # the first of those that lead to one file
+    for link in reversed(links.values()):
         path = link.href.partition("?")[0].lower()
         ending = path.rpartition(".")[2]
         if ending in ("pdf", "docx", "xlsx", "pptx") and not _tells_file(document, link, ending):
@@ -140,6 +141,7 @@ def file_link(document: Document, _facts: IssueFacts) -> Iterator[Found]:
 
 def _tells_file(document: Document, link: Link, ending: str) -> bool:
     told = [other.name + other.text for other in document.links if other.href == link.href]
+    told += [item.blurb_html for item in document.items if item.url == link.href]
     return any(ending in words.lower() and re.search(r"\d\s*[km]b", words.lower()) for words in told)
 
 

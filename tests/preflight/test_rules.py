@@ -288,6 +288,18 @@ def test_what_is_right_is_not_blocked(
     assert judge(spoil(content), environment, facts).blocks == ()
 
 
+def test_a_file_is_named_once_and_its_kind_and_size_may_stand_in_the_blurb(
+    content: IssueContent, environment: Environment, facts: IssueFacts
+) -> None:
+    url = "https://example.org/guide.pdf"
+    untold = judge(post(url=url, label="Open it")(content), environment, facts)
+    assert [finding.rule for finding in untold.warnings].count("file-link") == 1
+    told = judge(
+        post(url=url, label="Open it", blurb_html="<p>A guide (PDF, 1.2 MB).</p>")(content), environment, facts
+    )
+    assert "file-link" not in [finding.rule for finding in told.warnings]
+
+
 def test_a_due_schedule_is_not_past_and_its_approval_is_judged(
     content: IssueContent, environment: Environment, facts: IssueFacts
 ) -> None:
