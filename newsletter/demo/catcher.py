@@ -1,22 +1,24 @@
 """
 A mail server on loopback that keeps every message as a file and passes none on; one address it refuses.
 
-It answers as a real server does (RFC 5321, with PIPELINING), in a thread of its own.
+aiosmtpd speaks SMTP; it runs in a thread of its own, so that the commands beside it find it as they would a relay.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-LONGEST_LINE = 64 * 1024
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
 START_SECONDS = 10
-GREETING = b"220 catcher.invalid ESMTP: nothing leaves this machine\r\n"
+HOST_NAME = "catcher.invalid"
+GREETING = "ESMTP: nothing leaves this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class Catcher:
 
     def _serve(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._converse, "127.0.0.1", 0, limit=LONGEST_LINE))
+        # Not aiosmtpd's Controller, which cannot be asked for any free port.
+        server = self._loop.run_until_complete(self._loop.create_server(self._talk, "127.0.0.1", 0))
         self.port = server.sockets[0].getsockname()[1]
         started.set()
         try:
@@ -85,25 +88,23 @@ class Catcher:
             self._loop.run_until_complete(asyncio.sleep(0))
             self._loop.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            writer.write(GREETING)
-            talk = _Conversation(self._refuses, self._keep)
-            while not talk.over and (line := await reader.readline()):
-                answer = talk.answer(line)
-                if answer:
-                    writer.write(answer)
-                    await writer.drain()
-        except (ConnectionError, ValueError, asyncio.CancelledError):
-            return  # a client that goes away, or a line without end, is no concern of the demonstration
-        finally:
-            writer.close()
+    def _talk(self) -> SMTP:
+        return SMTP(self, hostname=HOST_NAME, ident=GREETING, enable_SMTPUTF8=True, loop=self._loop)
 
-    def _refuses(self, recipient: str) -> bool:
-        if recipient.lower() not in self.refused:
-            return False
-        self.refusals.append(recipient)
-        return True
+    async def handle_RCPT(  # noqa: N802  (aiosmtpd's name)
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if address.lower() in self.refused:
+            self.refusals.append(address)
+            return "550 5.1.1 no such mailbox here"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 fine"
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        assert isinstance(envelope.content, bytes)
+        for recipient in envelope.rcpt_tos:
+            number = self._keep(recipient, envelope.content)
+        return f"250 2.0.0 kept as {number}"
 
     def _keep(self, recipient: str, message: bytes) -> str:
         number = len(self.caught) + 1
@@ -112,52 +113,3 @@ class Catcher:
         path.write_bytes(message)
         self.caught.append(Caught(recipient, path))
         return f"{number:04}"
-
-
-class _Conversation:
-    """One client's state: the recipient named, and the lines of a message while it comes."""
-
-    def __init__(self, refuses: Callable[[str], bool], keep: Callable[[str, bytes], str]) -> None:
-        self.over = False
-        self._refuses, self._keep = refuses, keep
-        self._recipient = ""
-        self._lines: list[bytes] | None = None
-
-    def answer(self, line: bytes) -> bytes:
-        if self._lines is not None:
-            return self._content(line)
-        word = line[:4].upper().strip()
-        if word == b"EHLO":
-            return b"250-catcher.invalid\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
-        if word == b"RCPT":
-            return self._named(line)
-        if word == b"DATA":
-            if not self._recipient:
-                return b"503 5.5.1 nobody to send to\r\n"
-            self._lines = []
-            return b"354 end with a line that holds a dot\r\n"
-        if word == b"QUIT":
-            self.over = True
-            return b"221 2.0.0 goodbye\r\n"
-        if word in (b"MAIL", b"RSET"):
-            self._recipient = ""
-        known = word in (b"HELO", b"MAIL", b"RSET", b"NOOP")
-        return b"250 2.0.0 fine\r\n" if known else b"502 5.5.1 not known here\r\n"
-
-    def _named(self, line: bytes) -> bytes:
-        recipient = line.decode("utf-8", "replace").partition("<")[2].partition(">")[0]
-        if not recipient:
-            return b"501 5.1.3 no address\r\n"
-        if self._refuses(recipient):
-            return b"550 5.1.1 no such mailbox here\r\n"
-        self._recipient = recipient
-        return b"250 2.1.5 fine\r\n"
-
-    def _content(self, line: bytes) -> bytes:
-        assert self._lines is not None
-        if line != b".\r\n":
-            self._lines.append(line[1:] if line.startswith(b".") else line)
-            return b""
-        number = self._keep(self._recipient, b"".join(self._lines))
-        self._lines, self._recipient = None, ""
-        return b"250 2.0.0 kept as " + number.encode() + b"\r\n"
