@@ -22,6 +22,8 @@ from newsletter.tables import Block, Issue, IssueState, Item, ItemKind, ItemStat
 
 # Longer than any evening; an all-day event has 23 hours when the clock goes forward.
 LONG_EVENT = timedelta(hours=20)
+# For how long an item that a full section turned away waits for the next issue.
+WAITS_FOR = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Window:
         until: Up to here, exclusive; null takes all up to now.
         horizon: Events that begin before this moment.
         tell_late: Name what was published before `since` but first seen after it; wanted where nobody chose `since`.
+        waiting: Ids that full sections of the last issue turned away. They fill what the new ones leave free.
     """
 
     now: datetime
@@ -75,15 +78,17 @@ class Window:
     since: datetime | None = None
     until: datetime | None = None
     tell_late: bool = True
+    waiting: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An item that the chair may have expected, and why it is not proposed."""
+    """An item that the chair may have expected, and why it is not proposed; `waits` for the next issue or is over."""
 
     item_id: int
     title: str
     reason: str
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +109,8 @@ class _Choice:
     chosen: dict[str, list[Candidate]] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def leave(self, candidate: Candidate, reason: str) -> None:
-        self.left_out.append(LeftOut(candidate.item_id, candidate.title, reason))
+    def leave(self, candidate: Candidate, reason: str, *, waits: bool = False) -> None:
+        self.left_out.append(LeftOut(candidate.item_id, candidate.title, reason, waits))
 
 
 def propose(
@@ -118,6 +123,9 @@ def propose(
 ) -> Proposal:
     """
     Choose what goes into an issue, and where.
+
+    New items come first; those that full sections turned away last time take the room that is left, and make no
+    issue by themselves.
 
     Never chosen: what an issue used already, what is hidden or cancelled, a past event, an event whose day is not
     known, a notice, a duplicate of what is chosen or used. *include* overrides use, window and caps, nothing else.
@@ -138,13 +146,17 @@ def propose(
     for candidate in forced:
         _place(choice, candidate, forced=True)
     seen = [*forced, *(c for c in known.values() if c.used_in)]
-    for candidate in sorted(known.values(), key=_order):
-        if candidate.item_id in banned or not _is_new(candidate, window, choice):
-            continue
+    free = [candidate for candidate in sorted(known.values(), key=_order) if candidate.item_id not in banned]
+    new = {candidate.item_id: candidate for candidate in free if _is_new(candidate, window, choice)}
+    waiting = {c.item_id: c for c in free if c.item_id not in new and _still_waits(c, window)}
+    for candidate in (*new.values(), *waiting.values()):
         if any(_same_thing(candidate, other) for other in seen):
             continue
         seen.append(candidate)
-        _place(choice, candidate, forced=False)
+        if candidate.item_id in waiting and not choice.chosen:
+            choice.leave(candidate, "a full section turned it away last time, and nothing newer came", waits=True)
+        else:
+            _place(choice, candidate, forced=False)
     return _finished(choice)
 
 
@@ -219,6 +231,13 @@ def _is_new(candidate: Candidate, window: Window, choice: _Choice) -> bool:
     return False
 
 
+def _still_waits(candidate: Candidate, window: Window) -> bool:
+    """Say whether an item that was turned away is still unused and recent; an event is asked by its day alone."""
+    usable = not candidate.used_in and candidate.state == ItemState.ACTIVE and candidate.kind != ItemKind.EVENT
+    recent = window.now - WAITS_FOR <= candidate.appeared < (window.until or window.now + timedelta(days=1))
+    return candidate.item_id in window.waiting and usable and recent
+
+
 def _is_past(candidate: Candidate, now: datetime) -> bool:
     """An event that has begun is past for somebody who reads of it now, unless it runs over several days."""
     if candidate.starts is None:
@@ -254,7 +273,7 @@ def _place(choice: _Choice, candidate: Candidate, *, forced: bool) -> None:
         rule = choice.rules[0]
     held = choice.chosen.setdefault(rule.name, [])
     if len(held) >= rule.most and not forced:
-        choice.leave(candidate, f"'{rule.title}' holds {rule.most} at most")
+        choice.leave(candidate, f"'{rule.title}' holds {rule.most} at most", waits=True)
         return
     held.append(candidate)
 

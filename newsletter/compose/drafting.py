@@ -14,7 +14,9 @@ from newsletter.compose.issue import new_slug
 from newsletter.compose.library import snapshot
 from newsletter.compose.sections import add_item
 from newsletter.config import Config
-from newsletter.tables import Issue, IssueState, Item
+from newsletter.tables import Issue, IssueState, Item, Setting
+
+_WAITING = "turned away by full sections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,11 @@ def draft_issue(session: Session, wishes: Wishes, *, config: Config, actor: str,
     zone = config.organisation.zone
     since = wishes.since or last_drafted(session)
     days = wishes.events_within_days or config.issue.events_within_days
-    window = Window(now, horizon(now, days, zone), since, wishes.until, tell_late=wishes.since is None)
+    chosen_by_chair, waiting = wishes.since is not None, _waiting(session)
+    window = Window(
+        now, horizon(now, days, zone), since, wishes.until,
+        tell_late=not chosen_by_chair, waiting=frozenset() if chosen_by_chair else waiting,
+    )  # fmt: skip
     proposal = propose(
         gather(session, zone), window, config.issue.sections, include=wishes.include, exclude=wishes.exclude
     )
@@ -62,9 +68,16 @@ def draft_issue(session: Session, wishes: Wishes, *, config: Config, actor: str,
     )  # fmt: skip
     session.add(issue)
     _fill(session, issue, proposal)
+    turned_away = {each.item_id for each in proposal.left_out if each.waits}
+    session.merge(Setting(name=_WAITING, value=sorted(turned_away | waiting if chosen_by_chair else turned_away)))
     issue.subject = wishes.subject or default_subject(config, now)
     session.flush()
     return Drafted(issue, proposal, since)
+
+
+def _waiting(session: Session) -> frozenset[int]:
+    stored = session.get(Setting, _WAITING)
+    return frozenset(stored.value if stored is not None else ())
 
 
 def default_subject(config: Config, now: datetime) -> str:

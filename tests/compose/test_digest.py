@@ -130,6 +130,39 @@ def test_a_section_holds_at_most_its_cap_and_the_rest_is_told() -> None:
     assert [each.item_id for each in found.left_out] == [2]
 
 
+def test_what_a_full_section_turned_away_takes_the_room_that_new_items_leave() -> None:
+    rules = (SectionRule(name="news", title="News", kinds=("post",), most=2),)
+    old = [candidate(n, published=NOW - n * DAY) for n in (20, 21, 70)]
+    window = replace(WINDOW, since=NOW - 10 * DAY, waiting=frozenset((20, 21, 70)))
+    assert propose([*old, candidate(1, published=NOW - DAY)], window, rules).item_ids == (1, 20)
+    assert propose([*old, candidate(1), candidate(2)], window, rules).item_ids == (1, 2)
+    assert propose([replace(old[0], used_in="2026-10"), candidate(1)], window, rules).item_ids == (1,)
+
+
+def test_what_was_turned_away_makes_no_issue_by_itself_but_is_told() -> None:
+    found = propose([candidate(1, published=NOW - 20 * DAY)], replace(WINDOW, since=NOW, waiting=frozenset((1,))), ())
+    assert found.item_ids == ()
+    assert [(each.item_id, each.waits) for each in found.left_out] == [(1, True)]
+
+
+def test_a_draft_remembers_what_it_turned_away_and_not_what_the_chair_took_out(app: Any, make_item: Any) -> None:
+    with app.database.write() as session:
+        for number in range(10):  # the news hold 8
+            make_item(session, f"Post {number}", first_seen_at=NOW - (number + 1) * timedelta(hours=1))
+    first = draft(app, slug="first")
+    with app.database.write() as session:
+        issue = session.get_one(Issue, first.issue.id)
+        removed = issue.blocks[0].item_id
+        issue.blocks.remove(issue.blocks[0])
+    assert draft(app, slug="none").issue is None
+    with app.database.write() as session:
+        fresh = make_item(session, "New", first_seen_at=NOW).id
+    second = draft(app, slug="second")
+    assert removed not in second.proposal.item_ids
+    assert len(second.proposal.item_ids) == 3
+    assert fresh in second.proposal.item_ids
+
+
 def test_a_rule_with_categories_is_asked_before_a_general_one() -> None:
     rules = (
         SectionRule(name="news", title="News", kinds=("post",)),
