@@ -12,9 +12,7 @@ from newsletter.cli.issue_argument import done, issue_argument
 from newsletter.cli.main import EXIT_PREFLIGHT, Context, pass_context
 
 if TYPE_CHECKING:
-    from newsletter.app import App
     from newsletter.preflight import Finding, Report
-    from newsletter.publishing import Prepared
 
 
 @click.command()
@@ -26,12 +24,16 @@ def preview(context: Context, issue_name: str, opening: bool) -> None:
 
     Example: newsletter issue preview 2026-11 --open
     """
+    from newsletter.compose.issue import find
+    from newsletter.publishing.frozen import look_at
     from newsletter.publishing.preview import pages_of, preview_page
     from newsletter.publishing.trial import sample_values
 
     app = context.app
-    slug, prepared = _prepared(app, issue_name)
-    pages, values = pages_of(slug, prepared.variants), sample_values(app)
+    with app.database.read() as session:
+        issue = find(session, issue_name)
+        slug, pages = issue.slug, pages_of(issue.slug, look_at(app, session, issue).variants)
+    values = sample_values(app)
     app.workspace.outbox.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = [app.workspace.outbox / page.name for page in pages]
     web_url = app.config.web.url.rstrip("/")
@@ -54,9 +56,13 @@ def check(ctx: click.Context, issue_name: str) -> None:
 
     Example: newsletter issue check 2026-11 --json
     """
+    from newsletter.compose.issue import find
+    from newsletter.publishing import prepare
+
     context = ctx.ensure_object(Context)
-    _, prepared = _prepared(context.app, issue_name)
-    report = prepared.report
+    app = context.app
+    with app.database.read() as session:
+        report = prepare(app, session, find(session, issue_name)).report
     if context.output.as_json:
         context.output.data(report.to_json())
     else:
@@ -74,14 +80,19 @@ def render(context: Context, issue_name: str, folder: Path) -> None:
 
     Example: newsletter issue render 2026-11 --out outbox/2026-11
     """
+    from newsletter.compose.issue import find
+    from newsletter.publishing.frozen import look_at
     from newsletter.publishing.trial import sample_message, sample_values
     from newsletter.render.personal import fill_html, fill_text
 
     app = context.app
-    folder.mkdir(parents=True, exist_ok=True)
-    slug, prepared = _prepared(app, issue_name)
+    with app.database.read() as session:
+        issue = find(session, issue_name)
+        slug, look = issue.slug, look_at(app, session, issue)
+        message = sample_message(app, session, issue, look)
     values, written = sample_values(app), []
-    for variant in prepared.variants:
+    folder.mkdir(parents=True, exist_ok=True)
+    for variant in look.variants:
         number = "" if variant.number == 1 else f".{variant.number}"
         for suffix, text in (
             ("html", fill_html(variant.rendered.html, values)),
@@ -91,7 +102,7 @@ def render(context: Context, issue_name: str, folder: Path) -> None:
             path.write_bytes(text.encode("utf-8"))
             written.append(path)
     sample = folder / "sample.eml"
-    sample.write_bytes(sample_message(app, slug, prepared))
+    sample.write_bytes(message)
     written.append(sample)
     if context.output.as_json:
         context.output.data({"issue": slug, "files": [str(path) for path in written]})
@@ -109,27 +120,22 @@ def test(context: Context, issue_name: str, addresses: tuple[str, ...], number: 
 
     Example: newsletter issue test 2026-11 --to ann@example.org
     """
+    from newsletter.compose.issue import find
+    from newsletter.publishing.frozen import look_at
     from newsletter.publishing.trial import send_tests
 
     app = context.app
-    slug, prepared = _prepared(app, issue_name)
-    send_tests(app, slug, prepared, number=number, addresses=addresses)
+    with app.database.read() as session:
+        issue = find(session, issue_name)
+        slug, look = issue.slug, look_at(app, session, issue)
+    send_tests(app, slug, look, number=number, addresses=addresses)
     words = f"A test copy of {slug} went to {', '.join(addresses)}."
-    blocking = len(prepared.report.blocks)
+    blocking = len(look.prepared.report.blocks) if look.prepared else 0
     if blocking:
         words += f"\nSending is still blocked ({blocking}): newsletter issue check {slug}"
-    if len(prepared.variants) > 1:
-        words += f"\nThis was variant {number} of {len(prepared.variants)}; see another with --variant."
+    if len(look.variants) > 1:
+        words += f"\nThis was variant {number} of {len(look.variants)}; see another with --variant."
     done(context.output, {"issue": slug, "to": list(addresses), "variant": number}, words)
-
-
-def _prepared(app: App, name: str) -> tuple[str, Prepared]:
-    from newsletter.compose.issue import find
-    from newsletter.publishing import prepare
-
-    with app.database.read() as session:
-        issue = find(session, name)
-        return issue.slug, prepare(app, session, issue)
 
 
 def _tell_report(context: Context, report: Report) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from newsletter.app import App
 from newsletter.compose.issue import content_hash, find
 from newsletter.errors import NotFound
+from newsletter.publishing.frozen import Look, planned_message
 from newsletter.publishing.prepare import Prepared, message_headers
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import compile_message
@@ -28,16 +29,18 @@ def sample_values(app: App) -> PersonalValues:
     return replace(nobodys_values(app), address="alex@example.org", first_name="Alex", name="Alex Example")
 
 
-def sample_message(app: App, slug: str, prepared: Prepared) -> bytes:
+def sample_message(app: App, session: Session, issue: Issue, look: Look) -> bytes:
     """Return the whole message of the first member who gets variant 1; without an audience, of an invented one."""
-    with app.database.read() as session:
-        issue = find(session, slug)
-        headers = message_headers(session, issue, app.config)
-        values = _first_reader(app, session, issue, prepared) or sample_values(app)
-    return compile_message(prepared.variants[0].rendered, headers).compose(values)
+    if look.prepared is None:
+        planned = planned_message(app, session, issue)
+        if planned is not None:
+            return planned
+    headers = message_headers(session, issue, app.config)
+    person = _first_reader(app, session, issue, look.prepared) if look.prepared is not None else None
+    return compile_message(look.variants[0].rendered, headers).compose(person or sample_values(app))
 
 
-def send_tests(app: App, slug: str, prepared: Prepared, *, number: int, addresses: Sequence[str]) -> None:
+def send_tests(app: App, slug: str, look: Look, *, number: int, addresses: Sequence[str]) -> None:
     """
     Mail a marked copy of one variant to each address, and record that this content was tested.
 
@@ -46,9 +49,9 @@ def send_tests(app: App, slug: str, prepared: Prepared, *, number: int, addresse
         InvalidValue: When an address cannot be mailed; then nobody gets one.
         NotDelivered: When the mail server does not take one.
     """
-    variant = next((each for each in prepared.variants if each.number == number), None)
+    variant = next((each for each in look.variants if each.number == number), None)
     if variant is None:
-        known = ", ".join(str(each.number) for each in prepared.variants)
+        known = ", ".join(str(each.number) for each in look.variants)
         raise NotFound(f"variant of {slug}", str(number), hint=f"Known: {known}.")
     for address in addresses:
         parse_address(address)
@@ -56,10 +59,12 @@ def send_tests(app: App, slug: str, prepared: Prepared, *, number: int, addresse
         headers = message_headers(session, find(session, slug), app.config)
     for address in addresses:
         send_test_copy(app, variant.rendered, headers, to=address)
+    if look.prepared is None:
+        return
     with app.database.write() as session:
         issue = find(session, slug)
-        if content_hash(issue, app.config) == prepared.content_hash:
-            issue.tested_hash = prepared.content_hash
+        if content_hash(issue, app.config) == look.prepared.content_hash:
+            issue.tested_hash = look.prepared.content_hash
 
 
 def _first_reader(app: App, session: Session, issue: Issue, prepared: Prepared) -> PersonalValues | None:

@@ -323,6 +323,23 @@ def test_an_issue_is_sent_and_its_counts_add_up(desk: Desk) -> None:
     assert len(desk.catcher.mails) == 2
 
 
+def test_what_was_sent_is_shown_as_it_was_sent(desk: Desk, tmp_path: Path) -> None:
+    """A template of a later day and the members of a later day change nothing of it."""
+    desk.run("issue", "draft", "--slug", "spring")
+    desk.run("audience", "set", "spring", "--list", "members")
+    desk.run("issue", "send", "spring", "--yes", code=4)
+    template = desk.root / "templates" / "email" / "issue.txt.j2"
+    template.parent.mkdir(parents=True)
+    template.write_text("Another text entirely")
+    desk.run("subscribers", "tag", "p0@example.org", "later")
+    desk.run("issue", "render", "spring", "--out", str(tmp_path / "out"))
+    assert "Another text" not in (tmp_path / "out/issue.txt").read_text()
+    sample, caught = ((tmp_path / "out/sample.eml").read_bytes(), dict(desk.catcher.mails))
+    assert caught["p0@example.org"].replace(b"\r\n", b"\n") == sample.replace(b"\r\n", b"\n")
+    desk.run("issue", "preview", "spring")
+    assert "Another text" not in (desk.root / "outbox/preview-spring.html").read_text()
+
+
 def test_with_four_eyes_a_second_person_must_approve(make_desk: Callable[..., Desk]) -> None:
     desk = make_desk("four-eyes")
     drafted(desk)
