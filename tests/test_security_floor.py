@@ -16,10 +16,10 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 # The first safe version, and why. Those marked * come along with another package.
 FLOORS = {
     "aiosmtpd": ("1.4.6", "CVE-2024-27305 SMTP smuggling, CVE-2024-34083 STARTTLS injection"),
-    "cryptography": ("46.0.5", "CVE-2024-12797, CVE-2026-26007"),
-    "dnspython": ("2.6.1", "CVE-2023-29483 'TuDoor'"),
+    "cryptography": ("46.0.5", "CVE-2024-12797, CVE-2026-26007 (tests only)"),
+    "dnspython": ("2.6.1", "CVE-2023-29483 'TuDoor' *"),
     "h11": ("0.16.0", "CVE-2025-43859 request smuggling *"),
-    "idna": ("3.7", "CVE-2024-3651 quadratic time *"),
+    "idna": ("3.7", "CVE-2024-3651 quadratic time"),
     "jinja2": ("3.1.6", "CVE-2024-56326, CVE-2025-27516 sandbox escapes"),
     "lxml": ("4.9.1", "CVE-2022-2309 crash on forged input"),
     "mako": ("1.2.2", "CVE-2022-40023 quadratic time *"),
