@@ -81,17 +81,17 @@ class Worker:
             (sending if self._attempt(self._send, task) else troubles).append(task.slug)
         return Round(tuple(started), tuple(sending), tuple(troubles))
 
-    def _attempt(self, work: Callable[[Task], None], task: Task) -> bool:
+    def _attempt(self, work: Callable[[Task], bool], task: Task) -> bool:
+        """Return whether the issue went on; whatever is the matter with it is told."""
         try:
-            work(task)
+            return work(task)
         except DatabaseUnavailable:
             raise
         except (NewsletterError, SubscribersError) as error:
             self.say(f"{task.slug}: {error.message}" + (f" {error.hint}" if error.hint else ""))
             return False
-        return True
 
-    def _start(self, task: Task) -> None:
+    def _start(self, task: Task) -> bool:
         try:
             planned = start_issue(self.app, task.issue_id)
         except DatabaseUnavailable:
@@ -100,14 +100,16 @@ class Worker:
             self._set_aside(task, error.message)
             raise
         self.say(f"{task.slug} is started as scheduled, for {planned}.")
+        return True
 
-    def _send(self, task: Task) -> None:
+    def _send(self, task: Task) -> bool:
         report: SendReport = send_issue(self.app, task.issue_id, stop=self.stop)
         if report.stopped:  # by a signal that the sending itself took
             self.stop.set()
         counts = {name: report.counts[name] for name in ("sent", "deferred", "bounced", "held", "expired", "uncertain")}
         told = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "sent")
         self.say(f"{task.slug} is {report.state.value}: {told}." + (f" {report.reason}" if report.reason else ""))
+        return report.state is not IssueState.PAUSED
 
     def _due_schedules(self) -> list[Task]:
         """Return the issues whose time has come; those whose time passed long ago are paused instead."""

@@ -238,8 +238,9 @@ def test_a_relay_that_is_away_pauses_and_is_tried_again(
     away = app.config.model_copy(update={"smtp": app.config.smtp.model_copy(update={"port": 1})})
     start_issue(app, issue_of(app).id)
     down = App(workspace=app.workspace, config=away, actor="chair", now=clock)
-    Worker(down, said.append).once()
+    done = Worker(down, said.append).once()
     down.close()
+    assert (done.sending, done.troubles) == ((), ("2026-11",))
     assert issue_of(app).state is IssueState.PAUSED
     clock.time += timedelta(minutes=20)
     assert Worker(app, said.append).once().sending == ("2026-11",)
@@ -252,6 +253,16 @@ def test_once_with_nothing_due_says_so_and_ends_well(workspace: Workspace) -> No
     assert "Nothing is due." in done.stderr
     done = CliRunner().invoke(cli, ["--workspace", str(workspace.root), "work", "--once", "--json"])
     assert json.loads(done.stdout) == {"started": [], "sending": [], "troubles": []}
+
+
+def test_once_ends_with_code_4_when_an_issue_could_not_go_on(app: App, workspace: Workspace, scheduled) -> None:
+    scheduled()
+    start_issue(app, issue_of(app).id)
+    words = ["--workspace", str(workspace.root), "work", "--once"]
+    done = CliRunner().invoke(cli, words, env={"NEWSLETTER__SMTP__PORT": "1"}, standalone_mode=False)
+    assert done.return_value == 4
+    assert "2026-11 is paused" in done.stderr
+    assert "127.0.0.1:1" in done.stderr
 
 
 def test_sigterm_ends_the_worker_quietly(workspace: Workspace) -> None:
