@@ -337,6 +337,11 @@ def test_a_clock_time_is_no_place(words: str, place: str) -> None:
     assert only(f"Annual general meeting\n\nOur annual general meeting {words}\n").place == place
 
 
+def test_a_place_may_follow_the_time_in_a_title() -> None:
+    title = "Cook-along – Friday 9 January 2026, 5.30pm, St Luke's Hall, Gateshead"
+    assert only(f"{title}\n\nCook together, eat together. No need to book.\n").place == "St Luke's Hall, Gateshead"
+
+
 def test_an_event_of_whole_days_has_the_zone_of_its_days() -> None:
     item = only("Carers conference\n\nJoin us for the conference on 12 May 2027 at the Town Hall. To book, ring us.\n")
     assert (item.kind, str(item.starts_on), item.timezone) == ("event", "2027-05-12", "Europe/London")

@@ -103,6 +103,8 @@ def event_facts(
     day, after = _completed(day, text_dates)
     times = _times(title, text, after, labels)
     place, cut_place = _place(text, after, labels, truncated=truncated)
+    if place is None and cut_place is None and _PLACE_AFTER_TIME.search(title):
+        place = next((name for name, _ in _named_places(title)), None)
     stated = _stated(day, times)
     if cut_place:
         stated["place"] = cut_place
