@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from subscribers.bounces.event import Reason
-from subscribers.bounces.reasons import STATUSES, WORDS
+from subscribers.bounces.reasons import STATUSES
+from subscribers.bounces.words import WORDS
 
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 _CODE = re.compile(r"(?<![\d.:/-])([45]\d\d)(?=[\s\-#:]|$)")
