@@ -121,8 +121,13 @@ def missing(context: Context) -> None:
 
 def _table(context: Context, rows: list[dict[str, Any]], columns: list[str], *, empty: str) -> None:
     if not context.output.as_json:
-        rows = [{**row, "when": _when(row)} for row in rows]
+        rows = [{**row, "when": _when(row), "state": _unusual(row["state"])} for row in rows]
     context.output.table(rows, columns, empty=empty)
+
+
+def _unusual(state: str) -> str:
+    """Say nothing of the usual state: the room is the title's."""
+    return "" if state == "active" else state
 
 
 def _when(row: dict[str, Any]) -> str:
