@@ -40,7 +40,7 @@ class Output:
         click.echo(text, err=True)
 
     def table(self, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
-        """Print rows as JSON with all their keys, or the named columns as a table that fits the terminal."""
+        """Print rows as JSON with all their keys, or the named columns, without empty ones, as a table that fits."""
         rows = list(rows)
         if self.as_json:
             self.data(rows)
@@ -48,14 +48,30 @@ class Output:
         if not rows:
             self.note(empty)
             return
+        columns = [column for column in columns if any(_cell(row.get(column)) for row in rows)]
+        cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+        self._print_table([column.replace("_", " ") for column in columns], cells)
+
+    def _print_table(self, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+        from rich.cells import cell_len
         from rich.table import Table
 
-        table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-        for column in columns:
-            table.add_column(column.replace("_", " "), overflow="fold")
-        for row in rows:
-            table.add_row(*(_cell(row.get(column)) for column in columns))
-        self.console().print(table)
+        from newsletter.cli.table_layout import fitted_widths
+
+        console = self.console()
+        columns = list(zip(headings, *cells, strict=True))
+        widths = fitted_widths([max(map(cell_len, column)) for column in columns], console.width)
+        if widths is None:
+            label = max(map(len, headings)) + 2
+            records = ("\n".join(f"{h:<{label}}{c}" for h, c in zip(headings, row, strict=True) if c) for row in cells)
+            console.print("\n\n".join(records))
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
+        for heading, width in zip(headings, widths, strict=True):
+            table.add_column(heading, overflow="fold", width=width)
+        for row in cells:
+            table.add_row(*row)
+        console.print(table)
 
     def console(self, *, stderr: bool = False) -> Any:
         from rich.console import Console
@@ -63,6 +79,11 @@ class Output:
         return Console(
             stderr=stderr, no_color=not self.color, highlight=False, markup=False, emoji=False, soft_wrap=False
         )
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody sits there to be asked, and has not answered everything with `--yes`."""
+        return not self.yes and sys.stdin.isatty() and sys.stderr.isatty()
 
     def confirm(self, question: str) -> bool:
         """

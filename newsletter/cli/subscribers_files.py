@@ -84,6 +84,9 @@ def import_people(
         with app.database.write() as session:
             declare_attributes(app, session)
     app.workspace.outbox.mkdir(parents=True, exist_ok=True)
+    mapping = parse_mapping(pairs)
+    if not _confirm_columns(output, file, mapping, ask=not dry_run):
+        raise click.Abort
     with output.progress("Importing", None) as bar:
         result = import_file(
             app.database,
@@ -94,7 +97,7 @@ def import_people(
             actor=app.actor,
             pepper=app.keys.pepper,
             now=app.now(),
-            mapping=parse_mapping(pairs),
+            mapping=mapping,
             dry_run=dry_run,
             progress=lambda done, total: bar.update(done, total=total),
             errors_folder=app.workspace.outbox,
@@ -107,6 +110,21 @@ def import_people(
         _tell(output, result, dry_run)
 
 
+def _confirm_columns(output: Output, file: Path, said: dict[str, str], *, ask: bool) -> bool:
+    """Say what each column is taken for, before anything is written; on a terminal ask, unless it was said."""
+    from subscribers.columns import map_columns
+    from subscribers.tabular import Table
+
+    columns = Table(file).columns
+    mapping = map_columns(columns, said).to_json(columns)
+    told = [f"{column} is {mapping.get(column, 'ignored')}" for column in columns if column]
+    output.note("Columns: " + ", ".join(told) + ".")
+    if not ask or not output.asks or said.keys() >= set(mapping):
+        return True
+    output.note("Another meaning is given with: --map COLUMN=FIELD")
+    return output.confirm("Is that right?")
+
+
 def _tell(output: Output, result: ImportResult, dry_run: bool) -> None:
     from newsletter.cli.list_text import lines
 
@@ -117,7 +135,6 @@ def _tell(output: Output, result: ImportResult, dry_run: bool) -> None:
         name: f"{getattr(result, name):,}" for name in ("read", "new", "changed", "unchanged", "refused", "suppressed")
     }
     output.show(f"{title}\n{lines(counts)}")
-    output.note("Columns: " + ", ".join(f"{column} is {field}" for column, field in result.mapping.items()) + ".")
     if result.learnt:
         output.note("New attributes: " + ", ".join(f"{name} ({kind})" for name, kind in result.learnt.items()) + ".")
     if result.suppressed:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -96,6 +99,36 @@ def test_an_import_reports_exactly_what_is_documented(run: Run, tmp_path: Path) 
     assert {**dry, "batch": 1, "errors_file": real["errors_file"]} == real
     assert (real["read"], real["new"], real["refused"]) == (3, 2, 1)
     assert "is not an address" in Path(real["errors_file"]).read_text()
+
+
+def test_an_import_says_what_each_column_is_taken_for(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("E-mail,Vorname,Ort\nann@example.org,Ann,Halle\n")
+    run("lists", "create", "members")
+    said = run("subscribers", "import", str(path), *WHY, "--map", "Vorname=first_name", as_json=False)
+    assert "E-mail is address, Vorname is first_name, Ort is ort" in said
+
+
+@pytest.mark.parametrize(("answer", "code", "people"), [("n", 1, 0), ("y", 0, 2)])
+def test_on_a_terminal_the_columns_are_confirmed_before_anybody_is_imported(
+    run: Run, app: App, tmp_path: Path, answer: str, code: int, people: int
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(PEOPLE)
+    run("lists", "create", "members")
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    words = ["--workspace", str(app.workspace.root), "subscribers", "import", str(path), *WHY]
+    done = subprocess.run(
+        [sys.executable, "-m", "newsletter", *words], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, check=False
+    )
+    shown = os.read(ours, 65536).decode()
+    for descriptor in (ours, theirs):
+        os.close(descriptor)
+    assert done.returncode == code, shown
+    assert "email is address" in shown
+    assert "Is that right?" in shown
+    assert len(run("subscribers", "list")) == people
 
 
 def test_people_are_listed_with_the_documented_keys_and_filtered(filled: Run) -> None:
