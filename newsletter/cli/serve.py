@@ -32,6 +32,7 @@ def command(
 
     Example: newsletter serve --port 8025
     """
+    from newsletter.web.pages import load_pages
     from newsletter.web.server import listen, serve_site
 
     app = context.app
@@ -40,7 +41,8 @@ def command(
         serve_site(app, socket.socket(fileno=descriptor), verbose=context.verbose)
         return
     address, number = bind or app.config.web.bind, port or app.config.web.port
-    app.keys  # noqa: B018  # a missing key is told before anything starts
+    app.keys  # noqa: B018  # a missing key or a broken template is told before anything starts
+    load_pages(app.template_folders, app.config.organisation)
     sock = listen(address, number)
     shown = f"[{address}]" if ":" in address else address
     context.output.note(f"The site listens on http://{shown}:{number} for {app.config.web.url}. Stop it with Ctrl-C.")

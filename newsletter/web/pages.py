@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from newsletter.config import Organisation
+from newsletter.errors import TemplateError
 
 STYLE_FILE = "web/style.css"
+TEMPLATES = "web/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,34 @@ class Pages:
 
 
 def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> Pages:
-    """Compile the templates of the site; a workspace's own file wins over the shipped one."""
+    """
+    Compile the templates of the site; a workspace's own file wins over the shipped one.
+
+    They stay as they are now for the life of the process: a template that is being edited never breaks the site.
+
+    Raises:
+        TemplateError: When one cannot be read or compiled, with file and line.
+    """
     environment = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader([folder for folder in template_folders if folder.is_dir()]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
-    source, _, _ = environment.loader.get_source(environment, STYLE_FILE) if environment.loader else ("", None, None)
+    names = environment.list_templates(filter_func=lambda name: name.startswith(TEMPLATES) and name.endswith(".j2"))
+    try:
+        for name in names:
+            environment.get_template(name)
+        source, _, _ = (
+            environment.loader.get_source(environment, STYLE_FILE) if environment.loader else ("", None, None)
+        )
+    except TemplateSyntaxError as error:
+        raise TemplateError(
+            f"{error.filename or error.name}, line {error.lineno}: {error.message}",
+            hint="Mend the template, or take your own version away to use the one that ships.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(f"A template of the site cannot be read: {error}.") from None
     return Pages(environment, organisation, source)

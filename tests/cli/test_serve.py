@@ -126,3 +126,25 @@ def test_a_port_in_use_is_told_with_what_to_do(workspace: Workspace) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_template_with_a_syntax_error_is_told_before_anything_starts(workspace: Workspace) -> None:
+    own = workspace.templates / "web" / "unsubscribe.html.j2"
+    own.parent.mkdir(parents=True)
+    own.write_text("<p>Hello</p>\n{% if x %}\n")
+    command = [sys.executable, "-m", "newsletter.cli.main", "--workspace", str(workspace.root), "serve"]
+    done = subprocess.run([*command, "--port", str(free_port())], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert f"{own}, line 2" in done.stderr
+    assert "Mend the template" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_template_that_is_broken_while_the_site_runs_does_not_break_it(workspace: Workspace) -> None:
+    own = workspace.templates / "web" / "notice.html.j2"
+    own.parent.mkdir(parents=True)
+    own.write_text("<p>Our own words</p>")
+    with serving(workspace, "--no-worker") as (_, port):
+        own.write_text("{% if x %}")
+        answer = httpx.get(f"http://127.0.0.1:{port}/nothing-here", trust_env=False, timeout=20)
+        assert (answer.status_code, answer.text) == (404, "<p>Our own words</p>")
