@@ -1,5 +1,5 @@
 """
-What one SMTP reply means: the whole table, pure. Enhanced status codes first, then words, then the basic code.
+What one SMTP reply means: the whole table, pure. The reason is found by the classifier that also reads bounce reports.
 
 A refusal of the sender (policy, authentication) is never the subscriber's fault, so it never bounces anybody.
 """
@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+from subscribers.bounces.classify import classify as classify_refusal
+from subscribers.bounces.event import Reason
 
 LONGEST_TEXT = 512
 
@@ -56,7 +59,7 @@ class SmtpReply:
     def status(self) -> str | None:
         """The enhanced status code, for example ``5.1.1``. Source: RFC 2034, RFC 3463."""
         found = _STATUS.match(self.text)
-        return found[0] if found and found[1] == str(self.code)[0] else None
+        return found[0] if found and int(found[1]) == self.code // 100 else None
 
     def __str__(self) -> str:
         return f"{self.code} {self.text}".strip()
@@ -77,25 +80,40 @@ class Judgement:
     closes: bool = False
 
 
+_SENT = Judgement(Verdict.SENT)
 _STATUS = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?!\d)")
-_GREYLIST = re.compile(r"gr[ae]y-?list|try again (?:later|in \d)|postgrey", re.IGNORECASE)
-_POLICY = re.compile(
-    r"\bspam|spamhaus|spamcop|\bblocked\b|block ?list|black ?list|\bdnsbl\b|\brbl\b|reputation|unsolicited|bulk mail"
-    r"|\bdmarc\b|\bspf\b|\bdkim\b|reverse (?:dns|hostname)|relay(?:ing)? (?:access )?(?:denied|not permitted)"
-    r"|rate.?limit|too many (?:messages|mails)|policy|complaints?\b",
-    re.IGNORECASE,
-)
 _AUTHENTICATION = re.compile(r"authenticat|starttls|\bauth\b|log ?in (?:first|required)", re.IGNORECASE)
-_WHO = r"(?:user|mailbox|recipient|address|account)"
-_UNKNOWN = re.compile(
-    rf"{_WHO}\b.{{0,40}}\b(?:unknown|not (?:found|exist)|does(?: not|n't) exist|invalid)"
-    rf"|(?:unknown|no such|invalid|non-?existent) (?:local )?{_WHO}",
-    re.IGNORECASE,
-)
+_GREYLIST = re.compile(r"gr[ae]y-?list|try again (?:later|in \d)|postgrey", re.IGNORECASE)
 _AUTH_CODES = frozenset({530, 534, 535, 538})
-_UNKNOWN_STATUS = frozenset({"5.1.1"})
 _SENDER_STATUS = frozenset({"5.1.7", "5.1.8", "4.1.7", "4.1.8"})
-_CONTENT_STATUS = re.compile(r"5\.(?:3\.4|6\.\d+|5\.\d+)$")
+
+# What a reason means while sending. Reasons that are not here are about the recipient at RCPT, the content later.
+_BY_REASON: dict[Reason, Verdict] = {
+    **dict.fromkeys(
+        (
+            Reason.AUTHENTICATION,
+            Reason.BLOCKED,
+            Reason.POLICY,
+            Reason.RATE,
+            Reason.RELAYING,
+            Reason.REPUTATION,
+            Reason.SPAM,
+        ),
+        Verdict.POLICY,
+    ),
+    **dict.fromkeys((Reason.CONTENT, Reason.SYNTAX, Reason.TOO_BIG, Reason.VIRUS), Verdict.CONTENT),
+    **dict.fromkeys(
+        (
+            Reason.HAS_MOVED,
+            Reason.HOST_UNKNOWN,
+            Reason.MAILBOX_FULL,
+            Reason.NOT_ACCEPTING,
+            Reason.SUSPENDED,
+            Reason.USER_UNKNOWN,
+        ),
+        Verdict.BOUNCED,
+    ),
+}
 
 
 def classify(stage: Stage, reply: SmtpReply) -> Judgement:
@@ -105,7 +123,7 @@ def classify(stage: Stage, reply: SmtpReply) -> Judgement:
     Source: RFC 5321 4.2 and 4.5.4.1; RFC 3463; RFC 2920 3.1 for the reply that follows a pipelined dot.
     """
     if stage is Stage.DOT and 200 <= reply.code < 300:
-        return Judgement(Verdict.SENT)
+        return _SENT
     if not 400 <= reply.code < 600:
         # Neither yes nor no, to a command that wants one of both: the two sides are out of step.
         return Judgement(Verdict.UNCERTAIN if stage is Stage.DOT else Verdict.CONNECTION, closes=True)
@@ -136,24 +154,16 @@ def _about_recipient_or_content(stage: Stage, reply: SmtpReply) -> Judgement:
         return Judgement(Verdict.CONFIGURATION, closes=True)
     if status in _SENDER_STATUS:
         return Judgement(Verdict.SENDER if reply.code >= 500 else Verdict.DEFERRED)
-    if _is_policy(reply, status):
-        return Judgement(Verdict.POLICY)
     if reply.code == 503:
         return Judgement(Verdict.CONNECTION, closes=True)
+    reason, _ = classify_refusal(str(reply), status)
+    verdict = _BY_REASON.get(reason, Verdict.BOUNCED if stage is Stage.RCPT else Verdict.CONTENT)
+    if status[2:4] == "7.":
+        verdict = Verdict.POLICY  # a security code is about us, whatever its words
     if reply.code < 500:
-        return Judgement(Verdict.DEFERRED)
-    if status in _UNKNOWN_STATUS or (not status and _UNKNOWN.search(reply.text)):
-        return Judgement(Verdict.BOUNCED, unknown_mailbox=True)
-    if status.startswith(("5.1.", "5.2.", "5.4.")):
-        return Judgement(Verdict.BOUNCED)
-    if stage is Stage.RCPT and not _CONTENT_STATUS.match(status):
-        return Judgement(Verdict.BOUNCED)
-    return Judgement(Verdict.CONTENT)
-
-
-def _is_policy(reply: SmtpReply, status: str) -> bool:
-    if reply.code < 500 and _GREYLIST.search(reply.text) and not _POLICY.search(reply.text):
-        return False
-    if status:
-        return status[2:4] == "7."
-    return bool(_POLICY.search(reply.text))
+        # 4.5.3, too many recipients, is about one transaction; we send one recipient in each.
+        policy = verdict is Verdict.POLICY and status != "4.5.3" and not _GREYLIST.search(reply.text)
+        return Judgement(Verdict.POLICY if policy else Verdict.DEFERRED)
+    # The mailbox is gone only where nothing but that is said: 5.1.1, or words without a code.
+    gone = reason is Reason.USER_UNKNOWN and status in ("", "5.1.1")
+    return Judgement(verdict, unknown_mailbox=gone and verdict is Verdict.BOUNCED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from newsletter.send.replies import SmtpReply, Stage, Verdict, classify
@@ -41,6 +43,9 @@ TABLE = [
     ("dot", "421 4.7.28 unusual rate", Verdict.POLICY),
     ("dot", "451 4.7.23 no PTR record", Verdict.POLICY),
     ("dot", "554 message looks like spam", Verdict.POLICY),
+    ("rcpt", "550 5.1.1 rejected: your host is on a blocklist", Verdict.POLICY),
+    ("rcpt", "550 5.1.1 too many messages, rate limit exceeded", Verdict.POLICY),
+    ("dot", "550 5.2.0 message refused by DMARC policy", Verdict.POLICY),
     ("dot", "250 2.0.0 Ok: queued as 4711", Verdict.SENT),
     ("dot", "250 fine", Verdict.SENT),
     ("dot", "451 4.3.0 later", Verdict.DEFERRED),
@@ -69,6 +74,8 @@ def test_a_reply_means_what_the_table_says(stage, text, verdict):
         ("550 no such user here", True),
         ("550 5.2.1 mailbox disabled", False),
         ("550 5.1.10 null MX", False),
+        ("550 5.1.1 too many messages, rate limit exceeded", False),
+        ("550 5.2.1 user unknown or suspended", False),
         ("550 requested action not taken", False),
     ],
 )
@@ -94,3 +101,10 @@ def test_a_status_of_another_class_than_its_code_is_not_believed():
 def test_a_421_to_the_dot_ends_the_connection():
     assert classify(Stage.DOT, SmtpReply(421, "4.3.2 bye")).closes
     assert not classify(Stage.DOT, SmtpReply(451, "4.3.0 later")).closes
+
+
+def test_no_real_reply_that_is_not_the_address_s_fault_suppresses_anybody(shared):
+    rows = json.loads((shared / "bounces" / "smtp_replies.json").read_text())["rows"]
+    for stage in (Stage.RCPT, Stage.DATA, Stage.BODY, Stage.DOT):
+        judged = [(r, classify(stage, SmtpReply(r["reply"], r["text"][4:]))) for r in rows if r["must_not_suppress"]]
+        assert [r["text"] for r, j in judged if j.unknown_mailbox] == []
