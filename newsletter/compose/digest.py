@@ -154,7 +154,11 @@ def propose(
             continue
         seen.append(candidate)
         if candidate.item_id in waiting and not choice.chosen:
-            choice.leave(candidate, "a full section turned it away last time, and nothing newer came", waits=True)
+            choice.leave(
+                candidate,
+                "full sections turned it away last time and nothing newer came; take it all the same with --include ID",
+                waits=True,
+            )
         else:
             _place(choice, candidate, forced=False)
     return _finished(choice)
