@@ -76,23 +76,21 @@ class Commands:
     def show(self, *words: str) -> None:
         """Print a command as it would be typed in the workspace."""
         typed = " ".join(_as_typed(word.replace(f"{self.root}/", "").replace(str(self.root), ".")) for word in words)
-        columns = min(shutil.get_terminal_size().columns, WIDEST_COLUMNS)
-        lines = textwrap.wrap(
-            f"$ newsletter {typed}",
-            max(columns, NARROWEST_COLUMNS),
-            initial_indent="     ",
-            subsequent_indent="         ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in lines:
-            self.say(click.style(line, fg="cyan"))
+        self.say(f"     $ newsletter {typed}", hang=9, fg="cyan")
 
-    def say(self, text: str = "") -> None:
-        """Tell the story: on standard output, or on standard error where that is for JSON."""
-        plain = not self.output.color
-        if not self.output.quiet:
-            click.echo(click.unstyle(text) if plain else text, err=self.output.as_json)
+    def say(self, text: str = "", *, hang: int | None = None, **style: Any) -> None:
+        """
+        Tell the story: on standard output, or on standard error where that is for JSON.
+
+        Args:
+            hang: Spaces before the second line and those after it, where the terminal is narrower than the text;
+                without it as many as before the first.
+            style: Of `click.style`.
+        """
+        if self.output.quiet:
+            return
+        for line in fitted(text, hang):
+            click.echo(click.style(line, **style) if style and self.output.color else line, err=self.output.as_json)
 
     @contextlib.contextmanager
     def serving(self, port: int, log: Path) -> Iterator[str]:
@@ -115,6 +113,24 @@ class Commands:
             finally:
                 process.terminate()
                 process.wait()
+
+
+def fitted(text: str, hang: int | None = None) -> list[str]:
+    """Return the lines of *text* for this terminal, cut between words; an address or a path is never cut."""
+    columns = min(max(shutil.get_terminal_size().columns, NARROWEST_COLUMNS), WIDEST_COLUMNS)
+    indent = " " * (len(text) - len(text.lstrip()))
+    rest = indent if hang is None else " " * hang
+    words = text[len(indent) :]
+    if len(text) <= columns:
+        return [text]
+    return textwrap.wrap(
+        words,
+        columns,
+        initial_indent=indent,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
 
 
 def _as_typed(word: str) -> str:

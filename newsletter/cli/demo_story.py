@@ -14,8 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import click
-
 from newsletter.cli.demo_commands import Commands, DemoFailed, free_port
 from newsletter.demo import member
 from newsletter.demo.catcher import Catcher
@@ -84,13 +82,15 @@ class Story:
     def _title(self) -> None:
         say = self.commands.say
         say()
-        say(click.style("Wrenfield Vale Network: from nine services to five hundred inboxes", bold=True))
-        say("The network and its people are invented. Nothing leaves this machine: mail goes to a")
-        say(f"catcher on 127.0.0.1:{self.catcher.port}. The commands are what you would type in {self.shown}.")
+        say("Wrenfield Vale Network: from nine services to five hundred inboxes", bold=True)
+        say(
+            "The network and its people are invented. Nothing leaves this machine: mail goes to a catcher on "
+            f"127.0.0.1:{self.catcher.port}. The commands are what you would type in {self.shown}."
+        )
 
     def _step(self, number: int, title: str) -> None:
         self.commands.say()
-        self.commands.say(click.style(f"  {number}  {title}", bold=True, fg="green"))
+        self.commands.say(f"  {number}  {title}", hang=5, bold=True, fg="green")
 
     def _tell(self, text: str) -> None:
         self.commands.say(f"     {text}")
@@ -239,12 +239,12 @@ class Story:
     def _report(self, slug: str, report: dict[str, Any], second_slug: str, second: dict[str, Any]) -> None:
         say, folder = self.commands.say, self.shown
         say()
-        say(click.style("Report", bold=True))
+        say("Report", bold=True)
         for name, value in report.items():
             say(f"  {name.replace('_', ' '):<22}{value:>8}")
         say(f"  {'second issue, sent':<22}{second['sent']:>8}  of {second['planned']} planned")
         say()
-        say(click.style("Look at", bold=True))
+        say("Look at", bold=True)
         for path, what in (
             (f"outbox/preview-{slug}.html", "the issue in a browser: wide, narrow, dark, as text"),
             ("issue.html", "the issue as mail; issue.2.html and so on are its other versions"),
@@ -254,7 +254,8 @@ class Story:
             (f"caught/{second_slug}/", "the second issue"),
             ("report.json", "these numbers"),
         ):
-            say(f"  {folder}/{path:<28} {what}")
+            say(f"  {folder}/{path}")
+            say(f"      {what}")
         say()
         say(f"Go on by yourself: newsletter --workspace {folder} issue show {slug}")
 
