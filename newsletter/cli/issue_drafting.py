@@ -115,6 +115,8 @@ def _tell_nothing_new(context: Context, drafted: Drafted) -> None:
         context.output.data({"issue": None, "reason": "nothing new", "left_out": _left_out(drafted)})
         return
     context.output.show("Nothing new since the last issue: no draft.")
+    if drafted.since is None and not drafted.proposal.left_out:
+        context.output.note("The library may be empty. Fill it: newsletter source add, then newsletter source fetch")
     _tell_left_out(context, drafted)
 
 

@@ -210,6 +210,14 @@ def test_a_draft_is_proposed_once_and_never_holds_a_past_event(desk: Desk) -> No
     assert "Nothing new" in desk.run("issue", "draft").stdout
 
 
+def test_a_draft_from_an_empty_library_says_how_to_fill_it(desk: Desk) -> None:
+    app = desk.app()
+    with app.database.write() as session:
+        session.query(Item).delete()
+    app.close()
+    assert "newsletter source add" in desk.run("issue", "draft").stderr
+
+
 def test_an_issue_is_edited_by_command(desk: Desk) -> None:
     news = blocks(drafted(desk), "news")
     desk.run("issue", "set", "spring", f"{news[0]}.headline=Ours", f"{news[1]}.audience=tag 'north'")
