@@ -56,7 +56,8 @@ class UnsubscribeClaim:
 
 def sign(key: Key, purpose: str, payload: bytes) -> bytes:
     """Return the 16-byte MAC of *payload* under a subkey of *purpose*, so no token passes for another kind."""
-    inner, outer = (state.copy() for state in _hmac_states(key.secret, purpose))
+    inner_pad, outer_pad = _hmac_states(key.secret, purpose)
+    inner, outer = inner_pad.copy(), outer_pad.copy()
     inner.update(bytes([key.key_id]) + payload)
     outer.update(inner.digest())
     return outer.digest()[:MAC_BYTES]

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.engine import Connection
@@ -29,7 +30,8 @@ from newsletter.tables import DeliveryState as S
 from newsletter.tables import IssueState, Setting
 from subscribers.db import Database, explain_database_error
 from subscribers.errors import DatabaseUnavailable
-from subscribers.suppression import HARD_BOUNCE, suppress
+from subscribers.suppression import HARD_BOUNCE
+from subscribers.suppression import suppress as suppress_address
 
 # Without a pause other processes of a SQLite workspace wait for seconds; with it, for 2 ms (measured).
 PAUSE_AFTER_COMMIT_SECONDS = 0.0005
@@ -189,15 +191,17 @@ class Journal:
                 work.calls.append((value, future))
             else:
                 work.stop = True
-            if self._queue.empty():
+            try:
+                entry = self._queue.get_nowait()
+            except Empty:
                 return work
-            entry = self._queue.get()
 
     def _do(self, connection: Connection, work: _Work) -> list[tuple[asyncio.Future[Any], Any, BaseException | None]]:
         """Commit the outcomes and intents together, then each call in a transaction of its own."""
         answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         if work.outcomes or work.intents or work.releases:
-            granted, error = self._guarded(connection, lambda c: self._settle(c, work))
+            begin = Connection.begin if any(o.suppress for o in work.outcomes) else _transaction
+            granted, error = self._guarded(connection, lambda c: self._settle(c, work), begin)
             for delivery_id, future in work.intents:
                 answers.append((future, granted[delivery_id] if granted else None, error))
             if error is not None:
@@ -208,13 +212,16 @@ class Journal:
         return answers
 
     def _guarded(
-        self, connection: Connection, function: Callable[[Connection], Result]
+        self,
+        connection: Connection,
+        function: Callable[[Connection], Result],
+        begin: Callable[[Connection], AbstractContextManager[Any]] = Connection.begin,
     ) -> tuple[Result | None, BaseException | None]:
         """Run and commit; wait out a locked database; after any other failure of the disk grant nothing more."""
         give_up = time.monotonic() + LOCKED_FOR.total_seconds()
         while self._broken is None:
             try:
-                with connection.begin():
+                with begin(connection):
                     result = function(connection)
             except DatabaseError as error:
                 explained = explain_database_error(error)
@@ -275,7 +282,7 @@ class Journal:
             if outcome.suppress:
                 evidence = f"SMTP reply {outcome.reply} to delivery {outcome.delivery_id}"
                 with Session(connection) as session:
-                    suppress(
+                    suppress_address(
                         session,
                         pepper=self._pepper,
                         address=outcome.suppress,
@@ -325,6 +332,28 @@ class Journal:
 
 def _cursor(connection: Connection) -> Any:
     return connection.connection.cursor()
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    """
+    Begin and commit by the driver itself: with the toolkit's own events that takes as long as the statements.
+
+    Raises:
+        DatabaseError: As the toolkit would, whatever the driver says.
+    """
+    driver, dialect = connection.connection, connection.dialect
+    try:
+        if dialect.name == "sqlite":
+            driver.cursor().execute("BEGIN IMMEDIATE")
+        yield
+        driver.commit()
+    except BaseException as error:
+        with suppress(dialect.loaded_dbapi.Error):
+            driver.rollback()
+        if isinstance(error, dialect.loaded_dbapi.Error):
+            raise DatabaseError("journal", None, error) from error
+        raise
 
 
 def _with_session(connection: Connection, function: Callable[[Session], Result]) -> Result:

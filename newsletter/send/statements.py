@@ -116,7 +116,7 @@ class Statements:
         self.release = Prepared(self._release(), dialect)
 
     def moment(self, time: Any) -> Any:
-        return self._bind_time(time) if self._bind_time else time
+        return self._bind_time(time) if self._bind_time and time is not None else time
 
     def read_moment(self, stored: Any) -> Any:
         return self._read_time(stored) if self._read_time else stored
@@ -134,9 +134,8 @@ class Statements:
         found = json.loads(rows[0][0]) if self._sqlite else [list(row) for row in rows]
         dates: dict[Any, Any] = {}
         for values in found:
-            token, slots, date = values[5:8]
+            token, date = values[5], values[7]
             values[5] = bytes.fromhex(token) if isinstance(token, str) else bytes(token)
-            values[6] = json.loads(slots) if isinstance(slots, str) else slots
             if date not in dates:
                 dates[date] = self.read_moment(date)
             values[7] = dates[date]
@@ -189,7 +188,8 @@ class Statements:
         if not self._sqlite:
             return mine
         rows = mine.subquery()
-        plain = [func.hex(c) if c.name == "token_id" else type_coerce(c, String) for c in rows.c]
+        as_json = {"token_id": func.hex, "slots": func.json}
+        plain = [as_json.get(c.name, _as_text)(c) for c in rows.c]
         return select(func.json_group_array(func.json_array(*plain)))
 
     def _intent(self) -> Any:
@@ -250,6 +250,10 @@ class Statements:
                 retry_at=case((first, None), else_=NOW),
             )
         )
+
+
+def _as_text(value: ColumnElement[Any]) -> ColumnElement[str]:
+    return type_coerce(value, String)
 
 
 def _subscribed() -> ColumnElement[bool]:
