@@ -163,7 +163,7 @@ def _problems(error: Any, origins: Mapping[str, str], path: Path) -> Iterator[Co
         for needed in _required_below(key):
             yield ConfigProblem(origin, needed, "is missing and has no default.")
     else:
-        yield ConfigProblem(origin, key or "configuration", _in_words(error))
+        yield ConfigProblem(origin, key or "configuration", in_words(error))
 
 
 def _origin_of(key: str, origins: Mapping[str, str], path: Path) -> str:
@@ -197,12 +197,21 @@ def _required_below(key: str) -> list[str]:
     return [key]
 
 
-def _in_words(error: Any) -> str:
+_PLAIN_WORDS = {
+    "int_parsing": "it should be a whole number",
+    "int_from_float": "it should be a whole number",
+    "float_parsing": "it should be a number",
+    "bool_parsing": "it should be true or false",
+}
+
+
+def in_words(error: Any) -> str:
+    """Say in a sentence what is wrong with one value; never what a secret is."""
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ValueError):
         text = str(cause)
     else:
-        text = str(error["msg"]).replace("Input should be", "it should be")
+        text = _PLAIN_WORDS.get(error["type"]) or str(error["msg"]).replace("Input should be", "it should be")
         if isinstance(error["input"], str | int | float) and "password" not in error["loc"]:
             text += f", not {error['input']!r}"
     return text if text.endswith((".", "?")) else text + "."

@@ -64,6 +64,7 @@ def test_all_problems_are_told_at_once_each_with_file_and_key(load) -> None:
         "organisation.timezone", "organisation.nam", "smtp.port", "smtp.tls", "web.port", "isue",
     }  # fmt: skip
     assert all("config.toml" in text for text in found.values())
+    assert "whole number, not 'many'" in found["smtp.port"]
 
 
 @pytest.mark.parametrize(

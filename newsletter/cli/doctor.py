@@ -44,7 +44,11 @@ def _show(context: Context, check: str, level: str, message: str, fix: str) -> N
     mark, colour = _MARKS[level]
     width = min(context.output.console().width, 100)
     text = textwrap.fill(
-        f"{check}: {message}", width=max(width - 6, 20), subsequent_indent="      ", break_on_hyphens=False
+        f"{check}: {message}",
+        width=max(width - 6, 20),
+        subsequent_indent="      ",
+        break_long_words=False,  # a path is to be copied whole
+        break_on_hyphens=False,
     )
     click.secho(mark, fg=colour if context.output.color else None, nl=False)
     context.output.show(f"  {text}")

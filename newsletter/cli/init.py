@@ -72,6 +72,7 @@ def _checked(answers: Answers) -> Answers:
     from pydantic import ValidationError
 
     from newsletter.config import Config
+    from newsletter.config_loading import in_words
     from newsletter.errors import ConfigError, ConfigProblem
     from newsletter.workspace import config_text
 
@@ -79,10 +80,7 @@ def _checked(answers: Answers) -> Answers:
         Config.model_validate(tomllib.loads(config_text(answers)))
     except ValidationError as error:
         raise ConfigError(
-            [
-                ConfigProblem("init", ".".join(map(str, e["loc"])), f"{e['msg'].removeprefix('Value error, ')}.")
-                for e in error.errors()
-            ]
+            [ConfigProblem("init", ".".join(map(str, e["loc"])), in_words(e)) for e in error.errors()]
         ) from None
     return answers
 

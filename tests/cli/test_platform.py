@@ -288,3 +288,16 @@ def on_a_terminal(words: list[str], typed: str, folder: Path) -> str:
     os.close(ours)
     assert process.wait(60) == 0, shown.decode()
     return shown.decode()
+
+
+def test_init_refuses_a_value_in_one_sentence(run, tmp_path: Path) -> None:
+    said = run("init", "ws", "--from-address", "nonsense")
+    assert said.code == 2
+    assert "'nonsense' is not an address" in said.err
+    assert ".." not in said.err
+    assert not (tmp_path / "ws").exists()
+
+
+def test_doctor_never_cuts_a_path(run, workspace: Path) -> None:
+    said = run("--workspace", str(workspace), "doctor", COLUMNS="40")
+    assert str(workspace / "config.toml") in said.out
