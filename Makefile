@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint wheel bench lock clean
+.PHONY: demo test torture lint wheel bench lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/newsletter demo .demo
@@ -12,6 +12,10 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.development
 	sh tests/peers/install.sh
 	$(BIN)/python -m pytest -n auto
+
+# The long form of the kill loop: over a hundred kills in issues to 20,000.
+torture: $(VENV)/.development
+	NEWSLETTER_TORTURE=1 $(BIN)/python -m pytest tests/journeys -k kill_loop --timeout 7200
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .

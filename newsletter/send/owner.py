@@ -8,6 +8,7 @@ hand is settled here: `claimed` goes back (no dot ever left), `intent` becomes `
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import socket
 from collections.abc import Callable
@@ -27,15 +28,18 @@ from subscribers.db import Database
 
 ADVISORY_CLASS = 0x4E4C  # first half of the advisory lock's key; the worker's id is the second
 STOPPED = "its sender stopped between the dot and the reply"
+CRASHED = ("its sender crashed on it", "its sender crashed on it twice", "its sender crashed on it three times")
+MARK_BYTES = 8
 LIVE_ISSUES = (IssueState.SENDING, IssueState.PAUSED, IssueState.CANCELLED, IssueState.SENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """How many rows of dead or stopped owners were put back, and how many became uncertain."""
+    """How many rows of dead or stopped owners were put back, became uncertain, or were held as fatal to senders."""
 
     put_back: int
     uncertain: int
+    held: int = 0
 
 
 class Owner:
@@ -44,6 +48,7 @@ class Owner:
     def __init__(self, database: Database, locks: Path, now: Callable[[], datetime]) -> None:
         self._database, self._locks, self._now = database, locks, now
         self._file: int | None = None
+        self._mark: mmap.mmap | None = None
         self._connection: Connection | None = None
         with database.write() as session:
             row = Worker(host=socket.gethostname(), pid=os.getpid(), started_at=now())
@@ -52,11 +57,12 @@ class Owner:
             self.id = row.id
 
     def __enter__(self) -> Self:
-        if self._database.is_sqlite:
-            self._locks.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path(self.id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
+        self._locks.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self._path(self.id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(self._file, MARK_BYTES)
+        self._mark = mmap.mmap(self._file, MARK_BYTES)
+        if not self._database.is_sqlite:
             self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             self._connection.execute(text("SELECT pg_advisory_lock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
         return self
@@ -64,12 +70,26 @@ class Owner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._mark is not None:
+            self._mark.close()
         if self._file is not None:
             self._path(self.id).unlink(missing_ok=True)
             os.close(self._file)
         if self._connection is not None:
             self._connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
             self._connection.close()
+
+    def composing(self, delivery: int) -> None:
+        """Note which row is being composed, 0 for none: where a crash of this process leaves it to be read."""
+        assert self._mark is not None
+        self._mark[:] = delivery.to_bytes(MARK_BYTES, "little")
+
+    def _composed_at_death(self, owner: int) -> int:
+        """Return the row that a dead owner was composing; 0 for none, or when it ran on another machine."""
+        try:
+            return int.from_bytes(self._path(owner).read_bytes(), "little")
+        except OSError:
+            return 0
 
     def is_dead(self, owner: int) -> bool:
         """Return whether another owner's lock is free: then it has ended, however it ended."""
@@ -118,6 +138,7 @@ class Owner:
         owners = session.scalars(select(Delivery.owner).where(in_hand, Delivery.owner != self.id).distinct()).all()
         dead = [owner for owner in owners if owner is not None and self.is_dead(owner)]
         lost = Delivery.owner.in_(dead)
+        held = sum(_charge_crash(session, owner, self._composed_at_death(owner), now) for owner in dead)
         put_back = _put_back(session, and_(in_hand, or_(lost, Delivery.lease_until < now)), now)
         late = and_(Delivery.lease_until < now - dot_timeout, Delivery.state_at < now - dot_timeout)
         doubtful = changed(
@@ -128,9 +149,9 @@ class Owner:
         )
         if dead:
             session.execute(update(Worker).where(Worker.id.in_(dead)).values(ended_at=now))
-            for owner in dead if self._database.is_sqlite else ():
+            for owner in dead:
                 self._path(owner).unlink(missing_ok=True)  # its id is never used again
-        return Recovered(put_back, doubtful)
+        return Recovered(put_back, doubtful, held)
 
 
 def changed(session: Session, statement: Update) -> int:
@@ -138,6 +159,16 @@ def changed(session: Session, statement: Update) -> int:
     result = session.execute(statement.execution_options(synchronize_session=False))
     assert isinstance(result, CursorResult)
     return result.rowcount
+
+
+def _charge_crash(session: Session, owner: int, delivery: int, now: datetime) -> int:
+    """Count a crash against the row that was being composed; at the third it is held. Return how many were held."""
+    row = and_(Delivery.id == delivery, Delivery.owner == owner, Delivery.state == S.CLAIMED)
+    last = update(Delivery).where(row, Delivery.reason == CRASHED[1])
+    held = changed(session, last.values(state=S.HELD, state_at=now, reason=CRASHED[2]))
+    reason = case((Delivery.reason == CRASHED[0], CRASHED[1]), else_=CRASHED[0])
+    changed(session, update(Delivery).where(row).values(reason=reason))
+    return held
 
 
 def _put_back(session: Session, condition: ColumnElement[bool], now: datetime) -> int:

@@ -36,6 +36,8 @@ class Run(Protocol):
     @property
     def ending(self) -> bool: ...
 
+    def composing(self, delivery: int) -> None: ...
+
     async def sleep(self, seconds: float) -> None: ...
 
 
@@ -108,12 +110,15 @@ class Relay:
                 results.parked(row, until)
                 self.settle()
                 continue
+            self._run.composing(row.id)
             try:
                 return maker.make(row, not_before)
             except NewsletterError as error:
                 results.held(row, error.code, error.message)
             except Exception as error:
                 results.held(row, "error", f"{type(error).__name__}: {error}")
+            finally:
+                self._run.composing(0)
             self.settle()
         return None
 

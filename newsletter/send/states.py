@@ -22,7 +22,7 @@ TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
         (S.CLAIMED, S.PENDING): "put back untried: pause, drain, relay down, a dead or stopped owner; no dot ever left",
         (S.CLAIMED, S.DEFERRED): "a 4yz before the body, or put back after an earlier attempt",
         (S.CLAIMED, S.BOUNCED): "the recipient was refused before the body",
-        (S.CLAIMED, S.HELD): "the copy could not be composed, failed the gate, or its sender crashed on it repeatedly",
+        (S.CLAIMED, S.HELD): "the copy could not be composed, failed the gate, or its sender crashed on it three times",
         (S.CLAIMED, S.EXPIRED): "deferred once too often",
         (S.CLAIMED, S.CANCELLED): "the issue was cancelled; the intent then finds no row, so no dot leaves",
         (S.INTENT, S.SENT): "250 to the dot",

@@ -40,12 +40,12 @@ def die_at_commit(number: int, before: bool) -> None:
     original = journal.Journal._guarded
     seen = 0
 
-    def guarded(self, connection, function):
+    def guarded(self, connection, function, *begin):
         nonlocal seen
         seen += 1
         if seen == number and before:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = original(self, connection, function)
+        result = original(self, connection, function, *begin)
         if seen == number:
             os.kill(os.getpid(), signal.SIGKILL)
         return result

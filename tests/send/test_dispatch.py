@@ -105,7 +105,10 @@ def test_a_421_before_the_body_charges_nobody(start_sink, sending_app, plan_issu
 
 
 @pytest.mark.parametrize("reply", ["451 4.3.0 no space", "421 4.3.2 bye", None])
-def test_a_reply_or_an_end_in_mid_body_is_certainly_not_accepted(start_sink, sending_app, plan_issue, reply):
+def test_a_reply_or_an_end_in_mid_body_is_certainly_not_accepted(
+    start_sink, sending_app, plan_issue, monkeypatch, reply
+):
+    monkeypatch.setattr("newsletter.send.journal.PAUSE_AFTER_COMMIT_SECONDS", 0.05)  # so that the end comes first
     sink = start_sink(rules=[{"stage": "body", "match": "person5@", "reply": reply, "times": 1}])
     app = sending_app(sink.port)
     report = send_issue(app, plan_issue(app, 12))

@@ -1,0 +1,52 @@
+"""A row on which its sender crashes again and again is held; whom it shared a hand with is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from sqlalchemy import select
+
+from newsletter.send.dispatch import send_issue
+from newsletter.tables import Delivery, Worker
+from newsletter.tables import DeliveryState as S
+
+CRASHING = """
+import os, sys
+from pathlib import Path
+from newsletter.app import App
+from newsletter.config import Config
+from newsletter.paths import Workspace
+from newsletter.send import copies
+from newsletter.send.dispatch import send_issue
+
+make = copies.CopyMaker.make
+def crash(self, row, *rest):
+    if row.address.startswith("person7@"):
+        os.kill(os.getpid(), 9)
+    return make(self, row, *rest)
+copies.CopyMaker.make = crash
+config = Config.model_validate_json(sys.stdin.read())
+send_issue(App(workspace=Workspace(Path(sys.argv[1])), config=config, actor="tester"), int(sys.argv[2]))
+"""
+
+
+def test_a_row_on_which_its_sender_crashed_three_times_is_held_and_all_others_go_out(
+    start_sink, sending_app, plan_issue, deliveries
+):
+    sink = start_sink()
+    app = sending_app(sink.port)
+    issue = plan_issue(app, 20)
+    config = json.dumps(app.config.model_dump(mode="json", exclude={"smtp": {"password", "accounts"}}))
+    for _ in range(3):
+        words = [sys.executable, "-c", CRASHING, str(app.workspace.root), str(issue)]
+        assert subprocess.run(words, input=config, text=True, check=False).returncode == -9
+    report = send_issue(app, issue)
+    row = deliveries(app)["person7@example.com"]
+    assert (row.state, row.reason) == (S.HELD, "its sender crashed on it three times")
+    assert (report.counts["sent"] + report.counts["uncertain"], report.counts["held"]) == (19, 1)
+    assert set(sink.accepted().values()) == {1}
+    with app.database.read() as session:
+        assert len(session.scalars(select(Worker.id)).all()) == 4
+        assert all(r.attempt <= 1 for r in session.scalars(select(Delivery)))
