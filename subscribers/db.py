@@ -113,7 +113,11 @@ def explain_database_error(error: SqlDatabaseError) -> DatabaseUnavailable | Non
 _EXPLANATIONS = (
     ("database is locked", "The database is locked by another program.", "Wait for it to finish, then try again."),
     ("disk is full", "The disk that holds the database is full; nothing was changed.", "Free some space, try again."),
-    ("disk i/o error", "The disk that holds the database reports an error.", "Check the disk before you go on."),
+    (
+        "disk i/o error",
+        "The disk that holds the database is full or failing.",
+        "Free some space and look at the disk: newsletter doctor",
+    ),
     ("readonly", "The database file is read-only.", "Check the owner and mode of the file and its folder."),
     ("unable to open", "The database file cannot be opened.", "Check database.url and the folder's permissions."),
     ("not a database", "The file named by database.url is not a SQLite database.", "Check database.url."),

@@ -86,7 +86,7 @@ def _tell_sent(context: Context, slug: str, report: SendReport) -> None:
     output, counts = context.output, report.counts
     output.show(counts_text(counts))
     if report.state is IssueState.PAUSED:
-        tell(output, f"\nIt is paused: {report.reason} Go on with: newsletter issue send {slug}")
+        tell(output, f"\nIt is paused: {report.reason}\nGo on with: newsletter issue send {slug}")
     elif report.stopped:
         tell(output, f"\nStopped before the end; nothing is lost. Go on with: newsletter issue send {slug}")
     elif report.deferred:

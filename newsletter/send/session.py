@@ -279,6 +279,9 @@ def _refused(account: SmtpAccount, error: Any) -> RelayRefused:
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
             return RelayRefused(f"{_name(account)} cannot be trusted: {_words(str(cause))}", lasting=True)
+        if isinstance(cause, OSError) and cause.strerror:
+            # The system's own words; aiosmtplib's begin with the host and port, which the name says already.
+            return RelayRefused(f"{_name(account)} cannot be reached: {cause.strerror}.")
         cause = cause.__cause__
     code = getattr(error, "code", None)
     words = _words(str(getattr(error, "message", error)))
