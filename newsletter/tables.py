@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from subscribers.db import Base
@@ -67,6 +67,16 @@ class DeliveryState(StrEnum):
     HELD = "held"
     CANCELLED = "cancelled"
     UNCERTAIN = "uncertain"
+
+
+class NoticeKind(StrEnum):
+    """Why a notice is mailed, which decides its header, its suppression rule and whether a doubtful one is repeated."""
+
+    TEST = "test"
+    CONFIRMATION = "confirmation"
+    LINK = "link"
+    ALERT = "alert"
+    REPLY = "reply"
 
 
 class Setting(Base):
@@ -255,19 +265,25 @@ class Variant(Base):
     headers: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
+_REMOTE_ID = text("remote_id IS NOT NULL")
+
+
 class Delivery(Base):
     """
     One subscriber's copy of one issue, frozen by the plan, and what came of it.
 
     `slots` are the personal values, `date` and `message_id` the header values: with the variant they give the same
     bytes in every attempt. `address` and `slots` are blanked by an erasure; the row stays for the counts.
+    `rate_key` names the limit of `send.domains` that holds for it, null for none. `remote_id` is what a provider
+    calls the copy, where its webhooks are configured.
     """
 
     __tablename__ = "deliveries"
     __table_args__ = (
         UniqueConstraint("issue_id", "subscriber_id"),
         UniqueConstraint("issue_id", "address_hash"),
-        Index("ix_deliveries_work", "issue_id", "state", "retry_at"),
+        Index("ix_deliveries_work", "issue_id", "state", "rate_key", "retry_at"),
+        Index("ix_deliveries_remote_id", "remote_id", sqlite_where=_REMOTE_ID, postgresql_where=_REMOTE_ID),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -294,6 +310,51 @@ class Delivery(Base):
     reason: Mapped[str | None] = mapped_column(String(64))
     remote_host: Mapped[str | None] = mapped_column(String(255))
     tls_version: Mapped[str | None] = mapped_column(String(16))
+    rate_key: Mapped[str | None] = mapped_column(String(253))
+    remote_id: Mapped[str | None] = mapped_column(String(128))
+
+
+class Throttle(Base):
+    """What one limit has used, or until when a provider is left alone: shared by all processes that send."""
+
+    __tablename__ = "throttles"
+
+    name: Mapped[str] = mapped_column(String(320), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+
+
+class Notice(Base):
+    """
+    A mail that is no issue, in the outbox: the finished bytes, whom they go to, and what came of them.
+
+    The states are those of a delivery. `message` and `address` are blanked once it has its end; `dedupe` names the
+    cause of an alert, so that one cause is told once.
+    """
+
+    __tablename__ = "notices"
+    __table_args__ = (Index("ix_notices_work", "state", "retry_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[NoticeKind] = mapped_column(stored_enum(NoticeKind))
+    address: Mapped[str | None] = mapped_column(String(254))
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), index=True)
+    domain: Mapped[str] = mapped_column(String(253))
+    subject: Mapped[str] = mapped_column(Text)
+    message: Mapped[bytes | None] = mapped_column(LargeBinary)
+    message_id: Mapped[str] = mapped_column(String(128), index=True)
+    dedupe: Mapped[str | None] = mapped_column(String(200), unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    state: Mapped[DeliveryState] = mapped_column(stored_enum(DeliveryState), default=DeliveryState.PENDING)
+    state_at: Mapped[datetime]
+    owner: Mapped[int | None]
+    lease_until: Mapped[datetime | None]
+    attempt: Mapped[int] = mapped_column(default=0)
+    retry_at: Mapped[datetime | None]
+    reply_code: Mapped[int | None]
+    reply_status: Mapped[str | None] = mapped_column(String(16))
+    reply_text: Mapped[str | None] = mapped_column(String(512))
+    reason: Mapped[str | None] = mapped_column(String(64))
 
 
 class Worker(Base):

@@ -27,7 +27,7 @@ from newsletter.send.replies import LONGEST_TEXT, SmtpReply
 from newsletter.send.statements import Prepared, Statements
 from newsletter.send.throttle import Limits, Used, permits, use, wait_seconds
 from newsletter.tables import DeliveryState as S
-from newsletter.tables import IssueState, Setting
+from newsletter.tables import IssueState, Throttle
 from subscribers.db import Database, explain_database_error
 from subscribers.errors import DatabaseUnavailable
 from subscribers.suppression import HARD_BOUNCE
@@ -365,13 +365,13 @@ def _with_session(connection: Connection, function: Callable[[Session], Result])
 
 def _rate(connection: Connection, account: str) -> Used:
     with Session(connection) as session:
-        setting = session.get(Setting, f"rate:{account}", with_for_update=True)
-        return Used.from_json(setting.value if setting else None)
+        throttle = session.get(Throttle, f"account:{account}", with_for_update=True)
+        return Used.from_json(throttle.value if throttle else None)
 
 
 def _store_rate(connection: Connection, account: str, used: Used) -> None:
     with Session(connection) as session:
-        session.merge(Setting(name=f"rate:{account}", value=used.to_json()))
+        session.merge(Throttle(name=f"account:{account}", value=used.to_json()))
         session.flush()
 
 
