@@ -11,6 +11,7 @@ need() { # PACKAGE TEST-COMMAND...
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 has_postgresql() { ls /usr/lib/postgresql/*/bin/initdb; }
+has_libfaketime() { ls /usr/lib/*/faketime/libfaketimeMT.so.1; }
 has_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
 
 PATH="$PATH:/usr/sbin:/sbin"
@@ -18,6 +19,14 @@ need postfix command -v postfix
 need postgresql has_postgresql
 need chromium has_chromium
 need sqlite3 command -v sqlite3
+need opendkim command -v opendkim
+need rspamd command -v rspamd
+need dovecot-imapd command -v dovecot
+need dovecot-pop3d test -x /usr/lib/dovecot/pop3
+need dovecot-lmtpd test -x /usr/lib/dovecot/lmtp
+need strace command -v strace
+need faketime command -v faketime
+need libfaketime has_libfaketime
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
