@@ -33,9 +33,9 @@ from newsletter.keys import create_keys
 from newsletter.paths import Workspace
 from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import RenderedIssue
+from newsletter.send.claims import Claimed
 from newsletter.send.copies import CopyMaker
 from newsletter.send.dispatch import send_issue
-from newsletter.send.journal import Claimed
 from newsletter.send.plan import PlannedVariant, freeze
 from newsletter.tables import Delivery, Issue, Variant
 from subscribers.db import Base
