@@ -18,7 +18,7 @@ from newsletter.send.receivers import provider_of
 from newsletter.send.replies import Judgement, SmtpReply, Stage, Verdict, classify
 from newsletter.send.retry import retry_delay
 from newsletter.send.session import Features
-from newsletter.send.statements import PARKED
+from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.throttles import Refusal
 from newsletter.tables import DeliveryState as S
 
@@ -76,7 +76,7 @@ class Results:
         elif verdict is Verdict.POLICY:
             again = self._clock() + REFUSED_COPY_WAITS
             uncharged = replace(made, state=S.DEFERRED, attempt=row.attempt - 1, retry_at=again)
-            self._record(replace(uncharged, reason="refused by policy"))
+            self._record(replace(uncharged, reason=REFUSED_BY_POLICY))
             self.providers.refused(row, reply)
         elif verdict is Verdict.CONTENT:
             self._record(replace(made, state=S.HELD, reason="content refused"))

@@ -50,7 +50,7 @@ def given(name: str, type_: Any = None) -> BindParameter[Any]:
 NOW = given("now", type_=UtcDateTime())
 TAKEABLE = (S.PENDING, S.DEFERRED)
 UNSUBSCRIBED, SUPPRESSED = "no longer subscribed", "suppressed"
-PARKED = "its provider refuses our mail"
+PARKED, REFUSED_BY_POLICY = "its provider refuses our mail", "refused by policy"
 CLAIMED_COLUMNS = (
     Delivery.id,
     Delivery.variant_id,

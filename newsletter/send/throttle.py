@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-MINUTE_SECONDS, MINUTE_MARGIN_SECONDS = 60.0, 1.0
+MINUTE_SECONDS, MINUTE_MARGIN_SECONDS = 60.0, 1.5
 HOUR_SECONDS, HOUR_SLICE_SECONDS = 3600, 60
 DAY_SECONDS, DAY_SLICE_SECONDS = 86_400, 900
-# A copy that leaves later than this after its slot takes another one; half of the margin of a minute.
+# Of the margin of a minute: a copy that leaves later than this after its slot takes another one;
 LATE_SECONDS = 0.5
+# and where two limits count, one may be met so much early, so that it need not wait for the next slot of the other.
+EARLY_SECONDS = 0.8
 # Copies counted by the hour or the day leave no later than this after they were counted.
 COUNTED_LATE_SECONDS = 120
 # Nobody takes slots further ahead: a next slot beyond this is of a clock that was set back since.
@@ -74,9 +76,9 @@ def permits_among(limits: Limits, used: Used, now: float, offered: list[float]) 
         return offered
     next_at, chosen = _next_slot(limits, used, now), []
     for time in offered:
-        if time >= next_at:
+        if time >= next_at - EARLY_SECONDS:
             chosen.append(time)
-            next_at = time + _pace(limits)
+            next_at = max(time, next_at) + _pace(limits)
     return chosen
 
 
@@ -84,7 +86,11 @@ def use(limits: Limits, used: Used, now: float, times: list[float]) -> Used:
     """Return what is used once messages leave at *times*."""
     if not times:
         return used
-    next_at = times[-1] + _pace(limits) if limits.per_minute else used.next_at
+    next_at = used.next_at
+    if limits.per_minute:
+        next_at = _next_slot(limits, used, now)
+        for time in times:
+            next_at = max(time, next_at) + _pace(limits)
     return Used(
         next_at,
         _add(used.hour, times, now, HOUR_SECONDS, HOUR_SLICE_SECONDS) if limits.per_hour else {},

@@ -104,15 +104,29 @@ def test_a_clock_that_was_set_back_stops_nothing_for_long():
 
 def test_a_domain_takes_only_those_slots_of_the_account_that_are_its_own_too():
     offered = [float(n) for n in range(100, 110)]
-    assert permits_among(Limits(per_minute=30), Used(), 100.0, offered) == [100.0, 103.0, 106.0, 109.0]
+    assert permits_among(Limits(per_minute=30), Used(), 100.0, offered) == [100.0, 102.0, 104.0, 106.0, 108.0]
+    assert permits_among(Limits(per_minute=20), Used(), 100.0, offered) == [100.0, 103.0, 106.0, 109.0]
     assert permits_among(Limits(), Used(), 100.0, offered) == offered
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 120))
+def test_no_minute_has_more_than_the_domain_s_limit_whatever_the_account_offers(per_minute, of_account):
+    limits, used, sent = Limits(per_minute=per_minute), Used(), []
+    grid = [1_000.0 + n * 61.5 / of_account for n in range(of_account * 4)]
+    for start in range(0, len(grid), 5):
+        offered = grid[start : start + 5]
+        chosen = permits_among(limits, used, offered[0], offered)
+        used = use(limits, used, offered[0], chosen)
+        sent += chosen
+    assert most_in_a_window(sent, 60) <= per_minute
 
 
 def test_a_copy_that_missed_its_slot_takes_the_next_one():
     limits = Limits(per_minute=60)
     used = Used(next_at=50.0)
     slot, after = take_slot(limits, used, 45.0, not_before=48.0)
-    assert (slot, after.next_at) == (50.0, 50.0 + 61 / 60)
+    assert (slot, after.next_at) == (50.0, 50.0 + 61.5 / 60)
     assert take_slot(Limits(), used, 45.0, not_before=48.0) == (48.0, used)
 
 
