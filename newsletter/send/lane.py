@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.25, 5.0
 DOT, RESET = b".\r\n", b"RSET\r\n"
+NOT_ASKED = SmtpReply(503, "not asked")
 RUN_ENDED = "the run ended before the copy's slot"
 
 
@@ -37,6 +38,7 @@ class Lane:
         self._dotted: Copy | None = None
         self._carried_under: Counter[str] = Counter()
         self._is_full = False
+        self._ended_by: str | None = None
 
     async def work(self) -> None:
         """Open a connection when there is something to carry; another one when that is used up or lost."""
@@ -53,7 +55,7 @@ class Lane:
                 continue
             self._relay.open.add(self._talk)
             self._prefix, self._dotted = b"", None
-            self._carried_under, self._is_full = Counter(), False
+            self._carried_under, self._is_full, self._ended_by = Counter(), False, None
             try:
                 trouble = await self._carry(copy)
             finally:
@@ -62,7 +64,8 @@ class Lane:
             if trouble is None or self._talk.carried:
                 backoff = FIRST_BACKOFF_SECONDS
             else:
-                await self._relay.failed(RelayRefused(trouble), backoff)
+                words = f"The mail server {self._relay.account.host} takes no mail: {trouble}"
+                await self._relay.failed(RelayRefused(words), backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
 
     async def _carry(self, first: Copy) -> str | None:
@@ -84,6 +87,8 @@ class Lane:
                 following, trouble = await self._finish(copy)
                 if trouble is not None:
                     return trouble
+            elif self._ended_by is not None:
+                return self._ended_by
             else:
                 following = await self._next_after_refusal()
             if following is None:
@@ -105,9 +110,7 @@ class Lane:
         if talk.features.pipelining:
             talk.write(b"".join((self._prefix, copy.mail, copy.rcpt, b"DATA\r\n")))
             await self._settle_prefix()
-            mail = await talk.reply(self._command_seconds)
-            rcpt = await talk.reply(self._command_seconds)
-            data = await talk.reply(self._command_seconds)
+            mail, rcpt, data = await self._three_replies()
         else:
             talk.write(self._prefix)
             await self._settle_prefix()
@@ -121,23 +124,37 @@ class Lane:
             stage, reply = Stage.RCPT, rcpt
         judged = self._results.judge(copy, stage, reply, talk.features)
         self._relay.settle()
-        if judged.verdict is not Verdict.CONNECTION:
+        if judged.verdict is Verdict.CONNECTION:
+            self._ended_by = str(reply)
+        else:
             self._relay.works()
             talk.carried += 1
         # After 354 only a dot ends DATA, and a dot could deliver what was refused: the connection is dropped instead.
         self._prefix = b"" if data.code == 354 or judged.closes else RESET
         return False
 
+    async def _three_replies(self) -> tuple[SmtpReply, SmtpReply, SmtpReply]:
+        """Return the replies to a whole envelope; one who refuses and ends the connection has still refused."""
+        talk, rcpt, data = self._talk, NOT_ASKED, NOT_ASKED
+        mail = await talk.reply(self._command_seconds)
+        try:
+            rcpt = await talk.reply(self._command_seconds)
+            data = await talk.reply(self._command_seconds)
+        except ConnectionLost:
+            if 200 <= mail.code < 300 and (rcpt is NOT_ASKED or 200 <= rcpt.code < 300):
+                raise
+        return mail, rcpt, data
+
     async def _one_by_one(self, copy: Copy) -> tuple[SmtpReply, SmtpReply, SmtpReply]:
-        talk, refused = self._talk, SmtpReply(503, "not asked")
+        talk = self._talk
         talk.write(copy.mail)
         mail = await talk.reply(self._command_seconds)
         if not 200 <= mail.code < 300:
-            return mail, refused, refused
+            return mail, NOT_ASKED, NOT_ASKED
         talk.write(copy.rcpt)
         rcpt = await talk.reply(self._command_seconds)
         if not 200 <= rcpt.code < 300:
-            return mail, rcpt, refused
+            return mail, rcpt, NOT_ASKED
         talk.write(b"DATA\r\n")
         return mail, rcpt, await talk.reply(self._command_seconds)
 

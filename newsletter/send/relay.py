@@ -51,7 +51,7 @@ class Run(Protocol):
 class Relay:
     """One account: rows in hand, open conversations, and its health."""
 
-    def __init__(self, account: SmtpAccount, run: Run, *, down_after_seconds: float = DOWN_AFTER_SECONDS) -> None:
+    def __init__(self, account: SmtpAccount, run: Run) -> None:
         self.account = account
         self.limits = Limits(account.per_minute, account.per_hour, account.per_day)
         self.pool = Pool(lambda: run.results.now().timestamp())
@@ -65,7 +65,7 @@ class Relay:
         self.spent_until = 0.0
         self.was_out = False
         self.down: RelayRefused | None = None
-        self._run, self._down_after = run, down_after_seconds
+        self._run = run
         self._failing_since: float | None = None
         self._settled, self._settled_seen, self._settled_at = 0, 0, time.monotonic()
 
@@ -177,7 +177,7 @@ class Relay:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        if error.lasting or (not self.open and now - self._failing_since >= self._down_after):
+        if error.lasting or (not self.open and now - self._failing_since >= DOWN_AFTER_SECONDS):
             self.down = error
             self.arrived.set()
             self.wanted.set()

@@ -84,7 +84,7 @@ class Results:
         elif verdict is Verdict.UNCERTAIN:
             self._record(replace(made, state=S.UNCERTAIN, reason="no clear reply to the dot"))
         else:
-            self._not_its_fault(copy, verdict, made)
+            self._not_its_fault(copy, stage, verdict, made)
         return judged
 
     def uncertain(self, copy: Copy, why: str, features: Features) -> None:
@@ -122,16 +122,23 @@ class Results:
         """Put back a copy whose connection ended before the dot; charge it only when that goes on and on."""
         row = copy.row
         self._returns[row.id] += 1
-        made = Outcome(row.id, S.PENDING, row.attempt - 1)
         if self._returns[row.id] >= UNTRIED_RETURNS:
-            self._defer(replace(made, attempt=row.attempt, reply=SmtpReply(0, why)), "the connection keeps ending")
-        elif row.attempt > 1:
-            self._record(replace(made, state=S.DEFERRED, retry_at=self._clock(), reason="put back"))
+            made = Outcome(row.id, S.PENDING, row.attempt, reply=SmtpReply(0, why))
+            self._defer(made, "the connection keeps ending")
         else:
-            self._record(made)
+            self._put_back(row)
 
-    def _not_its_fault(self, copy: Copy, verdict: Verdict, made: Outcome) -> None:
-        self.not_accepted(copy, str(made.reply))
+    def _put_back(self, row: Claimed) -> None:
+        made = Outcome(row.id, S.PENDING, row.attempt - 1)
+        if row.attempt > 1:
+            made = replace(made, state=S.DEFERRED, retry_at=self._clock(), reason="put back")
+        self._record(made)
+
+    def _not_its_fault(self, copy: Copy, stage: Stage, verdict: Verdict, made: Outcome) -> None:
+        if stage is Stage.MAIL:
+            self._put_back(copy.row)  # nothing of the recipient was known to the server yet
+        else:
+            self.not_accepted(copy, str(made.reply))
         if verdict is Verdict.CONFIGURATION:
             self._pause(
                 f"The mail server asks for something that the configuration does not give: {made.reply}. "
