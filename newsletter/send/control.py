@@ -50,7 +50,7 @@ def pause(
     tries = setting.value.get("tries", 0) + 1 if setting and kind is PauseKind.RELAY else 1
     minutes = RELAY_RETRY_MINUTES[min(tries, len(RELAY_RETRY_MINUTES)) - 1]
     retry_at = (now + timedelta(minutes=minutes)).isoformat() if now and kind is PauseKind.RELAY else None
-    value = {"kind": kind.value, "tries": tries, "retry_at": retry_at}
+    value = {"kind": kind.value, "tries": tries, "retry_at": retry_at, "reason": reason}
     session.merge(Setting(name=_pause_name(issue.id), value=value))
     session.flush()
 
