@@ -156,14 +156,21 @@ def recover(session: Session, owner: Owner, *, now: datetime, dot_timeout: timed
     late = Notice.lease_until < now
     _put_back(session, or_(lost, late), now)
     silent = and_(late, Notice.lease_until < now - dot_timeout, Notice.state_at < now - dot_timeout)
-    doubtful = and_(or_(lost, silent), Notice.owner != owner.id)
-    repeated = and_(doubtful, Notice.kind.in_(REPEATED), Notice.expires_at > now)
-    numbers = session.scalars(select(Notice.id).where(repeated, Notice.state == S.INTENT)).all()
-    _move(session, Notice.id.in_(numbers), (S.INTENT,), S.UNCERTAIN, now, goes_back=True, reason=STOPPED)
-    _move(session, Notice.id.in_(numbers), (S.UNCERTAIN,), S.PENDING, now, owner=None, retry_at=now)
-    _move(session, doubtful, (S.INTENT,), S.UNCERTAIN, now, reason=STOPPED)
+    doubt(session, (S.INTENT,), reason=STOPPED, now=now, condition=and_(or_(lost, silent), Notice.owner != owner.id))
     _expire(session, true(), now)
     owner.bury(session, dead)
+
+
+def doubt(
+    session: Session, sources: Sequence[S], *, reason: str, now: datetime, condition: ColumnElement[bool] | None = None
+) -> None:
+    """Treat notices as perhaps sent: those of kinds that are repeated go back, for the others it is the end."""
+    all_of_them = true() if condition is None else condition
+    repeated = and_(all_of_them, Notice.kind.in_(REPEATED), Notice.expires_at > now, Notice.state.in_(sources))
+    numbers = session.scalars(select(Notice.id).where(repeated)).all()
+    _move(session, Notice.id.in_(numbers), sources, S.UNCERTAIN, now, goes_back=True, reason=reason)
+    _move(session, Notice.id.in_(numbers), (S.UNCERTAIN,), S.PENDING, now, owner=None, retry_at=now)
+    _move(session, all_of_them, sources, S.UNCERTAIN, now, reason=reason)
 
 
 def without_addresses(words: str) -> str:
