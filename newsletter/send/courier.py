@@ -11,12 +11,10 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
-
-from sqlalchemy.orm import Session
+from typing import Protocol
 
 from newsletter.config import SmtpAccount
 from newsletter.errors import NewsletterError
@@ -35,7 +33,6 @@ from newsletter.send.session import ConnectionLost, Conversation, RelayRefused, 
 from newsletter.tables import DeliveryState as S
 from newsletter.tables import NoticeKind
 
-Result = TypeVar("Result")
 NO_CLEAR_REPLY = "no clear reply to the dot"
 STEP_ASIDE = timedelta(minutes=1)
 
@@ -70,6 +67,56 @@ class _Unusable(Exception):
     """This conversation, or the relay behind it, is of no more use now; the row is put back already."""
 
 
+class Custody(Protocol):
+    """Where the notices of a round come from, and where it is kept what came of them. Called in threads."""
+
+    def claim(self, account: SmtpAccount) -> Taken: ...
+    def intend(self, job: Job) -> bool: ...
+    def settle(self, job: Job, outcome: Outcome) -> None: ...
+
+
+class Stored:
+    """The rows of the outbox, each step in a transaction of its own."""
+
+    def __init__(self, app: Parts, owner: Owner, only: Collection[int] | None) -> None:
+        self._app, self._owner, self._only = app, owner.id, only
+        self._lease = timedelta(seconds=app.config.send.lease_seconds)
+
+    def claim(self, account: SmtpAccount) -> Taken:
+        with self._app.database.write() as session:
+            now = self._app.now()
+            return notice_rows.claim(session, self._owner, account, now=now, lease=self._lease, only=self._only)
+
+    def intend(self, job: Job) -> bool:
+        with self._app.database.write() as session:
+            return notice_rows.intend(session, self._owner, job, self._app.now())
+
+    def settle(self, job: Job, outcome: Outcome) -> None:
+        with self._app.database.write() as session:
+            notice_rows.settle(session, self._owner, job, outcome, self._app.now())
+
+
+class Unrecorded:
+    """Messages in hand while no database can be used: each is tried once, and what comes of it is nowhere kept."""
+
+    def __init__(self, app: Parts, kind: NoticeKind, messages: Mapping[str, bytes]) -> None:
+        now = app.now()
+        until = now + RULES[kind].lifetime
+        self._jobs = [Job(0, kind, address, message, 1, now, until) for address, message in messages.items()]
+
+    def claim(self, account: SmtpAccount) -> Taken:
+        del account  # its rate is in the database
+        return Taken(self._jobs.pop(0) if self._jobs else None)
+
+    def intend(self, job: Job) -> bool:
+        del job
+        return True
+
+    def settle(self, job: Job, outcome: Outcome) -> None:
+        if outcome.state is S.PENDING:
+            self._jobs.append(job)
+
+
 def carry_due(
     app: Parts, owner: Owner, *, only: Collection[int] | None = None, stop: threading.Event | None = None
 ) -> Trip:
@@ -79,17 +126,21 @@ def carry_due(
     Raises:
         DatabaseUnavailable: What was in hand is settled by the next owner's recovery.
     """
+    return carry(app, Stored(app, owner, only), stop or threading.Event())
+
+
+def carry(app: Parts, custody: Custody, stop: threading.Event) -> Trip:
+    """Send what *custody* gives."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(Courier(app, owner, only, stop or threading.Event()).run())
+        return runner.run(Courier(app, custody, stop).run())
 
 
 class Courier:
     """One round."""
 
-    def __init__(self, app: Parts, owner: Owner, only: Collection[int] | None, stop: threading.Event) -> None:
-        self._app, self._owner, self._only, self._stop = app, owner, only, stop
+    def __init__(self, app: Parts, custody: Custody, stop: threading.Event) -> None:
+        self._app, self._custody, self._stop = app, custody, stop
         self._sender = fixed_sender(app.config)
-        self._lease = timedelta(seconds=app.config.send.lease_seconds)
         self._trip = Trip()
 
     async def run(self) -> Trip:
@@ -133,7 +184,7 @@ class Courier:
 
     async def _next(self, talk: Conversation, account: SmtpAccount) -> bool:
         """Carry one notice; return False when none is left or may leave soon."""
-        taken = await self._in_database(lambda session, now: self._claim(session, account, now))
+        taken = await asyncio.to_thread(self._custody.claim, account)
         job = taken.job
         if job is None:
             self._trip.wait_seconds = taken.wait_seconds
@@ -149,9 +200,6 @@ class Courier:
         if await self._offer(talk, account, job, commands):
             await self._finish(talk, account, job)
         return True
-
-    def _claim(self, session: Session, account: SmtpAccount, now: datetime) -> Taken:
-        return notice_rows.claim(session, self._owner.id, account, now=now, lease=self._lease, only=self._only)
 
     async def _offer(self, talk: Conversation, account: SmtpAccount, job: Job, commands: tuple[bytes, bytes]) -> bool:
         """Write the envelope, one command at a time; return whether the body may follow."""
@@ -180,7 +228,7 @@ class Courier:
         """Write the body, and the dot once the intent is durable; record what comes of it."""
         talk.write(stuffed(job.message))
         talk.carried += 1
-        if not await self._in_database(lambda session, now: notice_rows.intend(session, self._owner.id, job, now)):
+        if not await asyncio.to_thread(self._custody.intend, job):
             raise _Unusable("the notice was withdrawn at its intent")  # the dropped connection delivers no body
         try:
             early = talk.came_first()
@@ -246,15 +294,8 @@ class Courier:
         await self._settle(job, Outcome(state, job.attempt - 1, SmtpReply(0, why), "put back", retry_at))
 
     async def _settle(self, job: Job, outcome: Outcome) -> None:
-        await self._in_database(lambda session, now: notice_rows.settle(session, self._owner.id, job, outcome, now))
+        await asyncio.to_thread(self._custody.settle, job, outcome)
         self._trip.carried.append(Carried(job.id, job.kind, outcome.state, outcome.reply, outcome.reason))
-
-    async def _in_database(self, work: Callable[[Session, datetime], Result]) -> Result:
-        return await asyncio.to_thread(self._write, work)
-
-    def _write(self, work: Callable[[Session, datetime], Result]) -> Result:
-        with self._app.database.write() as session:
-            return work(session, self._app.now())
 
 
 _ENDS: dict[Verdict, tuple[S, str | None]] = {

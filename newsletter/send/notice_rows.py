@@ -78,6 +78,11 @@ def work_waits(session: Session, now: datetime) -> bool:
     return bool(session.scalar(select(exists().where(or_(is_due(now), overdue, Notice.state.in_(IN_HAND))))))
 
 
+def anything_due(session: Session, now: datetime) -> bool:
+    """Return whether a notice may be sent now."""
+    return bool(session.scalar(select(exists().where(is_due(now)))))
+
+
 def claim(
     session: Session,
     owner: int,
@@ -170,7 +175,7 @@ def doubt(
     numbers = session.scalars(select(Notice.id).where(repeated)).all()
     _move(session, Notice.id.in_(numbers), sources, S.UNCERTAIN, now, goes_back=True, reason=reason)
     _move(session, Notice.id.in_(numbers), (S.UNCERTAIN,), S.PENDING, now, owner=None, retry_at=now)
-    _move(session, all_of_them, sources, S.UNCERTAIN, now, reason=reason)
+    _move(session, and_(all_of_them, Notice.id.not_in(numbers)), sources, S.UNCERTAIN, now, reason=reason)
 
 
 def without_addresses(words: str) -> str:
