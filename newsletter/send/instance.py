@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NewsletterError
@@ -69,7 +70,8 @@ def require_live(session: Session) -> None:
 def note_place(session: Session, now: datetime) -> None:
     """Note where this database lies, unless that was done before."""
     if session.get(Setting, SETTING) is None:
-        _note(session, now)
+        with suppress(IntegrityError), session.begin_nested():  # another worker notes the same at the same moment
+            session.add(Setting(name=SETTING, value=_value(session, now)))
 
 
 def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopted:
@@ -117,9 +119,12 @@ def place(session: Session) -> dict[str, Any]:
 
 
 def _note(session: Session, now: datetime) -> None:
-    value = {"place": place(session), "host": socket.gethostname(), "since": now.isoformat()}
-    session.merge(Setting(name=SETTING, value=value))
+    session.merge(Setting(name=SETTING, value=_value(session, now)))
     session.flush()
+
+
+def _value(session: Session, now: datetime) -> dict[str, Any]:
+    return {"place": place(session), "host": socket.gethostname(), "since": now.isoformat()}
 
 
 def _machine() -> str:
