@@ -26,6 +26,7 @@ from newsletter.send.notices import post
 from newsletter.send.outbox import RULES
 from newsletter.send.owner import changed
 from newsletter.send.report import Parts
+from newsletter.send.results import PARKED, REFUSED_BY_POLICY
 from newsletter.send.status import state_counts
 from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind
 from newsletter.tables import DeliveryState as S
@@ -36,7 +37,6 @@ PREFIX = "now/"  # of causes that this module ends when they are over
 MOST_AN_HOUR = 6
 RELAY_TRIES = 3  # it has then been away for three minutes at least
 MANY_REFUSALS = 10
-REFUSED_BY_POLICY = "refused by policy"
 _FAILED = (S.HELD, S.EXPIRED, S.UNCERTAIN)
 _REPLY = re.compile(r"([245]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?)\b")
 _ADDRESS = re.compile(r"\S*@\S*")
@@ -167,7 +167,9 @@ def _refused(session: Session) -> Iterator[Cause]:
     """Many refusals that never count against a reader, in an issue that goes on."""
     for issue in session.scalars(select(Issue).where(Issue.state == IssueState.SENDING)):
         refused = select(func.count()).where(
-            Delivery.issue_id == issue.id, Delivery.state == S.DEFERRED, Delivery.reason == REFUSED_BY_POLICY
+            Delivery.issue_id == issue.id,
+            Delivery.state == S.DEFERRED,
+            Delivery.reason.in_((REFUSED_BY_POLICY, PARKED)),
         )
         count = session.scalar(refused) or 0
         note = pause_note(session, issue.id)

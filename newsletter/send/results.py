@@ -19,6 +19,8 @@ from newsletter.tables import DeliveryState as S
 
 # A row whose connection ends again and again before the dot is no bad luck any more: it is charged and deferred.
 UNTRIED_RETURNS = 3
+# Why a copy waits for no fault of its reader; alerts count both.
+REFUSED_BY_POLICY, PARKED = "refused by policy", "its provider refuses our mail"
 
 
 class Results:
@@ -65,7 +67,7 @@ class Results:
         elif verdict is Verdict.DEFERRED:
             self._defer(made, "try again later")
         elif verdict is Verdict.POLICY:
-            self._defer(made, "refused by policy")
+            self._defer(made, REFUSED_BY_POLICY)
             self._pause_if(self.breakers.refused_by_policy(row.domain, reply, self._clock()))
         elif verdict is Verdict.CONTENT:
             self._record(replace(made, state=S.HELD, reason="content refused"))
@@ -105,9 +107,7 @@ class Results:
 
     def parked(self, row: Claimed, until: datetime) -> None:
         """Leave a row of a provider that refuses us for later; nobody is charged."""
-        self._record(
-            Outcome(row.id, S.DEFERRED, row.attempt - 1, retry_at=until, reason="its provider refuses our mail")
-        )
+        self._record(Outcome(row.id, S.DEFERRED, row.attempt - 1, retry_at=until, reason=PARKED))
 
     def not_accepted(self, copy: Copy, why: str) -> None:
         """Put back a copy whose connection ended before the dot; charge it only when that goes on and on."""
