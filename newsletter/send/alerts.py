@@ -64,7 +64,7 @@ def look(app: Parts) -> int:
     Raises:
         DatabaseUnavailable: Then nothing is told; the next look tells it.
     """
-    if not app.config.alerts.to:
+    if not app.config.alerts.to or app.config.unfinished:
         return 0
     now = app.now()
     with app.database.read() as session:
