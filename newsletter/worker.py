@@ -27,6 +27,7 @@ from subscribers.errors import DatabaseUnavailable, SubscribersError
 LOOK_SECONDS = 2.0  # how soon a new schedule, a resumed issue or a due retry is noticed
 SHORTEST_PAUSE_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 10.0
+DRAIN_SECONDS = 30.0  # for a notice on the wire; one that takes longer is settled by the next worker
 TELL_DATABASE_AWAY_AFTER = timedelta(minutes=5)
 
 
@@ -63,24 +64,25 @@ class Worker:
     stop: threading.Event = field(default_factory=threading.Event)
     _trouble: str = ""
     _away_since: datetime | None = None
-    _away_told: bool = False
+    _told_at: datetime | None = None
 
     def run(self) -> None:
         """Work until `stop` is set, with a messenger beside. A database that is away, or a copy, is waited for."""
-        messenger = threading.Thread(target=Messenger(self.app, self.say, self.stop).run, name="messenger")
-        messenger.start()
+        messenger = Messenger(self.app, self.say, self.stop)
+        beside = threading.Thread(target=messenger.run, name="messenger", daemon=True)
+        beside.start()
         try:
             self._run()
         finally:
             self.stop.set()
-            messenger.join()
+            beside.join(DRAIN_SECONDS)
 
     def _run(self) -> None:
         while not self.stop.is_set():
             try:
                 self._issues()
                 pause = self._pause()
-                self._trouble, self._away_since, self._away_told = "", None, False
+                self._trouble, self._away_since = "", None
             except DatabaseUnavailable as error:
                 self._tell_once(f"{error.message} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
                 self._tell_database_away(error)
@@ -96,14 +98,16 @@ class Worker:
         self._trouble = trouble
 
     def _tell_database_away(self, error: DatabaseUnavailable) -> None:
-        """Mail operators once for each time that the database stays away."""
-        now = self.app.now()
-        self._away_since = self._away_since or now
-        if self._away_told or now - self._away_since < TELL_DATABASE_AWAY_AFTER or not self.app.config.alerts.to:
+        """Mail operators once for each time that the database stays away, and at most once an hour."""
+        now, to = self.app.now(), self.app.config.alerts.to
+        since = self._away_since = self._away_since or now
+        told = self._told_at is not None and (self._told_at >= since or now - self._told_at < timedelta(hours=1))
+        if told or not to or now - since < TELL_DATABASE_AWAY_AFTER:
             return
-        local = self._away_since.astimezone(self.app.config.organisation.zone)
+        local = since.astimezone(self.app.config.organisation.zone)
         try:
-            self._away_told = tell_database_away(self.app, error.message, f"{local:%Y-%m-%d %H:%M}")
+            if tell_database_away(self.app, error.message, f"{local:%Y-%m-%d %H:%M}"):
+                self._told_at = now
         except NewsletterError as failure:
             self.say(f"Nobody could be told by mail: {failure.message}")
 

@@ -14,10 +14,12 @@ from sqlalchemy import select, update
 
 from newsletter import worker as worker_module
 from newsletter.config import Alerts
+from newsletter.render.notice import NoticeText
 from newsletter.send import alerts, control
 from newsletter.send.messenger import Messenger
+from newsletter.send.notices import post
 from newsletter.send.results import PARKED
-from newsletter.tables import Delivery, Issue, IssueState, Notice
+from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind
 from newsletter.tables import DeliveryState as S
 from newsletter.worker import Worker
 from subscribers.db import Database
@@ -380,3 +382,19 @@ def test_a_resolved_uncertain_copy_ends_its_cause(start_sink, alerted, plan_issu
     work(app)
     with app.database.read() as session:
         assert session.scalars(select(Notice.dedupe)).all() == [None]
+
+
+def test_an_alert_that_cannot_be_written_keeps_no_other_notice_from_leaving(start_sink, alerted, mailbox):
+    """Such as one to an address that came past the configuration's own check."""
+    sink = start_sink("--keep", str(mailbox))
+    app = alerted(sink.port)
+    app.config = app.config.model_copy(update={"alerts": Alerts.model_construct(to=("p\u00f6@charity.example",))})
+    schedule(app, hours=-3)
+    with app.database.write() as session:
+        post(app, session, NoticeText("Your link", "Here.\n"), kind=NoticeKind.LINK, to="ann@charity.example")
+    said = []
+    Worker(app, said.append).once()
+    assert [mail["To"] for mail in received(mailbox)] == ["ann@charity.example"]
+    assert "Alerts cannot be written" in " ".join(said)
+    with pytest.raises(ValueError, match="plain ASCII"):
+        Alerts(to=("p\u00f6@charity.example",))

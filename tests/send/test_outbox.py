@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
 from newsletter.errors import InvalidValue
 from newsletter.render.notice import NoticeText
@@ -271,3 +272,11 @@ def test_the_rate_of_an_account_is_shared_with_issues(app):
         ]
     assert [each.job is not None for each in taken] == [True, True, False]
     assert taken[2].wait_seconds > 3000
+
+
+def test_a_fault_of_the_caller_is_not_taken_for_a_cause_that_was_told(app):
+    """What the caller has pending fails as the caller's: None would hide it."""
+    with app.database.read() as session:
+        session.add(MailingList(name=None, title="x", created_at=app.now()))
+        with pytest.raises(IntegrityError):
+            post(app, session, TEXT, kind=K.ALERT, to=TO, dedupe="x")
