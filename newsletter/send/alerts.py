@@ -26,7 +26,7 @@ from newsletter.send.notices import post
 from newsletter.send.outbox import RULES
 from newsletter.send.owner import changed
 from newsletter.send.report import Parts
-from newsletter.send.results import PARKED, REFUSED_BY_POLICY
+from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.status import state_counts
 from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind
 from newsletter.tables import DeliveryState as S

@@ -18,7 +18,7 @@ from newsletter.render.notice import NoticeText
 from newsletter.send import alerts, control
 from newsletter.send.messenger import Messenger
 from newsletter.send.notices import post
-from newsletter.send.results import PARKED
+from newsletter.send.statements import PARKED
 from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind
 from newsletter.tables import DeliveryState as S
 from newsletter.worker import Worker
