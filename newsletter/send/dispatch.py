@@ -17,20 +17,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
+from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.errors import Conflict, NotFound
+from newsletter.send.ahead import CopiesAhead, threads_for_signing
 from newsletter.send.breaker import Breakers
 from newsletter.send.control import PauseKind, finish_if_done, forget_pause, pause
 from newsletter.send.copies import CopyMaker
 from newsletter.send.instance import note_place, require_live
 from newsletter.send.journal import Claim, Journal
-from newsletter.send.owner import Owner
-from newsletter.send.relay import Relay
+from newsletter.send.owner import Owner, crashes_happened
+from newsletter.send.relay import Maker, Relay
 from newsletter.send.report import Parts, Progress, SendReport
 from newsletter.send.results import Results
 from newsletter.send.states import FINAL
@@ -108,15 +111,34 @@ async def _run(
             clock=app.now,
         )
         try:
-            sender = await Sender.prepare(app, issue_id, journal, owner, on_progress, stop)
+            try:
+                sender = await Sender.prepare(app, issue_id, journal, owner, on_progress, stop)
+            except DkimKeyUnusable as error:
+                pausing = partial(_pause_unsigned, issue_id=issue_id, owner=owner, error=error, now=app.now())
+                return _report(await journal.in_session(pausing), started, stopped=False)
             with _signals(sender) if signals else _nothing():
                 await sender.run()
             counts = await journal.in_session(lambda session: _close(session, issue_id, owner, app.now()))
         finally:
             await journal.close()
     sender.tell()
-    state = IssueState(counts["state"])
-    return SendReport(state, counts["reason"], counts, time.monotonic() - started, sender.stopped)
+    return _report(counts, started, stopped=sender.stopped)
+
+
+def _report(counts: dict[str, Any], started: float, *, stopped: bool) -> SendReport:
+    return SendReport(IssueState(counts["state"]), counts["reason"], counts, time.monotonic() - started, stopped)
+
+
+def _pause_unsigned(
+    session: Session, issue_id: int, owner: Owner, error: DkimKeyUnusable, now: datetime
+) -> dict[str, Any]:
+    """Pause an issue whose copies cannot be signed as they were planned: none of them leaves unsigned."""
+    issue = session.get_one(Issue, issue_id)
+    if issue.state is not IssueState.SENDING:
+        raise error
+    pause(session, issue, f"{error.message} {error.hint}".strip(), now=now, kind=PauseKind.REFUSALS)
+    owner.leave(session)
+    return issue_counts(session, issue_id)
 
 
 def _close(session: Session, issue_id: int, owner: Owner, now: datetime) -> dict[str, Any]:
@@ -136,6 +158,7 @@ class Sender:
         owner: Owner,
         *,
         maker: CopyMaker,
+        cautious: bool,
         counts: dict[DeliveryState, int],
         on_progress: Callable[[Progress], None],
         stop: threading.Event | None,
@@ -147,10 +170,14 @@ class Sender:
         self._planned = sum(counts.values())
         settings = app.config.send
         breakers = Breakers(self._planned, settings.held_pause_count, settings.held_pause_percent)
-        self.maker, self.local_hostname, self.clock = maker, local_hostname, app.now
+        self.local_hostname, self.clock = local_hostname, app.now
+        self.maker: Maker = maker
+        self._plain_maker, self._cautious = maker, cautious
+        self._ahead: CopiesAhead | None = None
         self.composing = owner.composing
         self.results = Results(journal, settings, breakers, clock=app.now, pause=self._pause)
-        self.relays = [Relay(account, self) for account in app.config.smtp.all_accounts]
+        reserve = CLAIM_ROWS if maker.signs else 0
+        self.relays = [Relay(account, self, reserve=reserve) for account in app.config.smtp.all_accounts]
         self.stopped = False
         self._ended = asyncio.Event()
         self._pause_reason: tuple[str, PauseKind] | None = None
@@ -168,14 +195,18 @@ class Sender:
     ) -> Sender:
         """Settle what dead workers left, apply the policy for uncertain copies, compile the variants."""
 
-        def read(session: Session) -> tuple[CopyMaker, dict[DeliveryState, int]]:
+        def settle(session: Session) -> dict[DeliveryState, int]:
             note_place(session, app.now())
             owner.recover(session, dot_timeout=_dot_timeout(app.config))
             apply_policy(session, app.config, issue_id, app.now())
-            maker = CopyMaker.load(session, issue_id, app.config, app.keys)
-            return maker, state_counts(session, issue_id)
+            return state_counts(session, issue_id)
 
-        maker, counts = await journal.in_session(read)
+        def load(session: Session) -> tuple[CopyMaker, bool]:
+            maker = CopyMaker.load(session, issue_id, app.config, app.keys)
+            return maker, maker.signs and crashes_happened(session, issue_id)
+
+        counts = await journal.in_session(settle)
+        maker, cautious = await journal.in_session(load)
         local_hostname = app.config.smtp.local_hostname or await asyncio.to_thread(own_name)
         return cls(
             app,
@@ -183,6 +214,7 @@ class Sender:
             journal,
             owner,
             maker=maker,
+            cautious=cautious,
             counts=counts,
             on_progress=on_progress,
             stop=stop,
@@ -205,6 +237,9 @@ class Sender:
 
     async def run(self) -> None:
         watch = asyncio.create_task(self._watch())
+        if self._plain_maker.signs:
+            threads = threads_for_signing(cautious=self._cautious)
+            self.maker = self._ahead = CopiesAhead(self._plain_maker, self._owner.composing, threads)
         try:
             async with asyncio.TaskGroup() as group:
                 for relay in self.relays:
@@ -216,6 +251,8 @@ class Sender:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
+            if self._ahead is not None:
+                await self._ahead.close()
             for relay in self.relays:
                 relay.put_back_all()
         if self._pause_reason is not None:
@@ -275,6 +312,7 @@ class Sender:
                 await feeder
             if relay.down is None or self.ending:
                 return
+            await relay.all_given()
             relay.put_back_all()
             if all(other.down for other in self.relays):
                 self._pause(relay.down.message, PauseKind.REFUSALS if relay.down.lasting else PauseKind.RELAY)
@@ -285,7 +323,7 @@ class Sender:
     async def _feed(self, relay: Relay) -> None:
         """Keep rows in hand, a few more than there are connections; end the run when there is nothing left."""
         while not self.ending and relay.down is None:
-            if len(relay.pool) > relay.account.connections:
+            if relay.has_enough:
                 relay.wanted.clear()
                 await relay.wanted.wait()
                 continue
@@ -301,7 +339,12 @@ class Sender:
             self._end()
         elif claim.rows:
             times = claim.not_before or [0.0] * len(claim.rows)
-            relay.give(list(zip(claim.rows, times, strict=True)))
+            rows = list(zip(claim.rows, times, strict=True))
+            relay.expect(len(rows))
+            if self._ahead is None:
+                relay.give(rows)
+            else:
+                self._ahead.prepare(rows, relay.give)
         elif claim.wait_seconds:
             await self.sleep(min(claim.wait_seconds, LOOK_AT_ISSUE_SECONDS))
         elif not claim.suppressed:

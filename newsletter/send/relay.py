@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from newsletter.config import SmtpAccount
 from newsletter.errors import NewsletterError
-from newsletter.send.copies import Copy, CopyMaker
+from newsletter.send.copies import Copy
 from newsletter.send.journal import Claimed, Granted
 from newsletter.send.replies import SmtpReply, Stage, Verdict
 from newsletter.send.results import Results
@@ -26,10 +27,20 @@ FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.25, 5.0
 DOT, RESET = b".\r\n", b"RSET\r\n"
 
 
+class Maker(Protocol):
+    """Who makes copies: as they are asked for, or ahead."""
+
+    def make(self, row: Claimed, not_before: float = 0.0) -> Copy: ...
+
+    def keep(self, copy: Copy) -> None: ...
+
+    def discard(self, row: Claimed) -> None: ...
+
+
 class Run(Protocol):
     """What a relay needs of the run that it is part of."""
 
-    maker: CopyMaker
+    maker: Maker
     results: Results
     local_hostname: str
 
@@ -42,19 +53,27 @@ class Run(Protocol):
 
 
 class Relay:
-    """One account: rows in hand, open conversations, and its health."""
+    """
+    One account: rows in hand, open conversations, and its health.
 
-    def __init__(self, account: SmtpAccount, run: Run, *, down_after_seconds: float = DOWN_AFTER_SECONDS) -> None:
+    Args:
+        reserve: Rows to have in hand beside one for each connection, while copies are made ahead.
+    """
+
+    def __init__(
+        self, account: SmtpAccount, run: Run, *, reserve: int = 0, down_after_seconds: float = DOWN_AFTER_SECONDS
+    ) -> None:
         self.account = account
         self.limits = Limits(account.per_minute, account.per_hour, account.per_day)
         self.pool: deque[tuple[Claimed, float]] = deque()
         self.arrived = asyncio.Event()
         self.wanted = asyncio.Event()
         self.open: set[Conversation] = set()
-        self.in_hand = 0
+        self.in_hand = self.expected = 0
         self.claimed = 0
         self.down: RelayRefused | None = None
         self._run, self._down_after = run, down_after_seconds
+        self._enough = account.connections + reserve
         self._failing_since: float | None = None
 
     @property
@@ -62,10 +81,19 @@ class Relay:
         """Return how much it was given in relation to its weight."""
         return self.claimed / self.account.weight
 
-    def give(self, rows: list[tuple[Claimed, float]]) -> None:
+    @property
+    def has_enough(self) -> bool:
+        return len(self.pool) + self.expected > self._enough
+
+    def expect(self, count: int) -> None:
+        """Count rows as in hand that were claimed for it; `give` follows for each."""
+        self.in_hand += count
+        self.claimed += count
+        self.expected += count
+
+    def give(self, rows: Sequence[tuple[Claimed, float]]) -> None:
         self.pool.extend(rows)
-        self.in_hand += len(rows)
-        self.claimed += len(rows)
+        self.expected -= len(rows)
         self.arrived.set()
 
     def settle(self) -> None:
@@ -78,8 +106,15 @@ class Relay:
         """Hand everything not begun back to the database."""
         while self.pool:
             row, _ = self.pool.popleft()
+            self._run.maker.discard(row)
             self._run.results.journal.release(row.id)
             self.settle()
+
+    async def all_given(self) -> None:
+        """Wait until everything that was claimed for it has been given."""
+        while self.expected:
+            self.arrived.clear()
+            await self.arrived.wait()
 
     async def next_copy(self) -> Copy | None:
         """Return the next copy when its time has come; None when this relay has no more to do."""
@@ -103,11 +138,12 @@ class Relay:
             if not_before and not_before > time.time():
                 return None
             self.pool.popleft()
-            if len(self.pool) <= self.account.connections:
+            if not self.has_enough:
                 self.wanted.set()
             until = results.breakers.open_until(row.domain, results.now())
             if until is not None:
                 results.parked(row, until)
+                maker.discard(row)
                 self.settle()
                 continue
             self._run.composing(row.id)
@@ -124,6 +160,7 @@ class Relay:
 
     def return_copy(self, copy: Copy) -> None:
         """Put a copy that was composed but not begun back to the front."""
+        self._run.maker.keep(copy)
         self.pool.appendleft((copy.row, copy.not_before))
         self.arrived.set()
 
