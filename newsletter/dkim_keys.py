@@ -10,6 +10,7 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,23 @@ class DkimKeyUnusable(WorkspaceError):
     """A key that mail is to be signed with is missing, malformed, or readable by others; nothing leaves unsigned."""
 
     code = "dkim_key"
+
+
+@dataclass(frozen=True, slots=True)
+class DnsRecord:
+    """
+    The TXT record by which others verify one key.
+
+    Attributes:
+        name: Without the last dot.
+        strings: `value` cut as the record holds it.
+    """
+
+    selector: str
+    domain: str
+    name: str
+    value: str
+    strings: list[str]
 
 
 class DkimKeys:
@@ -65,6 +83,15 @@ class DkimKeys:
             )
         for selector, pem in zip(selectors(name), _new_pair(), strict=True):
             _write(self._path(selector), pem)
+
+    def records(self, name: str, domain: str) -> list[DnsRecord]:
+        """
+        Return what DNS must say of a pair.
+
+        Raises:
+            DkimKeyUnusable: When a key of it cannot be used.
+        """
+        return [_record(selector, domain, txt_record(self.key(selector))) for selector in selectors(name)]
 
     def unused_name(self, now: datetime) -> str:
         """Return a name for a new pair: the month, and a letter from the second pair on."""
@@ -147,9 +174,10 @@ def txt_record(key: RSAPrivateKey | Ed25519PrivateKey) -> str:
     return f"v=DKIM1; k=ed25519; p={b64encode(raw).decode()}"
 
 
-def zone_strings(text: str) -> list[str]:
-    """Cut a text into the strings of a TXT record, each of at most 255 bytes. Source: RFC 1035 3.3.14."""
-    return [text[start : start + STRING_BYTES] for start in range(0, len(text), STRING_BYTES)]
+def _record(selector: str, domain: str, value: str) -> DnsRecord:
+    """Return a record; one string of it holds at most 255 bytes. Source: RFC 6376 3.6.2.1; RFC 1035 3.3.14."""
+    strings = [value[start : start + STRING_BYTES] for start in range(0, len(value), STRING_BYTES)]
+    return DnsRecord(selector, domain, f"{selector}._domainkey.{domain}", value, strings)
 
 
 def _new_pair() -> Iterator[bytes]:

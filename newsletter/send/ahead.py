@@ -30,17 +30,18 @@ def threads_for_signing(*, cautious: bool) -> int:
 
 class CopiesAhead:
     """
-    See the module. What it holds is bounded by the rows that relays have in hand.
+    See the module.
 
     Args:
+        most: Copies to hold; beyond them the oldest is given up. No more are wanted than rows are in hand.
         composing: Told by each thread which row it makes now (0: none), and the thread's number from 1 on.
     """
 
-    def __init__(self, maker: CopyMaker, composing: Callable[[int, int], None], threads: int) -> None:
-        self._maker, self._composing = maker, composing
+    def __init__(self, maker: CopyMaker, composing: Callable[[int, int], None], *, threads: int, most: int) -> None:
+        self._maker, self._composing, self._most = maker, composing, most
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[tuple[Rows, Deliver] | None] = SimpleQueue()
-        self._made: dict[int, Copy | Exception] = {}
+        self._made: dict[int, tuple[Claimed, Copy | Exception]] = {}
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"copies-{number}", daemon=True)
             for number in range(1, threads + 1)
@@ -55,8 +56,8 @@ class CopiesAhead:
 
     def make(self, row: Claimed, not_before: float = 0.0) -> Copy:
         """Return the copy that is ready, or raise what making it raised; one that is not ready is made here."""
-        made = self._made.pop(row.id, None)
-        if made is None:
+        made_for, made = self._made.pop(row.id, (None, None))
+        if made is None or made_for is not row:  # put back since, and claimed again
             return self._maker.make(row, not_before)
         if isinstance(made, Exception):
             raise made
@@ -64,11 +65,7 @@ class CopiesAhead:
 
     def keep(self, copy: Copy) -> None:
         """Take back a copy that was not begun."""
-        self._made[copy.row.id] = copy
-
-    def discard(self, row: Claimed) -> None:
-        """Forget a copy whose row is given up."""
-        self._made.pop(row.id, None)
+        self._made[copy.row.id] = (copy.row, copy)
 
     async def close(self) -> None:
         """End the threads. What they did not come to is delivered as it is, for whoever puts the rows back."""
@@ -88,9 +85,14 @@ class CopiesAhead:
             rows, deliver = work
             for row, not_before in rows:
                 self._composing(row.id, number)
-                self._made[row.id] = self._attempt(row, not_before)
+                self._made[row.id] = (row, self._attempt(row, not_before))
             self._composing(0, number)
-            self._loop.call_soon_threadsafe(deliver, rows)
+            self._loop.call_soon_threadsafe(self._hand_over, rows, deliver)
+
+    def _hand_over(self, rows: Rows, deliver: Deliver) -> None:
+        while len(self._made) > self._most:
+            del self._made[next(iter(self._made))]
+        deliver(rows)
 
     def _attempt(self, row: Claimed, not_before: float) -> Copy | Exception:
         try:

@@ -143,9 +143,6 @@ class CopyMaker:
     def keep(self, copy: Copy) -> None:
         """Take back a copy that was not begun; here it is made again, which gives the same."""
 
-    def discard(self, row: Claimed) -> None:
-        """Forget a copy whose row is given up; here nothing is kept."""
-
 
 def envelope_commands(sender: str, recipient: str) -> tuple[bytes, bytes]:
     """

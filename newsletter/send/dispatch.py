@@ -239,7 +239,8 @@ class Sender:
         watch = asyncio.create_task(self._watch())
         if self._plain_maker.signs:
             threads = threads_for_signing(cautious=self._cautious)
-            self.maker = self._ahead = CopiesAhead(self._plain_maker, self._owner.composing, threads)
+            most = sum(relay.account.connections + 3 * CLAIM_ROWS for relay in self.relays)
+            self.maker = self._ahead = CopiesAhead(self._plain_maker, self._owner.composing, threads=threads, most=most)
         try:
             async with asyncio.TaskGroup() as group:
                 for relay in self.relays:

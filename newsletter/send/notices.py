@@ -25,6 +25,7 @@ from newsletter.send.gate import check_message, stuffed
 from newsletter.send.replies import SmtpReply
 from newsletter.send.report import Parts
 from newsletter.send.session import ConnectionLost, Conversation, RelayRefused, open_conversation
+from newsletter.send.signing import sign_message
 from subscribers.addresses import parse_address
 from subscribers.tokens import ALL_LISTS, SUBSCRIBER_ID_BYTES, unsubscribe_token
 
@@ -68,6 +69,7 @@ def send_test_copy(
     Raises:
         InvalidValue: When *to* is no address that can be mailed.
         NotDelivered: When no relay took it over.
+        DkimKeyUnusable: When it should be signed and there is no key for it.
         GateRefused: When the finished bytes break a rule: so would every copy of the issue.
     """
     address = parse_address(to)
@@ -77,7 +79,7 @@ def send_test_copy(
         values or nobodys_values(app), address=address.address, message_id=_new_message_id(app.config), date=app.now()
     )
     compiled = compile_message(replace(rendered, subject=TEST_MARK + rendered.subject), headers)
-    message = _marked(compiled.compose(personal))
+    message = sign_message(app.config, app.keys, _marked(compiled.compose(personal)), app.now())
     return deliver(app, [Notice(address.address, message, newsletter=True)])[0]
 
 

@@ -34,8 +34,6 @@ class Maker(Protocol):
 
     def keep(self, copy: Copy) -> None: ...
 
-    def discard(self, row: Claimed) -> None: ...
-
 
 class Run(Protocol):
     """What a relay needs of the run that it is part of."""
@@ -106,7 +104,6 @@ class Relay:
         """Hand everything not begun back to the database."""
         while self.pool:
             row, _ = self.pool.popleft()
-            self._run.maker.discard(row)
             self._run.results.journal.release(row.id)
             self.settle()
 
@@ -143,7 +140,6 @@ class Relay:
             until = results.breakers.open_until(row.domain, results.now())
             if until is not None:
                 results.parked(row, until)
-                maker.discard(row)
                 self.settle()
                 continue
             self._run.composing(row.id)
