@@ -14,13 +14,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from newsletter.send.copies import Copy, CopyMaker
-from newsletter.send.journal import Claimed
+from newsletter.send.claims import Claimed
+from newsletter.send.copies import Copy, CopyMaker, Deliver
 
 MOST_THREADS = 4  # more are no faster: what is not the signature itself holds the interpreter
 CHUNK_ROWS = 5
-Rows = Sequence[tuple[Claimed, float]]
-Deliver = Callable[[Rows], None]
+_Work = tuple[Sequence[Claimed], Sequence[float], Deliver]
 
 
 def threads_for_signing(*, cautious: bool) -> int:
@@ -40,7 +39,7 @@ class CopiesAhead:
     def __init__(self, maker: CopyMaker, composing: Callable[[int, int], None], *, threads: int, most: int) -> None:
         self._maker, self._composing, self._most = maker, composing, most
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[tuple[Rows, Deliver] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._made: dict[int, tuple[Claimed, Copy | Exception]] = {}
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"copies-{number}", daemon=True)
@@ -49,10 +48,11 @@ class CopiesAhead:
         for thread in self._threads:
             thread.start()
 
-    def prepare(self, rows: Rows, deliver: Deliver) -> None:
+    def hand_in(self, rows: Sequence[Claimed], slots: Sequence[float], deliver: Deliver) -> None:
         """Have copies made; *deliver* is called in the event loop with a few rows at a time, as they are ready."""
         for start in range(0, len(rows), CHUNK_ROWS):
-            self._queue.put((rows[start : start + CHUNK_ROWS], deliver))
+            end = start + CHUNK_ROWS
+            self._queue.put((rows[start:end], slots[start:end], deliver))
 
     def make(self, row: Claimed, not_before: float = 0.0) -> Copy:
         """Return the copy that is ready, or raise what making it raised; one that is not ready is made here."""
@@ -61,6 +61,7 @@ class CopiesAhead:
             return self._maker.make(row, not_before)
         if isinstance(made, Exception):
             raise made
+        made.not_before = not_before
         return made
 
     def keep(self, copy: Copy) -> None:
@@ -69,7 +70,7 @@ class CopiesAhead:
 
     async def close(self) -> None:
         """End the threads. What they did not come to is delivered as it is, for whoever puts the rows back."""
-        waiting: list[tuple[Rows, Deliver]] = []
+        waiting: list[_Work] = []
         with suppress(Empty):
             while (work := self._queue.get_nowait()) is not None:
                 waiting.append(work)
@@ -77,25 +78,25 @@ class CopiesAhead:
             self._queue.put(None)
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
-        for rows, deliver in waiting:
-            deliver(rows)
+        for rows, slots, deliver in waiting:
+            deliver(rows, slots)
 
     def _work(self, number: int) -> None:
         while (work := self._queue.get()) is not None:
-            rows, deliver = work
-            for row, not_before in rows:
+            for row in work[0]:
                 self._composing(row.id, number)
-                self._made[row.id] = (row, self._attempt(row, not_before))
+                self._made[row.id] = (row, self._attempt(row))
             self._composing(0, number)
-            self._loop.call_soon_threadsafe(self._hand_over, rows, deliver)
+            self._loop.call_soon_threadsafe(self._hand_over, work)
 
-    def _hand_over(self, rows: Rows, deliver: Deliver) -> None:
-        while len(self._made) > self._most:
-            del self._made[next(iter(self._made))]
-        deliver(rows)
-
-    def _attempt(self, row: Claimed, not_before: float) -> Copy | Exception:
+    def _attempt(self, row: Claimed) -> Copy | Exception:
         try:
-            return self._maker.make(row, not_before)
+            return self._maker.make(row)
         except Exception as error:
             return error
+
+    def _hand_over(self, work: _Work) -> None:
+        while len(self._made) > self._most:
+            del self._made[next(iter(self._made))]
+        rows, slots, deliver = work
+        deliver(rows, slots)

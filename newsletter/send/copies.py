@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ from newsletter.keys import Keys
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import CompiledMessage, compile_message
 from newsletter.render.personal import PersonalValues
+from newsletter.send.claims import Claimed
 from newsletter.send.envelope import fixed_sender, marked_sender
 from newsletter.send.gate import check_message, stuffed
-from newsletter.send.journal import Claimed
 from newsletter.send.plan import stored_headers, stored_rendering, stored_signing
 from newsletter.tables import Variant
 from subscribers.tokens import Key, unsubscribe_token
@@ -25,6 +26,7 @@ from subscribers.tokens import Key, unsubscribe_token
 if TYPE_CHECKING:  # what signs is loaded only where something is signed
     from newsletter.send.dkim import Signer
 
+Deliver = Callable[[Sequence[Claimed], Sequence[float]], None]
 _ADDRESS = re.compile(r"[!#-;=?-\[\]-~]+@[A-Za-z0-9.-]+")
 
 
@@ -139,6 +141,10 @@ class CopyMaker:
         check_message(message, recipient=row.address, signatures=variant.signatures)
         sender = self._fixed_sender or marked_sender(self._mark_key, row.id, self._bounce_domain)
         return Copy(row, *envelope_commands(sender, row.address), stuffed(message), not_before)
+
+    def hand_in(self, rows: Sequence[Claimed], slots: Sequence[float], deliver: Deliver) -> None:
+        """Tell of rows whose copies will be wanted; here none is made before it is asked for."""
+        deliver(rows, slots)
 
     def keep(self, copy: Copy) -> None:
         """Take back a copy that was not begun; here it is made again, which gives the same."""

@@ -8,14 +8,10 @@ with it: only a row whose intent is durable and whose reply is not becomes uncer
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
-import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -27,31 +23,31 @@ from newsletter.config import Config
 from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.errors import Conflict, NotFound
 from newsletter.send.ahead import CopiesAhead, threads_for_signing
-from newsletter.send.breaker import Breakers
+from newsletter.send.breaker import Tallies
+from newsletter.send.claims import Claimed
 from newsletter.send.control import PauseKind, finish_if_done, forget_pause, pause
 from newsletter.send.copies import CopyMaker
+from newsletter.send.feeding import CLAIM_ROWS, Feeding
 from newsletter.send.instance import note_place, require_live
-from newsletter.send.journal import Claim, Journal
+from newsletter.send.journal import Journal
 from newsletter.send.owner import Owner, crashes_happened
+from newsletter.send.plan import name_limits
+from newsletter.send.receivers import DomainLimit, DomainLimits
 from newsletter.send.relay import Maker, Relay
-from newsletter.send.report import Parts, Progress, SendReport
+from newsletter.send.report import Parts, Progress, RecentRate, SendReport
 from newsletter.send.results import Results
+from newsletter.send.runtime import interpreter_for_sending, loop_factory, own_name, signals_drain
 from newsletter.send.states import FINAL
 from newsletter.send.status import issue_counts, state_counts
 from newsletter.send.uncertain import apply_policy
+from newsletter.send.window import Window
 from newsletter.tables import DeliveryState, Issue, IssueState
 
 __all__ = ["Parts", "Progress", "SendReport", "Sender", "send_issue"]
 
-CLAIM_ROWS = 50
 TICK_SECONDS = 0.2
 LOOK_AT_ISSUE_SECONDS = 0.5
 RECOVER_SECONDS = 5.0
-DOWN_RELAY_RETRY_SECONDS = 30.0
-# The journal's thread must get the interpreter soon after its commit; the default of 5 ms is 50 messages.
-SWITCH_INTERVAL_SECONDS = 0.0005
-# Copies are freed by their reference counts; looking for cycles after every 700 objects takes 5 % of the time.
-GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 
 def send_issue(
@@ -63,7 +59,7 @@ def send_issue(
     handle_signals: bool = True,
 ) -> SendReport:
     """
-    Send a frozen issue until nothing of it is due.
+    Send a frozen issue until nothing of it is due, or the sending window closes; outside it, do nothing.
 
     In the main thread SIGTERM and SIGINT let what is on the wire finish; a second one drops the connections, and
     copies whose dot has left become uncertain.
@@ -79,7 +75,13 @@ def send_issue(
         DatabaseUnavailable: When outcomes cannot be recorded any more.
     """
     _refuse_unless_sending(app, issue_id)
-    with _interpreter_for_sending(), asyncio.Runner(loop_factory=loop_factory()) as runner:
+    window = Window.of(app.config.send.window, app.config.organisation.zone)
+    if window is not None and not window.is_open(app.now()):
+        with app.database.read() as session:
+            counts = issue_counts(session, issue_id)
+        state = IssueState(counts["state"])
+        return SendReport(state, counts["reason"], counts, 0.0, False, window.opens_at(app.now()))
+    with interpreter_for_sending(), asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_run(app, issue_id, on_progress or (lambda _: None), stop, handle_signals))
 
 
@@ -115,18 +117,23 @@ async def _run(
                 sender = await Sender.prepare(app, issue_id, journal, owner, on_progress, stop)
             except DkimKeyUnusable as error:
                 pausing = partial(_pause_unsigned, issue_id=issue_id, owner=owner, error=error, now=app.now())
-                return _report(await journal.in_session(pausing), started, stopped=False)
-            with _signals(sender) if signals else _nothing():
+                counts = await journal.in_session(pausing)
+                return _report(counts, started)
+            with signals_drain(sender.drain) if signals else nullcontext():
                 await sender.run()
             counts = await journal.in_session(lambda session: _close(session, issue_id, owner, app.now()))
         finally:
             await journal.close()
     sender.tell()
-    return _report(counts, started, stopped=sender.stopped)
+    return _report(counts, started, stopped=sender.stopped, goes_on_at=sender.goes_on_at)
 
 
-def _report(counts: dict[str, Any], started: float, *, stopped: bool) -> SendReport:
-    return SendReport(IssueState(counts["state"]), counts["reason"], counts, time.monotonic() - started, stopped)
+def _report(
+    counts: dict[str, Any], started: float, *, stopped: bool = False, goes_on_at: datetime | None = None
+) -> SendReport:
+    state = IssueState(counts["state"])
+    goes_on_at = goes_on_at if state is IssueState.SENDING else None
+    return SendReport(state, counts["reason"], counts, time.monotonic() - started, stopped, goes_on_at)
 
 
 def _pause_unsigned(
@@ -160,28 +167,33 @@ class Sender:
         maker: CopyMaker,
         cautious: bool,
         counts: dict[DeliveryState, int],
+        domains: tuple[DomainLimit, ...],
         on_progress: Callable[[Progress], None],
         stop: threading.Event | None,
         local_hostname: str,
     ) -> None:
         self._app, self._issue_id, self._journal, self._owner = app, issue_id, journal, owner
         self._stop_asked, self._on_progress = stop, on_progress
-        self._started, self._counts_before = time.monotonic(), counts
+        self._counts_before = counts
+        self._rate = RecentRate(time.monotonic())
         self._planned = sum(counts.values())
+        self._window = Window.of(app.config.send.window, app.config.organisation.zone)
         settings = app.config.send
-        breakers = Breakers(self._planned, settings.held_pause_count, settings.held_pause_percent)
+        tallies = Tallies(self._planned, settings.held_pause_count, settings.held_pause_percent)
         self.local_hostname, self.clock = local_hostname, app.now
         self.maker: Maker = maker
         self._plain_maker, self._cautious = maker, cautious
-        self._ahead: CopiesAhead | None = None
         self.composing = owner.composing
-        self.results = Results(journal, settings, breakers, clock=app.now, pause=self._pause)
+        sent_before = counts[DeliveryState.SENT]
+        self.results = Results(journal, settings, tallies, sent_before=sent_before, clock=app.now, pause=self.pause)
         reserve = CLAIM_ROWS if maker.signs else 0
         self.relays = [Relay(account, self, reserve=reserve) for account in app.config.smtp.all_accounts]
+        self._feeding = Feeding(journal, issue_id, self.relays, domains, self)
+        self._most_on_a_connection = {limit.name: limit.messages_per_connection for limit in domains}
         self.stopped = False
+        self.goes_on_at: datetime | None = None
         self._ended = asyncio.Event()
         self._pause_reason: tuple[str, PauseKind] | None = None
-        self._suppressed_at_claim = 0
 
     @classmethod
     async def prepare(
@@ -194,18 +206,19 @@ class Sender:
         stop: threading.Event | None,
     ) -> Sender:
         """Settle what dead workers left, apply the policy for uncertain copies, compile the variants."""
+        limits = DomainLimits(app.config.send.domains)
 
-        def settle(session: Session) -> dict[DeliveryState, int]:
+        def settle(session: Session) -> tuple[dict[DeliveryState, int], tuple[DomainLimit, ...]]:
             note_place(session, app.now())
             owner.recover(session, dot_timeout=_dot_timeout(app.config))
             apply_policy(session, app.config, issue_id, app.now())
-            return state_counts(session, issue_id)
+            return state_counts(session, issue_id), name_limits(session, issue_id, limits)
 
         def load(session: Session) -> tuple[CopyMaker, bool]:
             maker = CopyMaker.load(session, issue_id, app.config, app.keys)
             return maker, maker.signs and crashes_happened(session, issue_id)
 
-        counts = await journal.in_session(settle)
+        counts, domains = await journal.in_session(settle)
         maker, cautious = await journal.in_session(load)
         local_hostname = app.config.smtp.local_hostname or await asyncio.to_thread(own_name)
         return cls(
@@ -216,6 +229,7 @@ class Sender:
             maker=maker,
             cautious=cautious,
             counts=counts,
+            domains=domains,
             on_progress=on_progress,
             stop=stop,
             local_hostname=local_hostname,
@@ -233,33 +247,71 @@ class Sender:
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
 
+    async def new_slot(self, relay: Relay, row: Claimed) -> float:
+        return await self._feeding.new_slot(relay, row)
+
+    def most_on_a_connection(self, key: str) -> int:
+        """Return how many copies under a limit one connection carries; 0 is unlimited."""
+        return self._most_on_a_connection.get(key, 0)
+
+    # -- what feeding asks
+
+    def end(self) -> None:
+        self._ended.set()
+        for relay in self.relays:
+            relay.arrived.set()
+            relay.wanted.set()
+
+    def end_outside_window(self) -> bool:
+        """Take nothing new once the sending window has closed; return whether it has."""
+        if self._window is None or self._window.is_open(self.clock()):
+            return False
+        self.goes_on_at = self._window.opens_at(self.clock())
+        self.end()
+        return True
+
+    def pause(self, reason: str, kind: PauseKind = PauseKind.REFUSALS) -> None:
+        """End the run, and leave the issue paused."""
+        if self._pause_reason is None:
+            self._pause_reason = (reason, kind)
+        self.end()
+
     # -- the run
 
     async def run(self) -> None:
         watch = asyncio.create_task(self._watch())
-        if self._plain_maker.signs:
-            threads = threads_for_signing(cautious=self._cautious)
-            most = sum(relay.account.connections + 3 * CLAIM_ROWS for relay in self.relays)
-            self.maker = self._ahead = CopiesAhead(self._plain_maker, self._owner.composing, threads=threads, most=most)
+        ahead = self._make_ahead()
         try:
             async with asyncio.TaskGroup() as group:
                 for relay in self.relays:
-                    group.create_task(self._serve(relay))
+                    group.create_task(self._feeding.serve(relay))
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
         finally:
-            self._end()
+            self.end()
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-            if self._ahead is not None:
-                await self._ahead.close()
+            if ahead is not None:
+                await ahead.close()
             for relay in self.relays:
                 relay.put_back_all()
+        await self.results.providers.settled()
         if self._pause_reason is not None:
             await self._journal.in_session(self._store_pause)
         elif any(self.results.counts.values()):
             await self._journal.in_session(lambda session: forget_pause(session, self._issue_id))
+
+    def _make_ahead(self) -> CopiesAhead | None:
+        """Start the threads that make copies, where these are signed."""
+        maker = self._plain_maker
+        if not maker.signs:
+            return None
+        threads = threads_for_signing(cautious=self._cautious)
+        most = sum(relay.account.connections + 3 * CLAIM_ROWS for relay in self.relays)
+        ahead = CopiesAhead(maker, self._owner.composing, threads=threads, most=most)
+        self.maker = ahead
+        return ahead
 
     def drain(self) -> None:
         """Take nothing new; let what is on the wire finish. A second call drops the connections."""
@@ -268,28 +320,17 @@ class Sender:
                 for conversation in list(relay.open):
                     conversation.abort()
         self.stopped = True
-        self._end()
+        self.end()
 
     def tell(self) -> None:
         """Hand over how far the run is."""
-        done_here = sum(self.results.counts[state] for state in FINAL) + self._suppressed_at_claim
+        done_here = sum(self.results.counts[state] for state in FINAL) + self._feeding.suppressed_at_claim
         done = done_here + sum(self._counts_before[state] for state in FINAL)
         sent = self._counts_before[DeliveryState.SENT] + self.results.counts[DeliveryState.SENT]
-        rate = done_here / max(0.001, time.monotonic() - self._started)
-        left = (self._planned - done) / rate if rate else None
-        deferred = self.results.counts[DeliveryState.DEFERRED]
+        deferred = max(0, self.results.counts[DeliveryState.DEFERRED])
+        rate = self._rate.after(done_here, time.monotonic())
+        left = max(0, self._planned - done - deferred) / rate if rate else None
         self._on_progress(Progress(self._planned, min(done, self._planned), sent, deferred, rate, left))
-
-    def _end(self) -> None:
-        self._ended.set()
-        for relay in self.relays:
-            relay.arrived.set()
-            relay.wanted.set()
-
-    def _pause(self, reason: str, kind: PauseKind = PauseKind.REFUSALS) -> None:
-        if self._pause_reason is None:
-            self._pause_reason = (reason, kind)
-        self._end()
 
     def _store_pause(self, session: Session) -> None:
         assert self._pause_reason is not None
@@ -297,65 +338,6 @@ class Sender:
         if issue.state is IssueState.SENDING:
             reason, kind = self._pause_reason
             pause(session, issue, reason, now=self._app.now(), kind=kind)
-
-    async def _serve(self, relay: Relay) -> None:
-        """Feed one relay and run its lanes; when it is down, try it again while others go on, else pause."""
-        while not self.ending:
-            # The feeder ends by itself, never cancelled in a claim: rows that arrive late are put back like others.
-            feeder = asyncio.create_task(self._feed(relay))
-            try:
-                await relay.carry()
-            except BaseException:
-                self._end()
-                raise
-            finally:
-                relay.wanted.set()
-                await feeder
-            if relay.down is None or self.ending:
-                return
-            await relay.all_given()
-            relay.put_back_all()
-            if all(other.down for other in self.relays):
-                self._pause(relay.down.message, PauseKind.REFUSALS if relay.down.lasting else PauseKind.RELAY)
-                return
-            await self.sleep(DOWN_RELAY_RETRY_SECONDS)
-            relay.down = None
-
-    async def _feed(self, relay: Relay) -> None:
-        """Keep rows in hand, a few more than there are connections; end the run when there is nothing left."""
-        while not self.ending and relay.down is None:
-            if relay.has_enough:
-                relay.wanted.clear()
-                await relay.wanted.wait()
-                continue
-            if any(o.share + CLAIM_ROWS < relay.share for o in self.relays if o.down is None and o is not relay):
-                await self.sleep(0.02)
-                continue
-            claim = await self._journal.claim(self._issue_id, CLAIM_ROWS, relay.account.name, relay.limits)
-            await self._take(relay, claim)
-
-    async def _take(self, relay: Relay, claim: Claim) -> None:
-        self._suppressed_at_claim += claim.suppressed
-        if claim.state is not IssueState.SENDING:
-            self._end()
-        elif claim.rows:
-            times = claim.not_before or [0.0] * len(claim.rows)
-            rows = list(zip(claim.rows, times, strict=True))
-            relay.expect(len(rows))
-            if self._ahead is None:
-                relay.give(rows)
-            else:
-                self._ahead.prepare(rows, relay.give)
-        elif claim.wait_seconds:
-            await self.sleep(min(claim.wait_seconds, LOOK_AT_ISSUE_SECONDS))
-        elif not claim.suppressed:
-            if not any(r.in_hand for r in self.relays):
-                self._end()
-            else:
-                relay.wanted.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_AT_ISSUE_SECONDS):
-                        await relay.wanted.wait()
 
     async def _watch(self) -> None:
         """Progress, overdue replies, what other processes did to the issue, and workers that died meanwhile."""
@@ -368,6 +350,7 @@ class Sender:
                 for conversation in list(relay.open):
                     conversation.overdue(now)
             self.tell()
+            self.end_outside_window()
             if self._stop_asked is not None and self._stop_asked.is_set() and not self.stopped:
                 self.drain()
             if now >= look_at:
@@ -382,7 +365,7 @@ class Sender:
     async def _look_at_issue(self) -> None:
         statement = select(Issue.state).where(Issue.id == self._issue_id)
         if await self._journal.in_session(lambda session: session.scalar(statement)) is not IssueState.SENDING:
-            self._end()
+            self.end()
 
 
 def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
@@ -394,55 +377,3 @@ def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
 
 def _dot_timeout(config: Config) -> timedelta:
     return timedelta(seconds=max(account.dot_timeout_seconds for account in config.smtp.all_accounts))
-
-
-def own_name() -> str:
-    name = socket.getfqdn()
-    return name if "." in name and name.isascii() else "localhost.localdomain"
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
-
-@contextmanager
-def _interpreter_for_sending() -> Iterator[None]:
-    """Let threads change places quickly and look for garbage rarely, among new objects only."""
-    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*thresholds)
-        sys.setswitchinterval(interval)
-
-
-@contextmanager
-def _signals(sender: Sender) -> Iterator[None]:
-    """Let SIGTERM and SIGINT drain the run, where signals can be handled: in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        loop.add_signal_handler(number, sender.drain)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
