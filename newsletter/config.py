@@ -20,6 +20,7 @@ from newsletter.config_values import (
     MailAddress,
     Network,
     OneLine,
+    OptionalDkimName,
     OptionalDomain,
     OptionalMailAddress,
     PageUrl,
@@ -212,6 +213,18 @@ class Bounces(Group):
     domain: OptionalDomain = ""
 
 
+class Dkim(Group):
+    """
+    Our own signatures, for a relay that does not sign.
+
+    `domain` empty means that of from_address; `selector` empty means the only keys there are.
+    """
+
+    enabled: bool = False
+    domain: OptionalDomain = ""
+    selector: OptionalDkimName = ""
+
+
 class Alerts(Group):
     """Who is told when sending pauses or something needs a person."""
 
@@ -264,6 +277,7 @@ class Config(Group):
     send: Send = Send()
     issue: IssueSettings = IssueSettings()
     bounces: Bounces = Bounces()
+    dkim: Dkim = Dkim()
     alerts: Alerts = Alerts()
     database: DatabaseSettings = DatabaseSettings()
     attributes: tuple[AttributeRule, ...] = ()
@@ -276,6 +290,21 @@ class Config(Group):
     @property
     def bounce_domain(self) -> str:
         return self.bounces.domain or self.organisation.from_address.rpartition("@")[2]
+
+    @model_validator(mode="after")
+    def _signs_for_its_own_domain(self) -> Self:
+        ours, named = self.organisation.from_address.rpartition("@")[2], self.dkim_domain
+        if "." not in named or not (f".{ours}".endswith(f".{named}") or named.endswith(f".{ours}")):
+            raise ValueError(
+                f"dkim.domain ({named}) must be the domain of organisation.from_address ({ours}), or one above or "
+                "below it: other signatures do not count for DMARC"
+            )
+        return self
+
+    @property
+    def dkim_domain(self) -> str:
+        """The `d=` of our signatures."""
+        return self.dkim.domain or self.organisation.from_address.rpartition("@")[2]
 
     @property
     def unfinished(self) -> tuple[str, ...]:

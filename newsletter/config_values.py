@@ -15,6 +15,8 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator
 
+from newsletter.dkim_keys import is_name
+
 PLACEHOLDER_DOMAIN = ".invalid"
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
@@ -145,6 +147,12 @@ def _slug(text: str) -> str:
     return text
 
 
+def _dkim_name_or_empty(text: str) -> str:
+    if text and not is_name(text):
+        raise ValueError(f"'{text}' is no selector: lower-case letters, digits and hyphens only, 50 at most")
+    return text
+
+
 def _host(text: str) -> str:
     if text.startswith("unix:"):
         if not text.startswith("unix:/"):
@@ -171,5 +179,6 @@ OptionalDomain = Annotated[str, AfterValidator(_domain_or_empty)]
 TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 BindAddress = Annotated[str, AfterValidator(_bind_address)]
 Network = Annotated[str, AfterValidator(_network)]
+OptionalDkimName = Annotated[str, AfterValidator(_dkim_name_or_empty)]
 Slug = Annotated[str, AfterValidator(_slug)]
 RelayHost = Annotated[str, AfterValidator(_host)]

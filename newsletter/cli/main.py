@@ -45,6 +45,7 @@ NOUNS = {
     "suppressions": "newsletter.cli.suppressions",
     "bounces": "newsletter.cli.bounces",
     "uncertain": "newsletter.cli.uncertain",
+    "dkim": "newsletter.cli.dkim",
     "db": "newsletter.cli.db",
     "config": "newsletter.cli.config",
 }
@@ -67,6 +68,7 @@ SUMMARIES = {
     "suppressions": "Addresses and domains that are never mailed.",
     "bounces": "Read and judge returned mail.",
     "uncertain": "Copies that may or may not have arrived: list them, settle them.",
+    "dkim": "Keys that sign mail (DKIM), where your mail server does not sign it.",
     "db": "Look after the database: its version, and which copy is the live one.",
     "config": "See the configuration that is in force.",
 }

@@ -21,7 +21,8 @@ OPEN_TO_OTHERS = 0o077
 
 def check_privacy(workspace: Workspace) -> Iterator[Finding]:
     """Who is on the list is nobody else's business on this machine."""
-    private = [workspace.secrets, *sorted(workspace.secrets.glob("*.key")), workspace.config, workspace.database]
+    keys = sorted(path for pattern in ("*.key", "*.pem") for path in workspace.secrets.glob(pattern))
+    private = [workspace.secrets, *keys, workspace.config, workspace.database]
     exposed = [p for p in private if p.exists() and p.stat().st_mode & OPEN_TO_OTHERS]
     if workspace.root.stat().st_mode & OPEN_TO_OTHERS == 0:
         exposed = [p for p in exposed if p.is_relative_to(workspace.secrets)]  # nobody gets as far as the others

@@ -10,11 +10,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
+from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.preflight import RenderedVariant
 from newsletter.publishing.prepare import Prepared, content_of, prepare
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import compile_message
 from newsletter.render.personal import PersonalValues
+from newsletter.send.copies import FrozenVariant
 from newsletter.send.plan import stored_headers, stored_rendering
 from newsletter.tables import Delivery, Issue, Variant
 from subscribers.tokens import unsubscribe_token
@@ -43,7 +45,11 @@ def look_at(app: App, session: Session, issue: Issue) -> Look:
 
 
 def planned_message(app: App, session: Session, issue: Issue) -> bytes | None:
-    """Return the whole message of the first person of variant 1, as it was planned; null when nobody is left."""
+    """
+    Return the whole message of the first person of variant 1, as it was planned; null when nobody is left.
+
+    It is to be looked at, and nothing is sent: a key that is no longer there leaves the signatures out.
+    """
     variant = _variants(session, issue)[0]
     statement = select(Delivery).where(Delivery.variant_id == variant.id, Delivery.address != "")
     row = session.scalars(statement.order_by(Delivery.id).limit(1)).first()
@@ -61,7 +67,10 @@ def planned_message(app: App, session: Session, issue: Issue) -> bytes | None:
         date=row.date,
         message_id=row.message_id,
     )
-    return compile_message(stored_rendering(variant), stored_headers(variant)).compose(values)
+    try:
+        return FrozenVariant.load(variant, app.keys).compose(values)
+    except DkimKeyUnusable:
+        return compile_message(stored_rendering(variant), stored_headers(variant)).compose(values)
 
 
 def _variants(session: Session, issue: Issue) -> list[Variant]:
