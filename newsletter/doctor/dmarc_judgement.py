@@ -138,9 +138,9 @@ class _Way:
 def _one(name: str, what: str, identity: Identity, author: Walk, *, strict: bool) -> _Way:
     other, how = identity.walked, "strict" if strict else "relaxed"
     if is_aligned(author, other, strict=strict):
-        said = f"{name}: the {what} {other.domain} is aligned with the From {author.domain} ({how})."
+        said = f"By {name} the {what} {other.domain} is aligned with the From {author.domain} ({how})."
         return _Way(name, identity.vouched, ok(CHECK, said))
-    said = f"{name}: the {what} {other.domain} is not aligned with the From {author.domain} ({how})."
+    said = f"By {name} the {what} {other.domain} is not aligned with the From {author.domain} ({how})."
     key = "bounces.domain" if name == "SPF" else "dkim.domain"
     wanted = f"write {author.domain}" if strict else f"write {author.domain}, or a domain below it"
     return _Way(name, Vouched.NO, warn(CHECK, said, f"Change {key}: {wanted}."))

@@ -43,8 +43,8 @@ def dns_tasks(config: Config, look: Look, signing: Signing) -> list[Task]:
         )
         return [lambda: [open_yet]]
     return [
-        lambda: list(_check_identity(config, look, signing)),
         lambda: list(_check_keys(look, signing)),
+        lambda: list(_check_identity(config, look, signing)),
         *(_domain_task(config, look, domain, purpose) for domain, purpose in _domains(config).items()),
     ]
 
@@ -133,7 +133,7 @@ def _check_keys(look: Look, signing: Signing) -> Iterator[Finding]:
 def _domains(config: Config) -> dict[str, str]:
     """Return the domains that must take mail, each with what for."""
     organisation = config.organisation
-    wanted = {config.bounce_domain: ["reports of what did not arrive"]}
+    wanted = {config.bounce_domain: ["bounces"]}
     for address in (organisation.from_address, organisation.reply_to):
         if address:
             wanted.setdefault(address.rpartition("@")[2].lower(), []).append("replies")

@@ -67,7 +67,7 @@ def judge_domain(check: str, seen: DomainSeen, purpose: str, advised_host: str) 
     Judge one domain.
 
     Args:
-        purpose: What needs it, as in "replies" or "reports of what did not arrive".
+        purpose: What needs it, as in "replies" or "bounces".
         advised_host: A mail server for the record that is proposed.
     """
     record, servers = DnsRecord(seen.domain, "MX", f"10 {advised_host}."), mail_servers(seen.mx)

@@ -89,14 +89,14 @@ def _judge_relays(policy: Policy, relays: Sequence[RelaySeen]) -> Iterator[Findi
     refused = [seen for seen in relays if seen.evaluation.result is not Result.PASS]
     for seen in relays:
         if seen not in refused:
-            yield ok(CHECK, f"It allows {seen.host} ({seen.address}).")
+            yield ok(CHECK, f"{policy.domain} allows {seen.host} ({seen.address}).")
     if not refused:
         return
-    said = ", ".join(f"{seen.host} ({seen.address}): {seen.evaluation.result.value}" for seen in refused)
+    said = ", ".join(f"{seen.host} ({seen.address}, {seen.evaluation.result.value})" for seen in refused)
     yield warn(
         CHECK,
-        f"It does not allow the address of your relay, as far as that is the one it mails from. {said}.",
-        "If so, publish this instead (a provider may ask for an include: of its own):",
+        f"{policy.domain} does not allow {said}.",
+        "If your relay mails from that address, publish this instead (a provider may ask for an include: of its own):",
         _record(policy.domain, _with_addresses(policy.records[0], [seen.address for seen in refused])),
     )
 
