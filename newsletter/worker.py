@@ -19,6 +19,7 @@ from newsletter.errors import NewsletterError
 from newsletter.publishing import start_issue
 from newsletter.send.control import issues_to_send, next_due_at
 from newsletter.send.dispatch import SendReport, send_issue
+from newsletter.send.instance import CopiedDatabase, require_live
 from newsletter.tables import Issue, IssueState
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
@@ -57,20 +58,37 @@ class Worker:
     app: App
     say: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
+    _trouble: str = ""
 
     def run(self) -> None:
-        """Work until `stop` is set. A database that is away is waited for."""
+        """Work until `stop` is set. A database that is away, or a copy, is waited for."""
         while not self.stop.is_set():
             try:
                 self.once()
                 pause = self._pause()
+                self._trouble = ""
             except DatabaseUnavailable as error:
-                self.say(f"{error.message} Trying again in {DATABASE_RETRY_SECONDS:.0f} s.")
+                self._tell_once(f"{error.message} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
+                pause = DATABASE_RETRY_SECONDS
+            except CopiedDatabase as error:
+                self._tell_once(f"{error.message} {error.hint}")
                 pause = DATABASE_RETRY_SECONDS
             self.stop.wait(pause)
 
+    def _tell_once(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self.say(trouble)
+        self._trouble = trouble
+
     def once(self) -> Round:
-        """Do what is due now."""
+        """
+        Do what is due now.
+
+        Raises:
+            CopiedDatabase: When this is a copy that nobody has adopted.
+        """
+        with self.app.database.read() as session:
+            require_live(session)
         scheduled = self._due_schedules()
         started = [task.slug for task in scheduled if self._attempt(self._start, task)]
         sending: list[str] = []

@@ -27,6 +27,7 @@ from newsletter.errors import Conflict, NotFound
 from newsletter.send.breaker import Breakers
 from newsletter.send.control import PauseKind, finish_if_done, forget_pause, pause
 from newsletter.send.copies import CopyMaker
+from newsletter.send.instance import note_place, require_live
 from newsletter.send.journal import Claim, Journal
 from newsletter.send.owner import Owner
 from newsletter.send.relay import Relay
@@ -69,6 +70,7 @@ def send_issue(
         stop: Set by the caller to drain, as the first signal does.
 
     Raises:
+        CopiedDatabase: When this is a copy that nobody has adopted.
         NotFound: When there is no such issue.
         Conflict: When it was not planned, or is paused or finished.
         DatabaseUnavailable: When outcomes cannot be recorded any more.
@@ -80,6 +82,7 @@ def send_issue(
 
 def _refuse_unless_sending(app: Parts, issue_id: int) -> None:
     with app.database.read() as session:
+        require_live(session)
         issue = session.get(Issue, issue_id)
         if issue is None:
             raise NotFound("issue", str(issue_id))
@@ -166,6 +169,7 @@ class Sender:
         """Settle what dead workers left, apply the policy for uncertain copies, compile the variants."""
 
         def read(session: Session) -> tuple[CopyMaker, dict[DeliveryState, int]]:
+            note_place(session, app.now())
             owner.recover(session, dot_timeout=_dot_timeout(app.config))
             apply_policy(session, app.config, issue_id, app.now())
             maker = CopyMaker.load(session, issue_id, app.config, app.keys)
