@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from newsletter.cli.main import EXIT_FAILED, Context, pass_context
+from newsletter.cli.output import plain
 
 if TYPE_CHECKING:
     from newsletter.doctor import Finding
@@ -59,13 +60,13 @@ def _show(context: Context, finding: Finding) -> None:
         lead = " " * len(_FIX)
         context.output.show(f"{lead}type   {finding.record.type}")
         context.output.show(f"{lead}name   {finding.record.name}")
-        context.output.show(f"{lead}value  {finding.record.value}")
+        context.output.show(f"{lead}value  {plain(finding.record.value)}")
 
 
 def _folded(text: str, width: int, *, first: str, rest: str, taken: int = 0) -> str:
     """Fold *text*, whose first line has *taken* columns before it, and never cut a path or name."""
     lines = textwrap.wrap(
-        text,
+        plain(text),
         width=width,
         initial_indent=first + " " * taken,
         subsequent_indent=rest,

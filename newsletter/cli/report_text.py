@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from newsletter.cli.issue_text import terminal_width, wrapped
+from newsletter.cli.output import plain
 from newsletter.send.reporting import (
     Bucket,
     DomainCounts,
@@ -67,7 +68,8 @@ def _timeline(report: IssueReport, *, drawn: bool) -> str:
     if not buckets:
         return ""
     day = buckets[0].start.astimezone(report.zone)
-    title = f"Sent every {step_words(report.timeline.step)} from {day:%d %B %Y}, {day:%H:%M} {day:%Z}"
+    every = step_words(report.timeline.step)
+    title = f"When it went: a line for every {every}, from {day.day} {day:%B %Y}, {day:%H:%M} {day:%Z}"
     labels = report.bucket_labels()
     lines = _drawn(buckets, labels, report.timeline.most) if drawn else _spoken(buckets, labels)
     return "\n".join([_heading(title), *lines])
@@ -190,8 +192,3 @@ def _deferred(report: IssueReport) -> str:
 
 def _heading(text: str) -> str:
     return click.style(text, bold=True)
-
-
-def plain(text: str) -> str:
-    """Return text that cannot steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)

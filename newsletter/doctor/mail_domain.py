@@ -68,13 +68,15 @@ def _see_relay(account: SmtpAccount, domain: str, look: Look) -> Iterator[RelayS
 
 
 def _addresses_of(account: SmtpAccount, look: Look) -> list[Address]:
+    """Return where a relay is in the world; none for one here or in a private network, which mails by another."""
     if account.on_loopback:
         return []
     try:
-        return [ipaddress.ip_address(account.host)]
+        found = [ipaddress.ip_address(account.host)]
     except ValueError:
         answers = [look(account.host, "A"), look(account.host, "AAAA")]
-        return [ipaddress.ip_address(value) for answer in answers for value in answer.values][:MOST_ADDRESSES]
+        found = [ipaddress.ip_address(value) for answer in answers for value in answer.values]
+    return [address for address in found if address.is_global][:MOST_ADDRESSES]
 
 
 def _vouched(policy: Policy, relays: Sequence[RelaySeen]) -> Vouched:

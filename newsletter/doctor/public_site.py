@@ -9,6 +9,7 @@ Source: RFC 8058 3.1: no redirect, no cookie.
 
 from __future__ import annotations
 
+import re
 import secrets
 import ssl
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from subscribers.tokens import ALL_LISTS, SUBSCRIBER_ID_BYTES, unsubscribe_token
 
 CHECK = "public site"
 TIMEOUT_SECONDS = 5.0
+_SYSTEM_CODE = re.compile(r"\[Errno -?\d+\] ")
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
@@ -69,7 +71,7 @@ def _try(url: str, secrets_folder: Path, now: datetime) -> Iterator[Finding]:
             refused = f"{url} has no valid certificate or TLS: {words_of(cause)}"
             yield fail(CHECK, refused, "Give your web server a certificate with its whole chain, for this very name.")
         else:
-            words = str(error).rstrip(".") or "no answer in time"
+            words = _SYSTEM_CODE.sub("", str(error)).rstrip(".") or "no answer in time"
             yield fail(
                 CHECK, f"{url} does not answer: {words}.", "Start newsletter serve and your web server; check web.url."
             )

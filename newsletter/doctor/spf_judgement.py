@@ -37,7 +37,8 @@ def judge_spf(policy: Policy, relays: Sequence[RelaySeen]) -> Iterator[Finding]:
         yield warn(CHECK, f"The DNS does not answer for {policy.domain}.", "Try again; then ask who runs its DNS.")
     elif not policy.records:
         record = _record(policy.domain, f"{VERSION} {' '.join(_terms(addresses))} ~all")
-        yield fail(CHECK, f"{policy.domain} has no SPF record, so many receivers refuse its mail.", _PUBLISH, record)
+        fix = _PUBLISH_ADDRESS if PLACE_OF_ADDRESS in record.value else "Publish it:"
+        yield fail(CHECK, f"{policy.domain} has no SPF record, so many receivers refuse its mail.", fix, record)
     elif len(policy.records) > 1:
         many = f"{policy.domain} has {len(policy.records)} SPF records: receivers then use none of them."
         yield fail(CHECK, many, "Publish this one, and take the others away:", _merged(policy))
@@ -48,7 +49,7 @@ def judge_spf(policy: Policy, relays: Sequence[RelaySeen]) -> Iterator[Finding]:
         yield from _judge_relays(policy, relays)
 
 
-_PUBLISH = "Publish it; put the address that your relay mails from in place of ADDRESS:"
+_PUBLISH_ADDRESS = "Publish it; put the address that your relay mails from in place of ADDRESS:"
 _REPLACE = "Publish this instead:"
 
 
@@ -82,8 +83,8 @@ def _judge_relays(policy: Policy, relays: Sequence[RelaySeen]) -> Iterator[Findi
     if not relays:
         yield ok(
             CHECK,
-            "Your relay is on this machine or not in the DNS, so from which address its mail leaves cannot be told: "
-            f"compare with {policy.records[0]}",
+            "From which address the mail of your relay reaches the world cannot be told from here: compare it with "
+            f" {policy.records[0]}",
         )
         return
     refused = [seen for seen in relays if seen.evaluation.result is not Result.PASS]

@@ -327,6 +327,15 @@ class TestDoctorOfTheDns:
         ]
         assert [line for line in said.out.splitlines() if len(line) > 80 and "config.toml" not in line] == []
 
+    def test_a_record_cannot_steer_the_terminal(self, run) -> None:
+        run("init", "ws", *self.GIVEN)
+        records = {("example.org", "TXT"): ["v=spf1 \x1b[2J -all"], ("_dmarc.example.org", "TXT"): ["v=DMARC1; p=\x07"]}
+        with DnsServer(records) as server:
+            said = run("--workspace", "ws", "doctor", "--resolver", f"127.0.0.1:{server.port}")
+        assert "[2J" in said.out
+        assert "\x1b" not in said.out
+        assert "\x07" not in said.out
+
     def test_without_being_told_nothing_is_asked(self, run) -> None:
         run("init", "ws", *self.GIVEN)
         said = json.loads(run("--workspace", "ws", "doctor", "--json").out)

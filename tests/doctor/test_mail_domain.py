@@ -113,6 +113,11 @@ class TestSpf:
         assert [f for f in findings if f.level is not Level.OK] == []
         assert any("cannot be told" in f.message for f in findings if f.check == "SPF")
 
+    def test_a_relay_in_a_private_network_proves_nothing(self, look: Look) -> None:
+        findings = look({(RELAY, "A"): ["10.0.0.25"]})
+        assert [f for f in findings if f.fix] == []
+        assert any("cannot be told" in f.message for f in findings if f.check == "SPF")
+
     def test_two_are_joined_into_one(self, look: Look) -> None:
         found = only(look({("bounces.example.org", "TXT"): ["v=spf1 mx -all", "v=spf1 ip4:192.0.9.25 mx ~all"]}))
         assert found.record.value.split()[-1] == "~all"
