@@ -20,6 +20,7 @@ from newsletter.publishing import start_issue
 from newsletter.send.control import issues_to_send, next_due_at
 from newsletter.send.dispatch import SendReport, send_issue
 from newsletter.send.instance import CopiedDatabase, require_live
+from newsletter.send.window import Window
 from newsletter.tables import Issue, IssueState
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
@@ -117,7 +118,7 @@ class Worker:
         except (NewsletterError, SubscribersError) as error:
             self._set_aside(task, error.message)
             raise
-        self.say(f"{task.slug} is started as scheduled, for {planned}.")
+        self.say(f"{task.slug} is started as scheduled, for {planned}.{self._window_words()}")
         return True
 
     def _send(self, task: Task) -> bool:
@@ -126,8 +127,17 @@ class Worker:
             self.stop.set()
         counts = {name: report.counts[name] for name in ("sent", "deferred", "bounced", "held", "expired", "uncertain")}
         told = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "sent")
-        self.say(f"{task.slug} is {report.state.value}: {told}." + (f" {report.reason}" if report.reason else ""))
+        after = f" {report.reason}" if report.reason else self._window_words() if report.goes_on_at else ""
+        self.say(f"{task.slug} is {report.state.value}: {told}.{after}")
         return report.state is not IssueState.PAUSED
+
+    def _window_words(self) -> str:
+        """Return when copies may leave, where that is not now."""
+        zone, now = self.app.config.organisation.zone, self.app.now()
+        window = Window.of(self.app.config.send.window, zone)
+        if window is None or window.is_open(now):
+            return ""
+        return f" The sending window opens {window.opens_at(now).astimezone(zone):%Y-%m-%d %H:%M}; it goes on then."
 
     def _due_schedules(self) -> list[Task]:
         """Return the issues whose time has come; those whose time passed long ago are paused instead."""
@@ -173,7 +183,7 @@ class Worker:
     def _pause(self) -> float:
         """Return the seconds until something is due, at most `LOOK_SECONDS`."""
         with self.app.database.read() as session:
-            retry_at = next_due_at(session)
+            retry_at = next_due_at(session, self.app.config, self.app.now())
             start_at = session.scalar(select(func.min(Issue.scheduled_at)).where(Issue.state == IssueState.SCHEDULED))
         due = min((moment for moment in (retry_at, start_at) if moment is not None), default=None)
         if due is None:

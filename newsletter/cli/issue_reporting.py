@@ -21,16 +21,24 @@ def status(context: Context, issue_name: str) -> None:
 
     Example: newsletter issue status latest --json
     """
+    from newsletter.cli.issue_text import wrapped
     from newsletter.cli.report_text import counts_text
     from newsletter.compose.issue import find
-    from newsletter.send.status import issue_counts
+    from newsletter.send.status import issue_counts, what_it_waits_for
+    from newsletter.tables import IssueState
 
-    with context.app.database.read() as session:
-        counts = issue_counts(session, find(session, issue_name).id)
+    app = context.app
+    with app.database.read() as session:
+        issue, now = find(session, issue_name), app.now()
+        counts = issue_counts(session, issue.id, now=now)
+        sending = issue.state is IssueState.SENDING
+        waits = what_it_waits_for(session, issue.id, app.config, now) if sending else []
     if context.output.as_json:
         context.output.data(counts)
-    else:
-        context.output.show(counts_text(counts))
+        return
+    context.output.show(counts_text(counts))
+    for label, words in zip(["Waiting", *[""] * len(waits)], waits, strict=False):
+        context.output.show(wrapped(words, indent=11, first=label))
 
 
 @click.command()

@@ -6,7 +6,7 @@ Bars are drawn only where somebody sees a terminal with colours; elsewhere the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -51,15 +51,20 @@ def report_text(report: IssueReport, *, drawn: bool) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def counts_text(counts: Any) -> str:
+def counts_text(counts: Mapping[str, Any]) -> str:
     """Return the counts of `issue status`, without the states that nobody is in."""
+    from newsletter.cli.progress import rate_words, time_left_words
+    from newsletter.send.status import seconds_left
+
     lines = [f"{counts['issue']}  {counts['state'].replace('_', ' ')}"]
     if counts["reason"]:
         lines.append(wrapped(counts["reason"], indent=11, first="Reason"))
     names = ["planned", "sent", *(s.value for s in (*FINAL, *TO_DO) if s is not S.SENT)]
     lines += [f"{name.capitalize():<11}{counts[name]:>9,}" for name in names if counts[name] or name in names[:2]]
     if counts["rate"]:
-        lines.append(f"{'Rate':<11}{counts['rate']:>9,} a second")
+        number, _, unit = rate_words(counts["rate"]).partition(" ")
+        left = seconds_left(counts)
+        lines.append(f"{'Rate':<11}{number:>9} {unit}" + (f", {time_left_words(left)}" if left is not None else ""))
     return "\n".join(lines)
 
 

@@ -19,11 +19,11 @@ from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import compile_message
 from newsletter.render.personal import PersonalValues
 from newsletter.send.copies import envelope_commands
-from newsletter.send.dispatch import loop_factory, own_name
 from newsletter.send.envelope import fixed_sender
 from newsletter.send.gate import check_message, stuffed
 from newsletter.send.replies import SmtpReply
 from newsletter.send.report import Parts
+from newsletter.send.runtime import loop_factory, own_name
 from newsletter.send.session import ConnectionLost, Conversation, RelayRefused, open_conversation
 from subscribers.addresses import parse_address
 from subscribers.tokens import ALL_LISTS, SUBSCRIBER_ID_BYTES, unsubscribe_token
