@@ -99,6 +99,7 @@ def _send(context: Context, issue_id: int, slug: str) -> int:
     """Send what is due, under a progress bar; return the exit code."""
     from newsletter.cli.progress import rate_words
     from newsletter.send.dispatch import send_issue
+    from newsletter.send.messenger import tell_chair
 
     with context.output.progress(f"Sending {slug}", None) as bar:
         report = send_issue(
@@ -112,6 +113,7 @@ def _send(context: Context, issue_id: int, slug: str) -> int:
         context.output.data(report.counts)
     else:
         _tell_sent(context, slug, report)
+    tell_chair(context.app)
     return report.exit_code
 
 

@@ -16,6 +16,7 @@ from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.doctor.lookup import Lookup, NameServer
 from newsletter.doctor.machine import check_machine
 from newsletter.doctor.mail_domain import Signing, dns_not_asked, dns_tasks
+from newsletter.doctor.outbox import check_outbox
 from newsletter.doctor.public_site import site_task
 from newsletter.doctor.relay import relay_tasks
 from newsletter.errors import ConfigError
@@ -50,6 +51,7 @@ def examine(
     yield from _check_config(config, config_path)
     url = config.database.url.get_secret_value() or f"sqlite:///{workspace.database}"
     yield from check_database(url, config.send, now=now)
+    yield from check_outbox(config, workspace, url, now)
     tasks = relay_tasks(config, online=online, now=now, largest_copy=largest_copy(url))
     if online or name_server is not None:
         tasks += dns_tasks(config, Lookup(name_server), Signing())

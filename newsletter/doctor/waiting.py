@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.config import Send
 from newsletter.doctor.findings import Finding, ok, warn
-from newsletter.tables import Delivery, Issue, IssueState, Notice
+from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
 from subscribers.db import Database
 
@@ -44,29 +44,16 @@ class IssueWaiting:
     held: int
 
 
-@dataclass(frozen=True, slots=True)
-class NoticesWaiting:
-    """Mail that is no issue, and still has to go."""
-
-    due: int
-    due_since: datetime | None
-
-
 def check_waiting(database: Database, settings: Send, now: datetime) -> Iterator[Finding]:
     """Look, then judge."""
     with database.read() as session:
-        issues, notices = _issues(session, now), _notices(session, now)
-    yield from judge_waiting(issues, notices, settings, now)
+        issues = _issues(session, now)
+    yield from judge_waiting(issues, settings, now)
 
 
-def judge_waiting(
-    issues: list[IssueWaiting], notices: NoticesWaiting, settings: Send, now: datetime
-) -> Iterator[Finding]:
+def judge_waiting(issues: list[IssueWaiting], settings: Send, now: datetime) -> Iterator[Finding]:
     """Judge what waits; a person is told of each thing once, with the command that ends it."""
     found = [finding for issue in issues for finding in _judge_issue(issue, settings, now)]
-    if notices.due_since is not None and now - notices.due_since > LONG:
-        late = f"Mail that is no issue is waiting ({notices.due}) since {notices.due_since:%Y-%m-%d %H:%M} UTC."
-        found.append(warn(CHECK, late, "Nothing sends: run newsletter work, or newsletter serve."))
     yield from found or [ok(CHECK, "Nothing waits that should not.")]
 
 
@@ -139,9 +126,3 @@ def _issue(session: Session, issue: Issue, now: datetime) -> IssueWaiting:
         uncertain=counts.get(S.UNCERTAIN, 0),
         held=counts.get(S.HELD, 0),
     )
-
-
-def _notices(session: Session, now: datetime) -> NoticesWaiting:
-    due = (Notice.state == S.PENDING) | ((Notice.state == S.DEFERRED) & (Notice.retry_at <= now))
-    count, since = session.execute(select(func.count(), func.min(Notice.created_at)).where(due)).one()
-    return NoticesWaiting(count, since)

@@ -180,7 +180,7 @@ class Sender:
 
         def read(session: Session) -> tuple[CopyMaker, dict[DeliveryState, int], tuple[DomainLimit, ...]]:
             note_place(session, app.now())
-            owner.recover(session, dot_timeout=_dot_timeout(app.config))
+            owner.recover(session, dot_timeout=dot_timeout(app.config))
             apply_policy(session, app.config, issue_id, app.now())
             maker = CopyMaker.load(session, issue_id, app.config, app.keys)
             return maker, state_counts(session, issue_id), name_limits(session, issue_id, limits)
@@ -288,6 +288,8 @@ class Sender:
         issue = session.get_one(Issue, self._issue_id)
         if issue.state is IssueState.SENDING:
             reason, kind = self._pause_reason
+            if self.results.counts[DeliveryState.SENT]:
+                forget_pause(session, issue.id)  # what was the matter before is over
             pause(session, issue, reason, now=self._app.now(), kind=kind)
 
     async def _watch(self) -> None:
@@ -310,7 +312,7 @@ class Sender:
             if now >= recover_at:
                 recover_at = now + RECOVER_SECONDS
                 await self._journal.in_session(
-                    lambda session: self._owner.recover(session, dot_timeout=_dot_timeout(self._app.config))
+                    lambda session: self._owner.recover(session, dot_timeout=dot_timeout(self._app.config))
                 )
 
     async def _look_at_issue(self) -> None:
@@ -326,5 +328,5 @@ def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
     return error
 
 
-def _dot_timeout(config: Config) -> timedelta:
+def dot_timeout(config: Config) -> timedelta:
     return timedelta(seconds=max(account.dot_timeout_seconds for account in config.smtp.all_accounts))

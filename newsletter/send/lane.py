@@ -39,6 +39,7 @@ class Lane:
         self._carried_under: Counter[str] = Counter()
         self._is_full = False
         self._ended_by: str | None = None
+        self._begun_at = 0.0
 
     async def work(self) -> None:
         """Open a connection when there is something to carry; another one when that is used up or lost."""
@@ -72,6 +73,8 @@ class Lane:
         """Carry copies until the connection is used up; return what went wrong, None if nothing did."""
         copy, following = first, None
         while True:
+            if copy.not_before:
+                self._begun_at = asyncio.get_running_loop().time()
             if copy.row.rate_key is not None:
                 self._carried_under[copy.row.rate_key] += 1
             if self._dotted is None and (gone := self._gone_while_idle()):
@@ -218,8 +221,9 @@ class Lane:
             if wait > 0:
                 await self._run.sleep(wait)
             else:
-                self._relay.was_late(-wait)
+                self._relay.needs_lead(asyncio.get_running_loop().time() - self._begun_at)
                 copy.not_before = await self._run.new_slot(self._relay, copy.row)
+            self._begun_at = asyncio.get_running_loop().time()
         return True
 
     async def _grant(self, copy: Copy, answer: asyncio.Future[Granted]) -> str | None:

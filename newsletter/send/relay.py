@@ -25,8 +25,8 @@ from newsletter.send.throttle import Limits
 DOWN_AFTER_SECONDS = 3.0
 # A relay that settles nothing for so long is not waited for by others that share the work with it.
 STALLED_AFTER_SECONDS = 5.0
-# A copy is begun so long before its slot that its dot is ready then; longer where the relay takes longer.
-LEAD_SECONDS, LONGEST_LEAD_SECONDS = 1.0, 20.0
+# Where the relay takes long over an envelope, a copy is begun so much before its slot, at most.
+LONGEST_LEAD_SECONDS = 20.0
 
 
 class Run(Protocol):
@@ -60,7 +60,7 @@ class Relay:
         self.open: set[Conversation] = set()
         self.in_hand = 0
         self.claimed = 0.0
-        self.lead_seconds = LEAD_SECONDS
+        self.lead_seconds = 0.0
         self.feels_limits = False
         self.spent_until = 0.0
         self.was_out = False
@@ -165,9 +165,9 @@ class Relay:
         self._run.results.journal.release(copy.row.id)
         self.settle()
 
-    def was_late(self, seconds: float) -> None:
-        """Begin copies earlier from now on: one missed its slot."""
-        self.lead_seconds = min(LONGEST_LEAD_SECONDS, self.lead_seconds + seconds)
+    def needs_lead(self, seconds: float) -> None:
+        """Begin copies so long before their slots from now on: one missed its slot."""
+        self.lead_seconds = min(LONGEST_LEAD_SECONDS, max(self.lead_seconds, seconds))
 
     def works(self) -> None:
         self._failing_since = None

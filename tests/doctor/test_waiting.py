@@ -13,7 +13,7 @@ from newsletter.doctor.belongings import largest_copy
 from newsletter.doctor.findings import Finding, Level
 from newsletter.doctor.waiting import check_waiting
 from newsletter.send.control import PauseKind, pause
-from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind
+from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
 from tests.conftest import NOW
 from tests.send.conftest import plan_issue  # noqa: F401  (a fixture)
@@ -103,19 +103,6 @@ def test_a_missed_schedule_is_told_after_its_grace(app: App) -> None:
     assert [f.level for f in look(app, NOW + timedelta(minutes=30))] == [Level.OK]
     [found] = look(app)
     assert "issue send spring" in found.fix
-
-
-def test_notices_that_nobody_sends_are_told(app: App) -> None:
-    with app.database.write() as session:
-        session.add(
-            Notice(
-                kind=NoticeKind.LINK, address="a@example.org", address_hash=b"x" * 16, domain="example.org",
-                subject="s",
-                message=b"m", message_id="m", created_at=NOW, expires_at=LATER, state_at=NOW,
-            )
-        )  # fmt: skip
-    assert [f.level for f in look(app)] == [Level.WARN]
-    assert "a@example.org" not in look(app)[0].message
 
 
 def test_the_largest_copy_is_measured_by_what_was_frozen(app: App, plan_issue) -> None:  # noqa: F811

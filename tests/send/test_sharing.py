@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import select, update
@@ -16,6 +17,7 @@ from newsletter.send.breaker import OPEN_FOR
 from newsletter.send.claims import Claimed
 from newsletter.send.dispatch import send_issue
 from newsletter.send.pool import Pool
+from newsletter.send.throttle import LATE_SECONDS
 from newsletter.tables import Delivery, DeliveryState, IssueState
 from tests.send.test_claims import most_in_a_window
 
@@ -49,7 +51,7 @@ def test_a_limited_domain_is_paced_and_keeps_nobody_else(start_sink, sending_app
     report = send_issue(app, plan_issue(app, 60, address=two_domains))
     assert report.counts["sent"] == 60
     slow, other = times(sink, "@slow"), times(sink, "@other")
-    assert slow[-1] - slow[0] >= 14 * 0.2
+    assert slow[-1] - slow[0] >= 14 * 0.205 - LATE_SECONDS
     assert other[-1] - other[0] < slow[-1] - slow[0]
     assert sum(time < slow[4] for time in other) == 45
 
@@ -60,7 +62,7 @@ def test_a_domain_has_no_more_copies_on_the_wire_than_its_connections(start_sink
     report = send_issue(app, plan_issue(app, 40, address=two_domains))
     assert report.counts["sent"] == 40
     slow = times(sink, "@slow")
-    assert all(b - a >= 0.1 for a, b in zip(slow, slow[1:], strict=False))
+    assert all(b - a >= 0.1 for a, b in pairwise(slow))
     assert len([time for time in times(sink, "@other") if time < slow[2]]) == 30
 
 
@@ -78,13 +80,13 @@ def test_a_connection_carries_no_more_to_a_domain_than_its_limit(start_sink, sen
 
 def test_a_server_that_takes_its_time_gets_neither_more_nor_much_less(start_sink, sending_app, plan_issue):
     """Each envelope takes longer than a slot: copies are begun earlier then, and the dot waits for its slot."""
-    sink = start_sink(rules=[{"stage": "rcpt", "reply": "250 2.1.5 Ok", "delay": 1.8}, {"stage": "none"}])
+    sink = start_sink(rules=[{"stage": "rcpt", "delay": 1.8}])
     app = sending_app(sink.port, per_minute=300, connections=30)
     started = time.monotonic()
     report = send_issue(app, plan_issue(app, 40))
     assert report.counts["sent"] == 40
     assert time.monotonic() - started < 16
-    assert most_in_a_window(times(sink), 3) <= 16
+    assert most_in_a_window(times(sink), 3) <= (3 + LATE_SECONDS) / 0.205 + 1
 
 
 def test_two_workers_keep_one_rate_together(start_sink, sending_app, plan_issue):
@@ -96,7 +98,7 @@ def test_two_workers_keep_one_rate_together(start_sink, sending_app, plan_issue)
         [run.result() for run in runs]
     assert sink.accepted().total() == 50
     assert max(sink.accepted().values()) == 1
-    assert most_in_a_window(times(sink), 2) <= 21
+    assert most_in_a_window(times(sink), 2) <= (2 + LATE_SECONDS) / 0.1025 + 1
 
 
 def test_the_last_copy_of_a_spent_rate_ends_the_run(start_sink, sending_app, plan_issue):
@@ -135,7 +137,7 @@ def two_sinks(start_sink):
 def test_when_one_account_is_at_its_limit_the_other_takes_over(two_sinks, sending_app, plan_issue, limit):
     first, second = two_sinks
     accounts = [account(first.port, "first", **limit), account(second.port, "second")]
-    app = sending_app(0, port=25, accounts=accounts)
+    app = sending_app(25, accounts=accounts)
     started = time.monotonic()
     report = send_issue(app, plan_issue(app, 300))
     assert report.counts["sent"] == 300
@@ -177,7 +179,7 @@ def test_an_account_that_comes_back_takes_its_share_and_not_more(start_sink, sen
     assert report.counts["sent"] == 600
     # From its return on it had half, so the other one never stood still for it.
     assert 100 <= first.accepted().total() <= 320
-    waits = [b - a for a, b in zip(times(second), times(second)[1:], strict=False)]
+    waits = [b - a for a, b in pairwise(times(second))]
     assert max(waits) < 1.5
 
 
