@@ -97,9 +97,10 @@ def _judge_policy(applied: Applied, facts: DmarcFacts) -> Iterator[Finding]:
     elif record.reports_to:
         yield ok(CHECK, f"{said}; reports go to {', '.join(record.reports_to)}.")
     if not record.reports_to:
-        with_reports = f"{record.text.rstrip('; ')}; rua=mailto:{facts.contact}"
-        yield warn(CHECK, f"{said}, and asks for no reports (rua).", "Publish this instead:",
-                   DnsRecord(f"_dmarc.{record.domain}", "TXT", with_reports))  # fmt: skip
+        kept = [part.strip() for part in record.text.split(";") if not part.strip().lower().startswith("rua")]
+        value = "; ".join((*filter(None, kept), f"rua=mailto:{facts.contact}"))
+        publish = DnsRecord(f"_dmarc.{record.domain}", "TXT", value)
+        yield warn(CHECK, f"{said}, and asks for no reports (rua).", "Publish this instead:", publish)
     for address, answer in facts.permits.items():
         if answer.absent:
             elsewhere = address.rpartition("@")[2]

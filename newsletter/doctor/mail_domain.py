@@ -92,20 +92,29 @@ def _dmarc_facts(config: Config, look: Look, signing: Signing, spf: Vouched) -> 
     walked = walk(author, look)
     status = look(author, "A").status
     signature = Identity(walk(signing.domain, look), _signed(signing, look)) if signing.enabled else None
-    contact = config.alerts.to[0] if config.alerts.to else config.organisation.reply_to
     return DmarcFacts(
         author=walked,
         author_status=status,
         envelope=Identity(walk(config.bounce_domain, look), spf),
         signature=signature,
         permits=_permits(walked, status, look),
-        contact=contact or config.organisation.from_address,
+        contact=_contact(config, author),
     )
 
 
 def _signed(signing: Signing, look: Look) -> Vouched:
-    levels = [judge_key(key, look(key.record.name, "TXT")).level for key in signing.keys]
-    return Vouched.YES if Level.OK in levels or Level.WARN in levels else Vouched.NO
+    """One signature that verifies is enough."""
+    levels = {judge_key(key, look(key.record.name, "TXT")).level for key in signing.keys}
+    if Level.OK in levels:
+        return Vouched.YES
+    return Vouched.UNKNOWN if Level.WARN in levels else Vouched.NO
+
+
+def _contact(config: Config, author: str) -> str:
+    """Return where reports may go: an address of ours in the same domain, for which nobody has to be asked."""
+    ours = (*config.alerts.to, config.organisation.reply_to)
+    fitting = (address for address in ours if address.rpartition("@")[2].lower() == author)
+    return next(fitting, config.organisation.from_address)
 
 
 def _permits(author: Walk, status: Status, look: Look) -> dict[str, Answer]:

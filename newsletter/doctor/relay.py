@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsletter.config import Config, SmtpAccount
+from newsletter.config_values import is_placeholder
 from newsletter.doctor.certificates import days_left, judge_days, words_of
 from newsletter.doctor.findings import Finding, fail, ok, warn
+from newsletter.send.envelope import fixed_sender
 
 TIMEOUT_SECONDS = 5.0
-_KEYS = "Check smtp.{}: newsletter config show smtp"
+_KEYS = "Check smtp.{}: newsletter config show"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +48,22 @@ def relay_tasks(
     config: Config, *, online: bool, now: datetime, largest_copy: int | None
 ) -> list[Callable[[], list[Finding]]]:
     """Return a check for each relay; those elsewhere are only tried when *online*."""
+    sender = "" if is_placeholder(config.organisation.from_address) else fixed_sender(config)
     tasks: list[Callable[[], list[Finding]]] = []
     for account in config.smtp.all_accounts:
         check = "relay" if account.name == "default" else f"relay {account.name}"
         if account.on_loopback or online:
-            tasks.append(lambda c=check, a=account: list(_try(c, a, now, largest_copy)))  # type: ignore[misc]
+            tasks.append(lambda c=check, a=account: list(_try(c, a, sender, now, largest_copy)))  # type: ignore[misc]
         else:
             skipped = ok(check, f"{account.host}:{account.port}, not tried (add --online).")
             tasks.append(lambda f=skipped: [f])  # type: ignore[misc]
     return tasks
 
 
-def _try(check: str, account: SmtpAccount, now: datetime, largest_copy: int | None) -> Iterator[Finding]:
+def _try(check: str, account: SmtpAccount, sender: str, now: datetime, largest_copy: int | None) -> Iterator[Finding]:
     place = account.host if account.host.startswith("unix:") else f"{account.host}:{account.port}"
     try:
-        said = _converse(account, now)
+        said = _converse(account, sender, now)
     except Unfit as unfit:
         yield fail(check, f"{place} {unfit}", _KEYS.format(unfit.key))
     except smtplib.SMTPAuthenticationError as error:
@@ -104,7 +107,8 @@ def judge_relay(
         yield ok(check, f"It takes messages of up to {said.most_bytes / 1000:,.0f} kB{ours}.")
 
 
-def _converse(account: SmtpAccount, now: datetime) -> RelaySaid:
+def _converse(account: SmtpAccount, sender: str, now: datetime) -> RelaySaid:
+    """Go as far as MAIL, where many relays first say that they want a password or another sender, and take it back."""
     with _connected(account) as relay:
         relay.ehlo_or_helo_if_needed()
         if account.tls_mode in ("required", "opportunistic") and account.protocol == "smtp":
@@ -115,6 +119,13 @@ def _converse(account: SmtpAccount, now: datetime) -> RelaySaid:
                     "asks for no user and password (it offers no AUTH), and we have one.", "username and smtp.tls"
                 )
             relay.login(account.username, account.password.get_secret_value())
+        if sender:
+            code, words = relay.mail(sender)
+            if code >= 400:
+                raise Unfit(
+                    f"refuses our envelope sender {sender}: {code} {_text(words)}", "username and bounces.domain"
+                )
+            relay.rset()
         secured = relay.sock if isinstance(relay.sock, ssl.SSLSocket) else None
         size = relay.esmtp_features.get("size", "")
         return RelaySaid(

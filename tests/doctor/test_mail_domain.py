@@ -301,6 +301,15 @@ class TestDmarc:
         found = only(look(dmarc("v=DMARC1; p=none;")), Level.WARN)
         assert found.record.value == "v=DMARC1; p=none; rua=mailto:news@example.org"
 
+    def test_a_wrong_address_for_reports_is_replaced(self, look: Look) -> None:
+        found = only(look(dmarc("v=DMARC1; p=none; rua=reports")), Level.WARN)
+        assert found.record.value == "v=DMARC1; p=none; rua=mailto:news@example.org"
+
+    def test_reports_are_proposed_to_where_nobody_has_to_be_asked(self, look: Look) -> None:
+        alerts = {"to": ["chair@elsewhere.example", "office@example.org"]}
+        found = only(look(dmarc("v=DMARC1; p=none"), config=the_config(alerts=alerts)), Level.WARN)
+        assert found.record.value == "v=DMARC1; p=none; rua=mailto:office@example.org"
+
     def test_reports_elsewhere_must_be_permitted_there(self, look: Look) -> None:
         elsewhere = dmarc("v=DMARC1; p=none; rua=mailto:us@reports.example")
         found = only(look(elsewhere), Level.WARN)

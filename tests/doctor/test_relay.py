@@ -27,14 +27,21 @@ def serve() -> Iterator[Callable[..., str]]:
     """Return a function that starts a server in a thread and says where: a port, or the path of a socket."""
     ends: list[Callable[[], None]] = []
 
-    def start(protocol: type = SMTP, *, path: str = "", tls: ssl.SSLContext | None = None, **options: object) -> str:
+    def start(
+        protocol: type = SMTP,
+        *,
+        handler: object = None,
+        path: str = "",
+        tls: ssl.SSLContext | None = None,
+        **options: object,
+    ) -> str:
         where: queue.Queue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
 
         async def run() -> None:
             loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
             def session() -> asyncio.Protocol:
-                return protocol(object(), hostname="localhost", loop=loop, **options)
+                return protocol(handler or object(), hostname="localhost", loop=loop, **options)
 
             if path:
                 server = await loop.create_unix_server(session, path)
@@ -118,6 +125,16 @@ def test_a_password_is_tried_and_one_that_is_not_wanted_is_told(serve) -> None:
         serve(auth_exclude_mechanism=["PLAIN", "LOGIN"], auth_require_tls=True), username="me", password="x"
     )
     assert (found.level, "AUTH" in found.message) == (Level.FAIL, True)
+
+
+def test_a_relay_that_wants_a_password_or_another_sender_is_told(serve) -> None:
+    class Refusing:
+        async def handle_MAIL(self, *_words: object) -> str:
+            return "530 5.7.0 Authentication required"
+
+    [found] = examine(serve(handler=Refusing()))
+    assert found.level is Level.FAIL
+    assert "refuses our envelope sender news@example.org: 530" in found.message
 
 
 @pytest.mark.parametrize(("protocol", "name"), [(SMTP, "smtp"), (LMTP, "lmtp")])
