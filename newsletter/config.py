@@ -23,6 +23,7 @@ from newsletter.config_values import (
     OptionalDomain,
     OptionalMailAddress,
     PageUrl,
+    PathSecret,
     PublicUrl,
     RelayHost,
     Slug,
@@ -33,6 +34,21 @@ from newsletter.config_values import (
 )
 
 T = TypeVar("T")
+ProviderName = Literal[
+    "brevo",
+    "mailersend",
+    "mailgun",
+    "mailjet",
+    "mailtrap",
+    "mandrill",
+    "postal",
+    "postmark",
+    "resend",
+    "sendgrid",
+    "ses",
+    "sparkpost",
+    "unisender_go",
+]
 
 
 class Group(BaseModel):
@@ -68,7 +84,8 @@ class SmtpAccount(Group):
     """
     One relay. `tls` null means `required` off loopback and `none` on it. Rates 0 mean unlimited.
 
-    `host` may be ``unix:/path`` and `protocol` ``lmtp``.
+    `host` may be ``unix:/path`` and `protocol` ``lmtp``. `provider` names the mail service that the relay belongs to:
+    each copy then carries what its webhooks hand back.
     """
 
     name: Slug = "default"
@@ -89,6 +106,7 @@ class SmtpAccount(Group):
     command_timeout_seconds: float = Field(300, gt=0)
     dot_timeout_seconds: float = Field(600, ge=1)
     local_hostname: OptionalDomain = ""
+    provider: ProviderName | Literal[""] = ""
 
     @model_validator(mode="after")
     def _protects_the_password(self) -> Self:
@@ -205,11 +223,38 @@ class IssueSettings(Group):
         return _each_once(sections, (s.name for s in sections), "section")
 
 
+class Webhook(Group):
+    """
+    Where a provider posts what became of the mail: ``/webhooks/PROVIDER/PATH_SECRET`` below `web.url`.
+
+    What else it is verified by depends on the provider; where that is missing, nothing it posts is believed.
+    """
+
+    provider: ProviderName
+    path_secret: PathSecret = SecretStr("")
+    secret: SecretStr = SecretStr("")
+    public_key: str = ""
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    topic_arns: tuple[str, ...] = ()
+
+
 class Bounces(Group):
     """`envelope`: `verp` gives each delivery an envelope sender of its own; `fixed` where a relay rewrites it."""
 
     envelope: Literal["verp", "fixed"] = "verp"
     domain: OptionalDomain = ""
+    webhooks: tuple[Webhook, ...] = ()
+
+    @field_validator("webhooks")
+    @classmethod
+    def _paths_once(cls, webhooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        paths = [(w.provider, w.path_secret.get_secret_value()) for w in webhooks]
+        return (
+            _each_once(webhooks, (f"{name} with this path_secret" for name, _ in paths), "webhook")
+            if len(set(paths)) < len(paths)
+            else webhooks
+        )
 
 
 class Alerts(Group):

@@ -13,13 +13,14 @@ from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SecretStr
 
 PLACEHOLDER_DOMAIN = ".invalid"
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{24,128}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -145,6 +146,13 @@ def _slug(text: str) -> str:
     return text
 
 
+def _path_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if text and not _PATH_SECRET.fullmatch(text):
+        raise ValueError("write 24 to 128 random letters, digits, '-' or '_', such as `openssl rand -hex 24` prints")
+    return secret
+
+
 def _host(text: str) -> str:
     if text.startswith("unix:"):
         if not text.startswith("unix:/"):
@@ -172,4 +180,5 @@ TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 BindAddress = Annotated[str, AfterValidator(_bind_address)]
 Network = Annotated[str, AfterValidator(_network)]
 Slug = Annotated[str, AfterValidator(_slug)]
+PathSecret = Annotated[SecretStr, AfterValidator(_path_secret)]
 RelayHost = Annotated[str, AfterValidator(_host)]

@@ -1,0 +1,59 @@
+"""MailerSend: its webhooks are signed with HMAC-SHA256 over the raw body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from subscribers.bounces.providers.notice import Happened, Notice, Refusal
+from subscribers.bounces.providers.payload import inner, moment, objects, read_json, text
+from subscribers.bounces.providers.provider import Entry, Headers, Provider
+from subscribers.bounces.providers.verifying import Posted, Secrets, check_hmac, require
+
+SIGNATURE = "signature"
+KINDS: dict[str, tuple[Happened, Refusal | None, bool | None]] = {
+    "sent": (Happened.SENT, None, None),
+    "delivered": (Happened.DELIVERED, None, None),
+    "deferred": (Happened.DEFERRED, None, None),
+    "soft_bounced": (Happened.BOUNCED, Refusal.BOUNCED, False),
+    "hard_bounced": (Happened.BOUNCED, Refusal.BOUNCED, True),
+    "spam_complaint": (Happened.COMPLAINED, Refusal.SPAM, None),
+    "unsubscribed": (Happened.UNSUBSCRIBED, Refusal.UNSUBSCRIBED, None),
+    "opened": (Happened.OPENED, None, None),
+    "opened_unique": (Happened.OPENED, None, None),
+    "clicked": (Happened.CLICKED, None, None),
+    "clicked_unique": (Happened.CLICKED, None, None),
+}
+
+
+def split(body: bytes, headers: Headers) -> list[Entry]:
+    del headers
+    return objects(read_json(body))
+
+
+def tell(entry: Entry) -> Iterator[Notice]:
+    data = inner(entry, "data")
+    kind = text(entry, "type").lower().removeprefix("activity.")
+    happened, refusal, hard = KINDS.get(kind, (Happened.UNKNOWN, None, None))
+    mail, more = inner(data, "email"), inner(data, "morph")
+    bounced = happened in (Happened.BOUNCED, Happened.DEFERRED)
+    yield Notice(
+        happened=happened,
+        refusal=refusal,
+        address=text(inner(mail, "recipient"), "email"),
+        event_id=text(data, "id"),
+        words=text(more, "reason") if bounced else "",
+        note=text(more, "readable_reason", "reason"),
+        hard=hard,
+        at=moment(data.get("created_at")) or moment(entry.get("created_at")),
+        message_id=text(inner(mail, "headers"), "message-id", "Message-ID").strip("<>"),
+        remote_id=text(inner(mail, "message"), "id"),
+    )
+
+
+def verify(posted: Posted, secrets: Secrets, now: datetime) -> None:
+    del now
+    check_hmac(require(secrets.secret), posted.body, posted.headers.get(SIGNATURE, ""))
+
+
+MAILERSEND = Provider("mailersend", "MailerSend", (("secret",),), split, tell, verify)
