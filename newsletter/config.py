@@ -7,12 +7,14 @@ commas). A secret may instead stand in a file that the same variable with ``_FIL
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from newsletter.config_group import Group
+from newsletter.config_group import each_once as _each_once
+from newsletter.config_returning import Mailbox, Receiver
 from newsletter.config_values import (
     BindAddress,
     Domain,
@@ -31,14 +33,6 @@ from newsletter.config_values import (
     is_loopback,
     is_placeholder,
 )
-
-T = TypeVar("T")
-
-
-class Group(BaseModel):
-    """A table of the file. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Organisation(Group):
@@ -210,6 +204,13 @@ class Bounces(Group):
 
     envelope: Literal["verp", "fixed"] = "verp"
     domain: OptionalDomain = ""
+    mailboxes: tuple[Mailbox, ...] = ()
+    receiver: Receiver | None = None
+
+    @field_validator("mailboxes")
+    @classmethod
+    def _mailboxes_once(cls, mailboxes: tuple[Mailbox, ...]) -> tuple[Mailbox, ...]:
+        return _each_once(mailboxes, (m.name for m in mailboxes), "mailbox")
 
 
 class Alerts(Group):
@@ -281,12 +282,3 @@ class Config(Group):
             )
             if missing
         )
-
-
-def _each_once(values: tuple[T, ...], names: Iterable[str], what: str) -> tuple[T, ...]:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"{what} '{name}' is there twice")
-        seen.add(name)
-    return values
