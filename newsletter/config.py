@@ -7,12 +7,14 @@ commas). A secret may instead stand in a file that the same variable with ``_FIL
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from newsletter.config_group import Group
+from newsletter.config_group import each_once as _each_once
+from newsletter.config_returning import Mailbox, Receiver, Webhook
 from newsletter.config_values import (
     BindAddress,
     Domain,
@@ -23,7 +25,7 @@ from newsletter.config_values import (
     OptionalDomain,
     OptionalMailAddress,
     PageUrl,
-    PathSecret,
+    ProviderName,
     PublicUrl,
     RelayHost,
     Slug,
@@ -32,29 +34,6 @@ from newsletter.config_values import (
     is_loopback,
     is_placeholder,
 )
-
-T = TypeVar("T")
-ProviderName = Literal[
-    "brevo",
-    "mailersend",
-    "mailgun",
-    "mailjet",
-    "mailtrap",
-    "mandrill",
-    "postal",
-    "postmark",
-    "resend",
-    "sendgrid",
-    "ses",
-    "sparkpost",
-    "unisender_go",
-]
-
-
-class Group(BaseModel):
-    """A table of the file. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Organisation(Group):
@@ -223,38 +202,26 @@ class IssueSettings(Group):
         return _each_once(sections, (s.name for s in sections), "section")
 
 
-class Webhook(Group):
-    """
-    Where a provider posts what became of the mail: ``/webhooks/PROVIDER/PATH_SECRET`` below `web.url`.
-
-    What else it is verified by depends on the provider; where that is missing, nothing it posts is believed.
-    """
-
-    provider: ProviderName
-    path_secret: PathSecret = SecretStr("")
-    secret: SecretStr = SecretStr("")
-    public_key: str = ""
-    username: str = ""
-    password: SecretStr = SecretStr("")
-    topic_arns: tuple[str, ...] = ()
-
-
 class Bounces(Group):
     """`envelope`: `verp` gives each delivery an envelope sender of its own; `fixed` where a relay rewrites it."""
 
     envelope: Literal["verp", "fixed"] = "verp"
     domain: OptionalDomain = ""
+    mailboxes: tuple[Mailbox, ...] = ()
+    receiver: Receiver | None = None
     webhooks: tuple[Webhook, ...] = ()
+
+    @field_validator("mailboxes")
+    @classmethod
+    def _mailboxes_once(cls, mailboxes: tuple[Mailbox, ...]) -> tuple[Mailbox, ...]:
+        return _each_once(mailboxes, (m.name for m in mailboxes), "mailbox")
 
     @field_validator("webhooks")
     @classmethod
     def _paths_once(cls, webhooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
-        paths = [(w.provider, w.path_secret.get_secret_value()) for w in webhooks]
-        return (
-            _each_once(webhooks, (f"{name} with this path_secret" for name, _ in paths), "webhook")
-            if len(set(paths)) < len(paths)
-            else webhooks
-        )
+        if len({w.path for w in webhooks}) < len(webhooks):
+            raise ValueError("two webhooks of one provider have the same path_secret")
+        return webhooks
 
 
 class Alerts(Group):
@@ -326,12 +293,3 @@ class Config(Group):
             )
             if missing
         )
-
-
-def _each_once(values: tuple[T, ...], names: Iterable[str], what: str) -> tuple[T, ...]:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"{what} '{name}' is there twice")
-        seen.add(name)
-    return values

@@ -192,6 +192,7 @@ def test_every_leaf_is_shown(load) -> None:
     shown = {key for key, _ in shown_values(load().config)}
     tables = {"organisation", "smtp", "web", "send", "issue", "bounces", "alerts", "database"}
     in_lists = ("smtp.accounts.", "send.domains.", "send.window.", "issue.sections.", "attributes.")
+    in_lists += ("bounces.mailboxes.", "bounces.receiver.", "bounces.webhooks.")
     assert shown == {k for k in known_keys() if not k.startswith(in_lists)} - tables
 
 

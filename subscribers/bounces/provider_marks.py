@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_WRITTEN = re.compile(r"b-([1-9]\d{0,17})-([0-9a-z]{16,20})", re.IGNORECASE)
-_LOCAL_PART = re.compile(r"b\+([1-9]\d{0,17})\.([0-9a-z]{16,20})", re.IGNORECASE)
+_WRITTEN = re.compile(r"b-([1-9]\d{0,17})-([a-z2-7]{16})", re.IGNORECASE)
+_LOCAL_PART = re.compile(r"b\+([1-9]\d{0,17})\.([a-z2-7]{16})", re.IGNORECASE)
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 LONGEST_REMOTE_ID = 128
 

@@ -121,7 +121,7 @@ def to_event(notice: Notice, event_id: str) -> ProviderEvent:
 
 
 def _judge(notice: Notice) -> tuple[BounceClass, bool, Reason, str]:
-    """Judge a mail that did not arrive: by the receiver's words, and by the provider's category where they are vague."""
+    """Judge a mail that did not arrive: by the receiver's words, by the provider's category where they are vague."""
     reason, status = _heard(notice)
     if notice.happened is Happened.REJECTED or notice.refusal in _NOT_THE_MAILBOX:
         return BounceClass.SOFT, False, _other_than_the_mailbox(reason, notice), status
