@@ -14,11 +14,13 @@ from newsletter.keys import Keys
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import CompiledMessage, compile_message
 from newsletter.render.personal import PersonalValues
-from newsletter.send.envelope import fixed_sender, marked_sender
+from newsletter.send.envelope import fixed_sender
 from newsletter.send.gate import check_message, stuffed
 from newsletter.send.journal import Claimed
 from newsletter.send.plan import stored_headers, stored_rendering
 from newsletter.tables import Variant
+from subscribers.bounces.provider_marks import MarkField, mark_fields, written_mark
+from subscribers.bounces.verp import marked_local_part
 from subscribers.tokens import Key, unsubscribe_token
 
 _ADDRESS = re.compile(r"[!#-;=?-\[\]-~]+@[A-Za-z0-9.-]+")
@@ -47,15 +49,17 @@ class CopyMaker:
         self._mark_key, self._variants, self._bounce_domain = keys.marks.current, variants, config.bounce_domain
         # Where a relay rewrites the envelope, a mark in it would be lost anyway.
         self._fixed_sender = fixed_sender(config) if config.bounces.envelope == "fixed" else None
+        self._handed_back = bool(_mark_fields(config))
         self._web_url = config.web.url.rstrip("/")
 
     @classmethod
     def load(cls, session: Session, issue_id: int, config: Config, keys: Keys) -> CopyMaker:
         """Read an issue's variants; the links of each are signed by the key that was current when it was planned."""
         rows = session.scalars(select(Variant).where(Variant.issue_id == issue_id)).all()
+        fields = _mark_fields(config)
         variants = {
             row.id: (
-                compile_message(stored_rendering(row), stored_headers(row)),
+                compile_message(stored_rendering(row), stored_headers(row), fields),
                 keys.links.get(row.headers["links_key_id"]),
             )
             for row in rows
@@ -71,6 +75,8 @@ class CopyMaker:
         """
         compiled, key = self._variants[row.variant_id]
         token = unsubscribe_token(key, row.token_id, row.list_id)
+        marked = self._handed_back or self._fixed_sender is None
+        local_part = marked_local_part(self._mark_key, row.id) if marked else ""
         values = PersonalValues(
             address=row.address,
             first_name=row.slots.get("first_name", ""),
@@ -79,11 +85,17 @@ class CopyMaker:
             preferences_url=preferences_url(self._web_url, token),
             date=row.date,
             message_id=row.message_id,
+            mark=written_mark(local_part) if self._handed_back else "",
         )
         message = compiled.compose(values)
         check_message(message, recipient=row.address)
-        sender = self._fixed_sender or marked_sender(self._mark_key, row.id, self._bounce_domain)
+        sender = self._fixed_sender or f"{local_part}@{self._bounce_domain}"
         return Copy(row, *envelope_commands(sender, row.address), stuffed(message), not_before)
+
+
+def _mark_fields(config: Config) -> tuple[MarkField, ...]:
+    """Return the headers that the configured providers hand back: all of them, whichever relay a copy leaves by."""
+    return mark_fields(account.provider for account in config.smtp.all_accounts)
 
 
 def envelope_commands(sender: str, recipient: str) -> tuple[bytes, bytes]:

@@ -16,6 +16,7 @@ from newsletter.send.replies import Judgement, SmtpReply, Stage, Verdict, classi
 from newsletter.send.retry import retry_delay
 from newsletter.send.session import Features
 from newsletter.tables import DeliveryState as S
+from subscribers.bounces.provider_marks import remote_id
 
 # A row whose connection ends again and again before the dot is no bad luck any more: it is charged and deferred.
 UNTRIED_RETURNS = 3
@@ -53,6 +54,7 @@ class Results:
             reply=reply,
             remote_host=features.remote_host,
             tls_version=features.tls_version,
+            remote_id=remote_id(features.provider, reply.text) if judged.verdict is Verdict.SENT else None,
         )
         verdict = judged.verdict
         if verdict is Verdict.SENT:

@@ -73,6 +73,7 @@ OUTCOME_FIELDS = {
     "why": String(),
     "host": String(),
     "tls": String(),
+    "remote": String(),
 }
 
 
@@ -220,6 +221,7 @@ class Statements:
                 reason=rows.why,
                 remote_host=rows.host,
                 tls_version=rows.tls,
+                remote_id=rows.remote,
             )
         )
 
