@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from subscribers.bounces.providers.notice import Happened, Notice, Refusal
-from subscribers.bounces.providers.payload import inner, moment, objects, read_json, text
+from subscribers.bounces.providers.payload import PayloadUnreadable, inner, moment, objects, read_json, text
 from subscribers.bounces.providers.provider import Entry, Headers, Provider
-from subscribers.bounces.providers.verifying import Posted, Secrets, check_hmac, require
+from subscribers.bounces.providers.verifying import Posted, Secrets, WebhookRefused, check_hmac, require
 
 SIGNATURE = "signature"
+# What it posts before it shows the secret, signed with a published one: it tells of nothing, and is only answered.
+PING = "webhook.test"
+PING_SECRET = b"test_Am3L1GuOIc4blLUuHqAPxxwkZaJyEk8G"
 KINDS: dict[str, tuple[Happened, Refusal | None, bool | None]] = {
     "sent": (Happened.SENT, None, None),
     "delivered": (Happened.DELIVERED, None, None),
@@ -28,7 +31,7 @@ KINDS: dict[str, tuple[Happened, Refusal | None, bool | None]] = {
 
 def split(body: bytes, headers: Headers) -> list[Entry]:
     del headers
-    return objects(read_json(body))
+    return [entry for entry in objects(read_json(body)) if text(entry, "type") != PING]
 
 
 def tell(entry: Entry) -> Iterator[Notice]:
@@ -53,7 +56,17 @@ def tell(entry: Entry) -> Iterator[Notice]:
 
 def verify(posted: Posted, secrets: Secrets, now: datetime) -> None:
     del now
-    check_hmac(require(secrets.secret), posted.body, posted.headers.get(SIGNATURE, ""))
+    if not _is_ping(posted):
+        check_hmac(require(secrets.secret), posted.body, posted.headers.get(SIGNATURE, ""))
+
+
+def _is_ping(posted: Posted) -> bool:
+    try:
+        check_hmac(PING_SECRET, posted.body, posted.headers.get(SIGNATURE, ""))
+        found = read_json(posted.body)
+    except (WebhookRefused, PayloadUnreadable):
+        return False
+    return isinstance(found, dict) and found.get("type") == PING
 
 
 MAILERSEND = Provider("mailersend", "MailerSend", (("secret",),), split, tell, verify)

@@ -81,4 +81,4 @@ def verify(posted: Posted, secrets: Secrets, now: datetime) -> None:
     check_same(posted.headers.get(SIGNATURE, "").strip(), expected)
 
 
-MANDRILL = Provider("mandrill", "Mandrill", (("secret",),), split, tell, verify)
+MANDRILL = Provider("mandrill", "Mandrill", (("secret",),), split, tell, verify, probes=("HEAD",))

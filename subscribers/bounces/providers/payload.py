@@ -21,6 +21,8 @@ MOST_ENTRIES = 10_000
 MOST_FIELDS = 2_000
 _EPOCH = re.compile(r"\d{9,13}(?:\.\d+)?")
 _FRACTION = re.compile(r"(\.\d{6})\d+")
+# What no database keeps as text, and no provider means to send.
+_UNKEPT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _MILLISECONDS_FROM = 100_000_000_000
 
 
@@ -90,11 +92,11 @@ def listed(values: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def text(values: Any, *names: str) -> str:
-    """Return the first of these fields that holds a text or number, as text without blanks around it."""
+    """Return the first of these fields that holds a text or number, as text that can be kept, without blanks around it."""
     for name in names:
         value = values.get(name) if isinstance(values, Mapping) else None
-        if isinstance(value, str) and value.strip():
-            return value.strip()
+        if isinstance(value, str) and (kept := _UNKEPT.sub(" ", value).strip()):
+            return kept
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
     return ""

@@ -36,6 +36,7 @@ class Provider:
         tell: One entry to its notices.
         verify: Raises `WebhookRefused`, before anything of the body is believed.
         token: What may be used for one body only, where the signature does not cover the body.
+        probes: Methods by which the provider asks, before it has any secret, whether somebody is there.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Provider:
     tell: Callable[[Entry], Iterable[Notice]]
     verify: Callable[[Posted, Secrets, datetime], None]
     token: Callable[[Posted, Secrets], str] | None = None
+    probes: tuple[str, ...] = ()
 
     def read_batch(self, body: bytes, headers: Headers | None = None) -> Batch:
         """

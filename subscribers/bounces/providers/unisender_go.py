@@ -103,4 +103,4 @@ def verify(posted: Posted, secrets: Secrets, now: datetime) -> None:
     check_same(found[0][1].decode().lower(), expected)
 
 
-UNISENDER_GO = Provider("unisender_go", "Unisender Go", (("secret",),), split, tell, verify)
+UNISENDER_GO = Provider("unisender_go", "Unisender Go", (("secret",),), split, tell, verify, probes=("GET", "HEAD"))
