@@ -1,4 +1,4 @@
-"""What a configured webhook is verified by, as the providers' modules want it: for whoever listens, and for the doctor."""
+"""What a configured webhook is verified by: for the site that listens, and for the doctor."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class Webhooks:
             logger.warning("webhook ses: the subscription to its topic is confirmed")
 
     async def _keep(self, hook: _Hook, posted: Posted) -> Response:
-        """Keep what matters, in a thread of its own; answer success only when something was kept or nothing was there."""
+        """Keep what matters, in a thread of its own; a failure is answered only when none of it could be kept."""
         name = hook.provider.name
 
         def work() -> tuple[int, int]:

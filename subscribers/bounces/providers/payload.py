@@ -92,7 +92,7 @@ def listed(values: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def text(values: Any, *names: str) -> str:
-    """Return the first of these fields that holds a text or number, as text that can be kept, without blanks around it."""
+    """Return the first of these fields that holds a text or number, as text that a database can keep, stripped."""
     for name in names:
         value = values.get(name) if isinstance(values, Mapping) else None
         if isinstance(value, str) and (kept := _UNKEPT.sub(" ", value).strip()):
