@@ -54,6 +54,8 @@ def read_form(body: bytes) -> dict[str, str]:
     """
     try:
         pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, strict_parsing=True, max_num_fields=MOST_FIELDS)
+        if not pairs:
+            raise ValueError("it is empty")
     except ValueError:
         raise PayloadUnreadable("What was posted is no form.") from None
     fields: dict[str, str] = {}
