@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 ADDRESS = r"[A-Za-z0-9._%+=!#$&'*/?^`{|}~-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,252}"
 _ADDRESS = re.compile(ADDRESS)
@@ -69,6 +70,7 @@ class NamedRecipient:
     diagnostic: str
 
 
+@lru_cache(maxsize=8)  # asked for the same text several times while one mail is read
 def cut_returned(text: str) -> tuple[str, str]:
     """Split a text into the report and the returned message below it (either may be empty)."""
     for found in _RETURNED.finditer(text):
