@@ -18,6 +18,7 @@ from itertools import count
 
 LARGEST_MAIL = 1_000_000
 LARGEST_TEXT = 100_000
+LONGEST_ENCODED_HEADER = 10_000
 MOST_PARTS = 50
 MOST_PARSED_PARTS = 1_000
 _TAGS = re.compile(r"<(?:br|/p|/div|/tr|/td|/li|/h\d)[^>]{0,200}>", re.I)
@@ -121,7 +122,8 @@ def decode(value: str) -> str:
     """Return a header value with its encoded words decoded, folded white space as one blank."""
     if "=?" in value:
         try:
-            value = "".join(_word(text, charset) for text, charset in decode_header(value))
+            cut = value[:LONGEST_ENCODED_HEADER]  # the decoder's time grows with the square of the length
+            value = "".join(_word(text, charset) for text, charset in decode_header(cut))
         except Exception:  # a malformed encoded word is shown as it stands
             return " ".join(value.split())
     return " ".join(value.split())

@@ -192,6 +192,13 @@ def test_a_mail_of_a_hundred_thousand_parts_is_no_burden() -> None:
         assert [p.address for p in found.recipients] == ["ann@dead.example"]
 
 
+def test_a_subject_of_a_hundred_thousand_encoded_words_is_no_burden() -> None:
+    words = "=?utf-8?q?x?= a " * 20_000
+    start = time.thread_time()
+    assert read_report(plain("ann@example.org", words, "hello")).kind is MailKind.ORDINARY
+    assert time.thread_time() - start < 0.2
+
+
 def test_any_mutation_of_a_report_gives_an_answer_soon_and_in_the_same_memory(tmp_path: Path) -> None:
     """The short form of the benchmark, which mutates 200,000 mails."""
     reports = [
