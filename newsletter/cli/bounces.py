@@ -1,4 +1,4 @@
-"""`newsletter bounces`: what came back, and what it means; more verbs are in the files `bounces_*.py` beside this one."""
+"""`newsletter bounces`: what came back, and what it means; more verbs live in the files `bounces_*.py` beside it."""
 
 from __future__ import annotations
 

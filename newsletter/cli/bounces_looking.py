@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,8 @@ def show(context: Context, report: int, raw: bool) -> None:
     if raw:
         if mail is None:
             raise NotFound("mail of report", str(report), hint="Mails that came back are kept for some weeks only.")
-        click.get_binary_stream("stdout").write(mail)
+        sys.stdout.buffer.write(mail)
+        sys.stdout.buffer.flush()
         return
     text = escaped(mail.decode("utf-8", "replace")) if mail is not None else None
     if output.as_json:

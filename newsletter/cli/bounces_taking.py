@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from newsletter.cli.main import EXIT_TEMPORARY, Context, pass_context
@@ -36,7 +38,7 @@ def _take(context: Context, envelope_to: str | None) -> dict[str, object]:
 
     from subscribers.bounces.intake import LARGEST_MAIL
 
-    raw = click.get_binary_stream("stdin").read(LARGEST_MAIL)
+    raw = sys.stdin.buffer.read(LARGEST_MAIL)
     return asdict(context.app.intake.take_mail(raw, way="pipe", envelope_to=envelope_to))
 
 

@@ -68,6 +68,7 @@ SUMMARIES = {
     "suppressions": "Addresses and domains that are never mailed.",
     "bounces": "Mail that came back: take it, look at it, undo what was made of it.",
     "uncertain": "Copies that may or may not have arrived: list them, settle them.",
+    "keys": "The secrets of the workspace.",
     "db": "Look after the database: its version, and which copy is the live one.",
     "config": "See the configuration that is in force.",
 }
