@@ -16,7 +16,7 @@ _ADDRESS = re.compile(ADDRESS)
 
 # A line that says that the returned message follows.
 _RETURNED = re.compile(
-    r"^[ \t>*=|.#<(-]*(?:(?:this is )?(?:a )?(?:copy|transcript)? ?(?:of )?(?:the |your |a )?"
+    r"^[ \t>*=|.#<(-]{0,100}(?:(?:this is )?(?:a )?(?:copy|transcript)? ?(?:of )?(?:the |your |a )?"
     r"(?:original|returned|unsent|forwarded|undelivered|source) (?:e-?mail|message|mail)(?! (?:was|id|has|could))"
     r"|(?:this is |here is |included is |below is |below this line is |the following is )?a copy of "
     r"|below this line|start of returned|message (?:text|headers?) follow|headers? of the"
