@@ -15,10 +15,12 @@ from email.message import Message
 from email.parser import HeaderParser
 from email.policy import Compat32, compat32
 from itertools import count
+from typing import Any
 
 LARGEST_MAIL = 1_000_000
 LARGEST_TEXT = 100_000
 LONGEST_ENCODED_HEADER = 10_000
+LONGEST_BOUNDARY = 500  # RFC 2046 5.1.1 allows 70 characters
 MOST_PARTS = 50
 MOST_PARSED_PARTS = 1_000
 _TAGS = re.compile(r"<(?:br|/p|/div|/tr|/td|/li|/h\d)[^>]{0,200}>", re.I)
@@ -26,7 +28,11 @@ _ANY_TAG = re.compile(r"<(?![\w.+-]{1,64}@)[^<>]{1,500}>")
 
 
 class _Part(Message):
-    """A part that reads its content type once: the parser asks for it seven times, each a walk through the header."""
+    """
+    A part that reads its content type once, for the parser asks for it seven times, each a walk through the header.
+
+    A boundary of any length would be compiled as a pattern, and kept; one that is too long is none.
+    """
 
     _content_type = ""
 
@@ -34,6 +40,10 @@ class _Part(Message):
         if not self._content_type:
             self._content_type = super().get_content_type()
         return self._content_type
+
+    def get_boundary(self, failobj: Any = None) -> Any:
+        found = super().get_boundary(failobj)
+        return failobj if isinstance(found, str) and len(found) > LONGEST_BOUNDARY else found
 
     def set_default_type(self, ctype: str) -> None:
         super().set_default_type(ctype)

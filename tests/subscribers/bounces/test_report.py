@@ -199,6 +199,14 @@ def test_a_subject_of_a_hundred_thousand_encoded_words_is_no_burden() -> None:
     assert time.thread_time() - start < 0.2
 
 
+def test_a_boundary_of_300_kb_is_no_boundary() -> None:
+    """The parser of the standard library compiles it as a pattern."""
+    mail = plain("ann@example.org", "hello", "hello", f'Content-Type: multipart/mixed; boundary="{"<br>" * 75_000}"')
+    start = time.thread_time()
+    assert read_report(mail).kind is MailKind.ORDINARY
+    assert time.thread_time() - start < 0.1
+
+
 def test_any_mutation_of_a_report_gives_an_answer_soon_and_in_the_same_memory(tmp_path: Path) -> None:
     """The short form of the benchmark, which mutates 200,000 mails."""
     reports = [
