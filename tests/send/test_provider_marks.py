@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.config import Config
+from newsletter.send.claims import Claimed
 from newsletter.send.copies import CopyMaker
 from newsletter.send.dispatch import send_issue
-from newsletter.send.journal import Claimed
 from newsletter.tables import Delivery
 from subscribers.bounces.provider_marks import MARK_FIELDS, handed_back
 from subscribers.bounces.verp import read_mark
