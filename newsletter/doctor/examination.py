@@ -19,6 +19,7 @@ from newsletter.doctor.mail_domain import Signing, dns_not_asked, dns_tasks
 from newsletter.doctor.outbox import check_outbox
 from newsletter.doctor.public_site import site_task
 from newsletter.doctor.relay import relay_tasks
+from newsletter.doctor.webhooks import check_webhooks
 from newsletter.errors import ConfigError
 from newsletter.paths import Workspace
 
@@ -52,6 +53,7 @@ def examine(
     url = config.database.url.get_secret_value() or f"sqlite:///{workspace.database}"
     yield from check_database(url, config.send, now=now)
     yield from check_outbox(config, workspace, url, now)
+    yield from check_webhooks(config)
     tasks = relay_tasks(config, online=online, now=now, largest_copy=largest_copy(url))
     if online or name_server is not None:
         tasks += dns_tasks(config, Lookup(name_server), Signing())
