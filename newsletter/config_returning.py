@@ -48,7 +48,7 @@ class Mailbox(Group):
         if missing:
             raise ValueError(f"mailbox '{self.name}': {self.protocol} needs {', '.join(missing)}")
         if self.tls == "none" and not is_loopback(self.host):
-            raise ValueError(f"mailbox '{self.name}': tls = \"none\" would show the password; write \"implicit\"")
+            raise ValueError(f'mailbox \'{self.name}\': tls = "none" would show the password; write "implicit"')
         return self
 
     @model_validator(mode="after")
