@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -19,12 +19,15 @@ from newsletter.errors import NewsletterError
 from newsletter.publishing import start_issue
 from newsletter.send.control import issues_to_send, next_due_at
 from newsletter.send.dispatch import SendReport, send_issue
+from newsletter.send.instance import CopiedDatabase, require_live
+from newsletter.send.messenger import Messenger, tell_database_away
 from newsletter.tables import Issue, IssueState
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
 LOOK_SECONDS = 2.0  # how soon a new schedule, a resumed issue or a due retry is noticed
 SHORTEST_PAUSE_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 10.0
+TELL_DATABASE_AWAY_AFTER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one look did, by the slugs of the issues: started, worked on, and in trouble."""
+    """What one look did, by the slugs of the issues: started, worked on, and in trouble; and how many notices left."""
 
     started: tuple[str, ...] = ()
     sending: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
+    notices: int = 0
 
 
 @dataclass
@@ -57,20 +61,73 @@ class Worker:
     app: App
     say: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
+    _trouble: str = ""
+    _away_since: datetime | None = None
+    _away_told: bool = False
 
     def run(self) -> None:
-        """Work until `stop` is set. A database that is away is waited for."""
+        """Work until `stop` is set, with a messenger beside. A database that is away, or a copy, is waited for."""
+        messenger = threading.Thread(target=Messenger(self.app, self.say, self.stop).run, name="messenger")
+        messenger.start()
+        try:
+            self._run()
+        finally:
+            self.stop.set()
+            messenger.join()
+
+    def _run(self) -> None:
         while not self.stop.is_set():
             try:
-                self.once()
+                self._issues()
                 pause = self._pause()
+                self._trouble, self._away_since, self._away_told = "", None, False
             except DatabaseUnavailable as error:
-                self.say(f"{error.message} Trying again in {DATABASE_RETRY_SECONDS:.0f} s.")
+                self._tell_once(f"{error.message} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
+                self._tell_database_away(error)
+                pause = DATABASE_RETRY_SECONDS
+            except CopiedDatabase as error:
+                self._tell_once(f"{error.message} {error.hint}")
                 pause = DATABASE_RETRY_SECONDS
             self.stop.wait(pause)
 
+    def _tell_once(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self.say(trouble)
+        self._trouble = trouble
+
+    def _tell_database_away(self, error: DatabaseUnavailable) -> None:
+        """Mail operators once for each time that the database stays away."""
+        now = self.app.now()
+        self._away_since = self._away_since or now
+        if self._away_told or now - self._away_since < TELL_DATABASE_AWAY_AFTER or not self.app.config.alerts.to:
+            return
+        local = self._away_since.astimezone(self.app.config.organisation.zone)
+        try:
+            self._away_told = tell_database_away(self.app, error.message, f"{local:%Y-%m-%d %H:%M}")
+        except NewsletterError as failure:
+            self.say(f"Nobody could be told by mail: {failure.message}")
+
     def once(self) -> Round:
-        """Do what is due now."""
+        """
+        Do what is due now: notices, issues, and what operators should hear of them.
+
+        Raises:
+            CopiedDatabase: When this is a copy that nobody has adopted.
+        """
+        with Messenger(self.app, self.say, self.stop) as messenger:
+            before = messenger.once()
+            done = self._issues()
+            return replace(done, notices=before + messenger.once())
+
+    def _issues(self) -> Round:
+        """
+        Start and send what is due.
+
+        Raises:
+            CopiedDatabase: When this is a copy that nobody has adopted.
+        """
+        with self.app.database.read() as session:
+            require_live(session)
         scheduled = self._due_schedules()
         started = [task.slug for task in scheduled if self._attempt(self._start, task)]
         sending: list[str] = []

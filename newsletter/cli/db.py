@@ -1,4 +1,4 @@
-"""`newsletter db`: the schema of the database; the only command that opens one of another version."""
+"""`newsletter db`: the schema of the database, and which copy of it is the live one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from newsletter.cli.main import Context, Verbs, pass_context
 
 @click.group(cls=Verbs)
 def command() -> None:
-    """Bring the database to this program's version.
+    """Look after the database: its version, and which copy is the live one.
 
     Example: newsletter db upgrade
     """
@@ -31,3 +31,43 @@ def upgrade(context: Context) -> None:
         context.output.show(f"The database is up to date (version {HEAD}).")
     else:
         context.output.show(f"The database is now at version {HEAD} (before: {before or 'empty'}).")
+
+
+@command.command()
+@click.option(
+    "--nothing-sent-since", is_flag=True, help="The other database has sent nothing since this copy was made."
+)
+@pass_context
+def adopt(context: Context, nothing_sent_since: bool) -> None:
+    """Make a copied or restored database the live one, so that it may send again.
+
+    What it holds as still to be sent may have been sent by the other one: those copies become uncertain, unless you
+    know that nothing was sent since. Issues that were going out, and schedules, then wait for you.
+
+    Example: newsletter db adopt --nothing-sent-since
+    """
+    from newsletter.send.instance import adopt as make_live
+    from newsletter.send.instance import to_do
+
+    app, output = context.app, context.output
+    with app.database.read() as session:
+        left = to_do(session)
+    for slug, count in left.items():
+        output.note(f"{slug}: {count:,} to be sent when this copy was made.")
+    if left and not nothing_sent_since:
+        output.note(
+            "The other database may have sent them since, so they become uncertain (newsletter uncertain list)."
+        )
+        output.note("If you know that it has sent nothing: newsletter db adopt --nothing-sent-since")
+    if not output.confirm("Make this database the live one? Never send from the other one again."):
+        raise click.Abort
+    with app.database.write() as session:
+        made = make_live(session, now=app.now(), nothing_sent_since=nothing_sent_since)
+    if output.as_json:
+        output.data({"uncertain": made.uncertain, "paused": list(made.paused)})
+        return
+    output.show("This database is the live one.")
+    if made.uncertain:
+        output.show(f"{made.uncertain:,} copies are uncertain: newsletter uncertain list")
+    for slug in made.paused:
+        output.show(f"{slug} is paused. Look at it: newsletter issue status {slug}")

@@ -91,6 +91,7 @@ def _furnish(context: Context, path: Path, answers: Answers | None) -> App:
     from newsletter.keys import create_keys
     from newsletter.migrations import open_and_upgrade
     from newsletter.paths import Workspace
+    from newsletter.send.instance import note_place
     from newsletter.workspace import write_config
 
     workspace = Workspace(path.parent)
@@ -99,6 +100,8 @@ def _furnish(context: Context, path: Path, answers: Answers | None) -> App:
     app = App(workspace=workspace, config=load_config(path, os.environ).config, actor=context.actor)
     create_keys(workspace.secrets)
     open_and_upgrade(app.database_url)
+    with app.database.write() as session:
+        note_place(session, app.now())
     return app
 
 

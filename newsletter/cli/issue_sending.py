@@ -65,6 +65,7 @@ def send(ctx: click.Context, issue_name: str, dry_run: bool) -> None:
 def _send(context: Context, issue_id: int, slug: str) -> int:
     """Send what is due, under a progress bar; return the exit code."""
     from newsletter.send.dispatch import send_issue
+    from newsletter.send.messenger import tell_chair
 
     with context.output.progress(f"Sending {slug}", None) as bar:
         report = send_issue(
@@ -76,6 +77,7 @@ def _send(context: Context, issue_id: int, slug: str) -> int:
         context.output.data(report.counts)
     else:
         _tell_sent(context, slug, report)
+    tell_chair(context.app)
     return report.exit_code
 
 

@@ -67,7 +67,7 @@ SUMMARIES = {
     "suppressions": "Addresses and domains that are never mailed.",
     "bounces": "Read and judge returned mail.",
     "uncertain": "Copies that may or may not have arrived: list them, settle them.",
-    "db": "Bring the database to this program's version.",
+    "db": "Look after the database: its version, and which copy is the live one.",
     "config": "See the configuration that is in force.",
 }
 

@@ -38,28 +38,40 @@ def list_command(context: Context, issue: str | None) -> None:
 
 
 @command.command()
-@click.argument("deliveries", metavar="DELIVERY...", type=int, nargs=-1, required=True)
+@click.argument("deliveries", metavar="DELIVERY...", type=int, nargs=-1)
+@click.option("--issue", "issue_name", metavar="ISSUE", help="All uncertain copies of one issue.")
 @click.option("--sent", "how", flag_value="sent", help="They arrived.")
 @click.option("--resend", "how", flag_value="resend", help="Send them again, with the same bytes.")
 @pass_context
-def resolve(context: Context, deliveries: tuple[int, ...], how: str | None) -> None:
+def resolve(context: Context, deliveries: tuple[int, ...], issue_name: str | None, how: str | None) -> None:
     """Settle uncertain copies: they arrived, or they are sent again.
 
     Example: newsletter uncertain resolve 17 18 --sent
     """
-    from newsletter.send.uncertain import resolve as settle
+    from newsletter.compose.issue import find
+    from newsletter.send import uncertain
 
     if how is None:
         raise click.UsageError("Say what is true of them: --sent or --resend.")
-    copies = "1 copy" if len(deliveries) == 1 else f"{len(deliveries)} copies"
-    if how == "resend" and not context.output.confirm(f"Send {copies} again? Somebody may get it twice."):
-        raise click.Abort
-    app = context.app
+    if bool(deliveries) == bool(issue_name):
+        raise click.UsageError("Name the deliveries, or one issue with --issue.")
+    app, as_sent = context.app, how == "sent"
+    if how == "resend":
+        with app.database.read() as session:
+            issue = find(session, issue_name) if issue_name else None
+            asked = uncertain.count_uncertain(session, issue.id) if issue else len(deliveries)
+        copies = "1 copy" if asked == 1 else f"{asked:,} copies"
+        if not context.output.confirm(f"Send {copies} again? Somebody may get it twice."):
+            raise click.Abort
     with app.database.write() as session:
-        count = settle(session, deliveries, as_sent=how == "sent", actor=app.actor, now=app.now())
+        if issue_name:
+            issue = find(session, issue_name)
+            count = uncertain.resolve_issue(session, issue, as_sent=as_sent, actor=app.actor, now=app.now())
+        else:
+            count = uncertain.resolve(session, deliveries, as_sent=as_sent, actor=app.actor, now=app.now())
     if context.output.as_json:
         context.output.data({"resolved": count, "as": how})
-    elif how == "sent":
-        context.output.show(f"{count} settled as sent.")
+    elif as_sent:
+        context.output.show(f"{count:,} settled as sent.")
     else:
-        context.output.show(f"{count} put back; `newsletter work` or `newsletter issue send` sends them.")
+        context.output.show(f"{count:,} put back; `newsletter work` or `newsletter issue send` sends them.")

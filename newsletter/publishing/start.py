@@ -14,6 +14,7 @@ from newsletter.compose.variants import ItemSet
 from newsletter.errors import Conflict, NotFound, PreflightRefused
 from newsletter.preflight import RenderedVariant, Report
 from newsletter.publishing.prepare import Prepared, find_readers, message_headers, prepare
+from newsletter.send.instance import note_place, require_live
 from newsletter.send.plan import PlannedVariant, freeze
 from newsletter.tables import Issue, IssueState
 
@@ -29,11 +30,13 @@ def start_issue(app: App, issue_id: int, *, approve_as: str | None = None) -> in
             scheduled time) starts only what is approved.
 
     Raises:
+        CopiedDatabase: When this is a copy that nobody has adopted.
         PreflightRefused: When something blocks, or the content is not approved.
         Conflict: When the issue cannot start, or people kept changing it meanwhile.
     """
     for _ in range(MOST_ATTEMPTS):
         with app.database.read() as session:
+            require_live(session)
             issue = _get(session, issue_id)
             prepared = prepare(app, session, issue, for_sending=True)
         refuse(prepared.report)
@@ -75,6 +78,7 @@ def _freeze(app: App, session: Session, issue: Issue, prepared: Prepared, approv
         return None
     _settle_approval(app, issue, approve_as)
     headers = message_headers(session, issue, app.config)
+    note_place(session, now)
     variants = [
         PlannedVariant(each.number, each.condition, variant.rendered, headers)
         for each, variant in zip(readers.sets, rendered, strict=True)

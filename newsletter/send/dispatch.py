@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import select
@@ -27,6 +28,7 @@ from newsletter.errors import Conflict, NotFound
 from newsletter.send.breaker import Breakers
 from newsletter.send.control import PauseKind, finish_if_done, forget_pause, pause
 from newsletter.send.copies import CopyMaker
+from newsletter.send.instance import note_place, require_live
 from newsletter.send.journal import Claim, Journal
 from newsletter.send.owner import Owner
 from newsletter.send.relay import Relay
@@ -69,6 +71,7 @@ def send_issue(
         stop: Set by the caller to drain, as the first signal does.
 
     Raises:
+        CopiedDatabase: When this is a copy that nobody has adopted.
         NotFound: When there is no such issue.
         Conflict: When it was not planned, or is paused or finished.
         DatabaseUnavailable: When outcomes cannot be recorded any more.
@@ -80,6 +83,7 @@ def send_issue(
 
 def _refuse_unless_sending(app: Parts, issue_id: int) -> None:
     with app.database.read() as session:
+        require_live(session)
         issue = session.get(Issue, issue_id)
         if issue is None:
             raise NotFound("issue", str(issue_id))
@@ -166,7 +170,8 @@ class Sender:
         """Settle what dead workers left, apply the policy for uncertain copies, compile the variants."""
 
         def read(session: Session) -> tuple[CopyMaker, dict[DeliveryState, int]]:
-            owner.recover(session, dot_timeout=_dot_timeout(app.config))
+            note_place(session, app.now())
+            owner.recover(session, dot_timeout=dot_timeout(app.config))
             apply_policy(session, app.config, issue_id, app.now())
             maker = CopyMaker.load(session, issue_id, app.config, app.keys)
             return maker, state_counts(session, issue_id)
@@ -254,6 +259,8 @@ class Sender:
         issue = session.get_one(Issue, self._issue_id)
         if issue.state is IssueState.SENDING:
             reason, kind = self._pause_reason
+            if self.results.counts[DeliveryState.SENT]:
+                forget_pause(session, issue.id)  # what was the matter before is over
             pause(session, issue, reason, now=self._app.now(), kind=kind)
 
     async def _serve(self, relay: Relay) -> None:
@@ -328,7 +335,7 @@ class Sender:
             if now >= recover_at:
                 recover_at = now + RECOVER_SECONDS
                 await self._journal.in_session(
-                    lambda session: self._owner.recover(session, dot_timeout=_dot_timeout(self._app.config))
+                    lambda session: self._owner.recover(session, dot_timeout=dot_timeout(self._app.config))
                 )
 
     async def _look_at_issue(self) -> None:
@@ -344,11 +351,13 @@ def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
     return error
 
 
-def _dot_timeout(config: Config) -> timedelta:
+def dot_timeout(config: Config) -> timedelta:
     return timedelta(seconds=max(account.dot_timeout_seconds for account in config.smtp.all_accounts))
 
 
+@lru_cache(maxsize=1)
 def own_name() -> str:
+    """Return this machine's name. The resolver is asked once: where it is slow, nothing waits for it again."""
     name = socket.getfqdn()
     return name if "." in name and name.isascii() else "localhost.localdomain"
 

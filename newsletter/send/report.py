@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from newsletter.config import Config
@@ -25,6 +26,8 @@ class Parts(Protocol):
     def keys(self) -> Keys: ...
     @property
     def workspace(self) -> Workspace: ...
+    @property
+    def template_folders(self) -> tuple[Path, ...]: ...
     @property
     def now(self) -> Callable[[], datetime]: ...
 

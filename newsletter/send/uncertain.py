@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
@@ -55,13 +55,38 @@ def resolve(session: Session, deliveries: Sequence[int], *, as_sent: bool, actor
     """
     for delivery_id in deliveries:
         _check(session, delivery_id, as_sent)
-    wanted = update(Delivery).where(Delivery.id.in_(deliveries), Delivery.state == S.UNCERTAIN)
+    count = _settle(session, Delivery.id.in_(deliveries), as_sent=as_sent, actor=actor, now=now)
+    if not as_sent:
+        issues = select(Delivery.issue_id).where(Delivery.id.in_(deliveries))
+        _reopen(session, list(session.scalars(issues.distinct())))
+    return count
+
+
+def resolve_issue(session: Session, issue: Issue, *, as_sent: bool, actor: str, now: datetime) -> int:
+    """
+    Settle every uncertain copy of an issue by a person's word; return how many.
+
+    Raises:
+        Conflict: When they are to be sent again and the issue was cancelled.
+    """
+    if not as_sent and issue.state is IssueState.CANCELLED:
+        raise Conflict(f"Issue {issue.slug} was cancelled: its copies are not sent again.")
+    count = _settle(session, Delivery.issue_id == issue.id, as_sent=as_sent, actor=actor, now=now)
+    if count and not as_sent:
+        _reopen(session, [issue.id])
+    return count
+
+
+def count_uncertain(session: Session, issue_id: int) -> int:
+    statement = select(func.count()).where(Delivery.issue_id == issue_id, Delivery.state == S.UNCERTAIN)
+    return session.scalar(statement) or 0
+
+
+def _settle(session: Session, which: ColumnElement[bool], *, as_sent: bool, actor: str, now: datetime) -> int:
+    wanted = update(Delivery).where(which, Delivery.state == S.UNCERTAIN)
     if as_sent:
         return changed(session, wanted.values(state=S.SENT, state_at=now, reason=f"said by {actor}"[:64]))
-    count = changed(session, wanted.values(state=S.PENDING, state_at=now, attempt=0, retry_at=None, reason=None))
-    issues = select(Delivery.issue_id).where(Delivery.id.in_(deliveries))
-    _reopen(session, list(session.scalars(issues.distinct())))
-    return count
+    return changed(session, wanted.values(state=S.PENDING, state_at=now, attempt=0, retry_at=None, reason=None))
 
 
 def apply_policy(session: Session, config: Config, issue_id: int, now: datetime) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+LONGEST_WORDS = 1000
+
 
 class MailKind(StrEnum):
     """What a mail that came back is."""
@@ -30,6 +32,22 @@ class EventKind(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     DELIVERED = "delivered"
     AUTOREPLY = "autoreply"
+    OTHER = "other"
+
+
+class ReportKind(StrEnum):
+    """What came back: the kinds of returned mail, of provider events and of refusals met while sending, in one list."""
+
+    BOUNCE = "bounce"
+    DELAYED = "delayed"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBED = "unsubscribed"
+    DELIVERED = "delivered"
+    AUTOREPLY = "autoreply"
+    CHALLENGE = "challenge"
+    MDN = "mdn"
+    FEEDBACK = "feedback"
+    REPLY = "reply"
     OTHER = "other"
 
 
@@ -137,3 +155,26 @@ class ProviderEvent:
     message_id: str | None = None
     remote_id: str | None = None
     mark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """
+    What came back says of one recipient, in the same words whichever way it came.
+
+    Attributes:
+        address: The recipient it names; empty where it names none, and the mark alone says whom it is about.
+        forwarded_to: Another address that the copy had been sent on to, and which failed.
+        in_session: An answer to our own session, not a report.
+    """
+
+    kind: ReportKind
+    at: datetime
+    address: str = ""
+    klass: BounceClass = BounceClass.NONE
+    counts: bool = False
+    status: str = ""
+    reason: Reason | None = None
+    words: str = ""
+    forwarded_to: str = ""
+    in_session: bool = False

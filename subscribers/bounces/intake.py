@@ -1,17 +1,51 @@
 """
 The one door for what comes back: a mail or a provider's events in, verdicts and their evidence on disk.
 
-Each mail is one transaction, each batch of events too; the same mail or event again changes nothing.
+Each mail is one transaction, each batch of events too; the same mail or event again changes nothing. Nothing that was
+not understood is lost: a person's mail is passed on, and all else is filed as it came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
 
-from subscribers.bounces.event import ProviderEvent
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from subscribers import consent, people
+from subscribers.bounces import reading, records
+from subscribers.bounces.event import EventKind, MailKind, MailReport, ProviderEvent, ReportKind, Said
+from subscribers.bounces.mail import Mail, read_mail
+from subscribers.bounces.marks import Marks, read_marks
+from subscribers.bounces.outside import Application, Letter, MarkedCopy
+from subscribers.bounces.plain import one_line
+from subscribers.bounces.policy import Rule, Sign
+from subscribers.bounces.report import read_report
+from subscribers.bounces.verdicts import MARK_LIFETIME, Found, Judge
+from subscribers.bounces.verp import read_mark
+from subscribers.bounces.wishes import asks_to_leave, find_token
+from subscribers.db import Database
+from subscribers.errors import DatabaseUnavailable, TokenInvalid
+from subscribers.suppression import ERASED
+from subscribers.tables import BounceEvent, BounceReport, MailingList, Subscriber, Suppression
+from subscribers.tokens import ALL_LISTS, Keyring, read_unsubscribe_token
+
+LARGEST_MAIL = 25_000_000
+ALERT_WINDOW = timedelta(hours=24)
+MOST_AT_ONCE = 500
+REFUSALS = "session"
+_UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
+_MAY_ASK = (MailKind.ORDINARY, MailKind.AUTOREPLY, MailKind.CHALLENGE, MailKind.FEEDBACK)
+_NOTE_UNPROVEN = (
+    "It asks to be unsubscribed, and does not show that it comes from the member: nobody was unsubscribed. "
+    "If it is genuine: newsletter subscribers unsubscribe ADDRESS"
+)
+_NOTE_AUTOMATIC = "It may be an automatic answer."
 
 
 class Disposition(StrEnum):
@@ -33,7 +67,348 @@ class Taken:
     words: str
 
 
-class Intake(Protocol):
-    def take_mail(self, raw: bytes, *, way: str, envelope_to: str | None = None) -> Taken: ...
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """One mail, read."""
 
-    def take_events(self, events: Sequence[ProviderEvent], *, way: str, raw: bytes) -> list[Taken]: ...
+    raw: bytes
+    mail: Mail
+    report: MailReport
+    marks: Marks
+
+
+class Intake:
+    """
+    Takes what comes back. Commits once a mail; raises DatabaseUnavailable when nothing was kept.
+
+    Args:
+        application: Its copies, and a way to its people.
+        judge: Made for the same application.
+        marks, links: Keys of envelope senders and of unsubscribe tokens.
+        keep_raw: How long a mail is kept as it came.
+        alert_after: So many refusals for a cause of ours within a day alert the chair.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        application: Application,
+        judge: Judge,
+        *,
+        marks: Keyring,
+        links: Keyring,
+        pepper: bytes,
+        clock: Callable[[], datetime],
+        keep_raw: timedelta = timedelta(days=30),
+        alert_after: int = 20,
+    ) -> None:
+        self._database, self._application, self._judge = database, application, judge
+        self._marks, self._links, self._pepper, self._clock = marks, links, pepper, clock
+        self._keep_raw, self._alert_after = keep_raw, alert_after
+
+    def take_mail(self, raw: bytes, *, way: str, envelope_to: str | None = None) -> Taken:
+        """
+        Take one mail as it came.
+
+        Args:
+            way: How it came, one short word: ``pipe``, ``imap``.
+            envelope_to: The address that it was delivered to, where the way tells.
+        """
+        raw = raw[:LARGEST_MAIL]
+        mail, report = read_mail(raw), read_report(raw)
+        marks = read_marks(mail, report, self._marks, envelope_to=envelope_to)
+        digest = records.mail_digest(raw, mail, marks.delivery_id)
+        with self._writing() as session:
+            known = records.report_of(session, digest)
+            if known is not None:
+                return Taken(known, Disposition.DUPLICATE, "This mail was taken before.")
+            row = self._file_mail(session, raw, mail, digest, way)
+            events = self._mail_events(session, row, _Arrived(raw, mail, report, marks))
+            self._forget_the_erased(session, row, events)
+            self._watch(session, events)
+            return Taken(row.id, _disposition(events), _words(events))
+
+    def take_events(self, events: Sequence[ProviderEvent], *, way: str, raw: bytes) -> list[Taken]:
+        """Take a batch of a provider's events, in one transaction; an event that was taken before changes nothing."""
+        if not events:
+            return []
+        with self._writing() as session:
+            report: BounceReport | None = None
+            taken: list[Taken] = []
+            made: list[BounceEvent] = []
+            for event in events:
+                key = records.event_key(way, event.event_id)
+                before = records.event_of(session, key)
+                if before is not None:
+                    taken.append(Taken(before.report_id, Disposition.DUPLICATE, "This event was taken before."))
+                    continue
+                said, found = reading.of_event(event, now=self._clock()), self._copy_of_event(session, event)
+                if event.kind is EventKind.DELIVERED and not self._proves_anything(session, found):
+                    taken.append(self._only_accepted(session, found))
+                    continue
+                report = report or self._file(session, way, raw=raw, size=len(raw))
+                judged = self._judge.judge(session, report.id, said, found, now=self._clock())
+                judged.event_key = key
+                session.flush()
+                made.append(judged)
+                taken.append(Taken(report.id, _disposition([judged]), _words([judged])))
+            if report is not None:
+                self._forget_the_erased(session, report, made)
+            self._watch(session, made)
+            return taken
+
+    def look(self) -> int:
+        """
+        Do what nothing that arrives asks for: take refusals met while sending, pass on what waits, forget old mails.
+
+        Found by what the database holds, so that a stop at any moment loses nothing. Return how many were taken.
+        """
+        with self._writing() as session:
+            taken = self._take_refusals(session)
+            self._pass_on_waiting(session)
+            records.forget_raw(session, before=self._clock() - self._keep_raw)
+        return taken
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        try:
+            with self._database.write() as session:
+                records.serialise(session)
+                yield session
+        except SQLAlchemyError as error:
+            raise DatabaseUnavailable(f"The database refused to keep what came back: {type(error).__name__}.") from error
+
+    # -- what is filed
+
+    def _file_mail(self, session: Session, raw: bytes, mail: Mail, digest: bytes, way: str) -> BounceReport:
+        _, sender = reading.writer(mail)
+        row = self._file(session, way, raw=raw, size=len(raw), digest=digest)
+        row.sender, row.subject = sender or None, one_line(mail.header("subject"), 500)
+        row.sender_hash = records.hash_of(self._pepper, sender) if sender else None
+        session.flush()
+        return row
+
+    def _file(
+        self, session: Session, way: str, *, raw: bytes | None, size: int, digest: bytes | None = None
+    ) -> BounceReport:
+        row = BounceReport(way=way[:32], received_at=self._clock(), raw=raw, size=size, digest=digest)
+        session.add(row)
+        session.flush()
+        return row
+
+    def _forget_the_erased(self, session: Session, row: BounceReport, events: Sequence[BounceEvent]) -> None:
+        """Keep nothing of a mail about or from somebody who was erased."""
+        hashes = {row.sender_hash, *(e.address_hash for e in events), *(e.marked_hash for e in events)} - {None}
+        erased = session.scalars(
+            select(Suppression.address_hash).where(
+                Suppression.address_hash.in_(hashes), Suppression.reason == ERASED, Suppression.lifted_at.is_(None)
+            )
+        ).all()
+        for digest in {digest for digest in erased if digest is not None}:
+            session.flush()
+            records.forget_person(session, digest)
+        if erased:
+            session.expire_all()
+
+    # -- mail
+
+    def _mail_events(self, session: Session, row: BounceReport, arrived: _Arrived) -> list[BounceEvent]:
+        if arrived.report.kind in _MAY_ASK and (left := self._leave_by_token(session, row, arrived)):
+            return [left]
+        found = self._copy_of_mail(session, arrived)
+        at = self._time_of(arrived.mail, found)
+        if arrived.report.kind is MailKind.ORDINARY or self._may_be_a_person(arrived):
+            return [self._ordinary(session, row, arrived, found, at)]
+        said = reading.of_mail(arrived.mail, arrived.report, at=at)
+        return [self._judge.judge(session, row.id, one, found, now=self._clock()) for one in said]
+
+    def _may_be_a_person(self, arrived: _Arrived) -> bool:
+        """Only the subject reads like an automatic answer, and it went where people write to."""
+        automatic = arrived.report.kind is MailKind.AUTOREPLY
+        return automatic and arrived.marks.delivery_id is None and not reading.is_surely_automatic(arrived.mail)
+
+    def _time_of(self, mail: Mail, found: Found) -> datetime:
+        now = self._clock()
+        return reading.sent_at(mail, earliest=min(now, found.copy.date), now=now) if found.copy else now
+
+    def _copy_of_mail(self, session: Session, arrived: _Arrived) -> Found:
+        marks = arrived.marks
+        signed = self._application.find(session, delivery_id=marks.delivery_id) if marks.delivery_id else None
+        returned = (self._application.find(session, message_id=one) for one in marks.message_ids)
+        quoted = next((copy for copy in returned if copy is not None), None)
+        if signed is not None and quoted is not None and signed.id != quoted.id:
+            return Found(None, Rule.MARKS_DISAGREE)
+        return self._in_time(signed or quoted)
+
+    def _in_time(self, copy: MarkedCopy | None) -> Found:
+        if copy is None:
+            return Found(None, Rule.NO_MARK)
+        return Found(copy, Rule.OLD_MARK if self._clock() - copy.date > MARK_LIFETIME else None)
+
+    def _ordinary(
+        self, session: Session, row: BounceReport, arrived: _Arrived, found: Found, at: datetime
+    ) -> BounceEvent:
+        """A mail that reports nothing: a wish, a person's words, or a machine's."""
+        mail, author = arrived.mail, reading.author(arrived.mail)
+        if reading.is_machine(mail):
+            return self._plain_event(session, row, Said(ReportKind.OTHER, at), Rule.MACHINE)
+        copy = found.copy
+        genuine = copy is not None and records.hash_of(self._pepper, author) == copy.address_hash
+        if copy is not None and genuine and asks_to_leave(mail):
+            # The wish to leave has no end, unlike a bounce: an old mark will do.
+            said = Said(ReportKind.UNSUBSCRIBED, at, address=author, words=one_line(mail.header("subject"), 200))
+            return self._judge.judge(session, row.id, said, Found(copy), now=self._clock())
+        note = _NOTE_UNPROVEN if asks_to_leave(mail) else ""
+        if arrived.report.kind is MailKind.AUTOREPLY:
+            note = _NOTE_AUTOMATIC
+        said = Said(ReportKind.REPLY, at, address=author, words=one_line(mail.header("subject"), 200))
+        event = self._judge.judge(session, row.id, said, found if genuine else Found(None), now=self._clock())
+        event.rule = Rule.PASSED_ON if self._pass_on(session, arrived.raw, mail, note) else Rule.WAITING
+        session.flush()
+        return event
+
+    def _plain_event(self, session: Session, row: BounceReport, said: Said, rule: Rule) -> BounceEvent:
+        event = self._judge.judge(session, row.id, said, Found(None), now=self._clock())
+        event.rule = rule
+        session.flush()
+        return event
+
+    def _pass_on(self, session: Session, raw: bytes, mail: Mail, note: str) -> bool:
+        name, sender = reading.writer(mail)
+        subject = one_line(mail.header("subject"), 300)
+        letter = Letter(raw, sender, name, subject, reading.first_text(mail), note)
+        return self._application.pass_on(session, letter, now=self._clock())
+
+    def _leave_by_token(self, session: Session, row: BounceReport, arrived: _Arrived) -> BounceEvent | None:
+        """Honour the token of our own List-Unsubscribe, whoever writes: as its link, it speaks for the person."""
+        token = find_token(arrived.mail)
+        try:
+            claim = read_unsubscribe_token(self._links, token) if token else None
+        except TokenInvalid:
+            return None
+        if claim is None:
+            return None
+        now = self._clock()
+        subscriber = people.by_token(session, claim.subscriber_token_id)
+        mailing_list = None if claim.list_id == ALL_LISTS else session.get(MailingList, claim.list_id)
+        said = Said(ReportKind.UNSUBSCRIBED, now, words="unsubscribed by mail")
+        gone = subscriber is None or (mailing_list is None and claim.list_id != ALL_LISTS)
+        event = self._plain_event(session, row, said, Rule.NOBODY if gone else Rule.UNSUBSCRIBED)
+        if subscriber is not None and not gone:
+            self._withdraw(session, event, subscriber, mailing_list, now)
+        return event
+
+    def _withdraw(
+        self,
+        session: Session,
+        event: BounceEvent,
+        subscriber: Subscriber,
+        mailing_list: MailingList | None,
+        now: datetime,
+    ) -> None:
+        event.address, event.address_hash = subscriber.address, subscriber.address_hash
+        event.marked_hash, event.list_id = subscriber.address_hash, mailing_list.id if mailing_list else None
+        lines = consent.withdraw(
+            session,
+            subscriber,
+            mailing_list,
+            source="unsubscribe by mail",
+            actor=records.OWN_ACT,
+            evidence=f"token in a mail, bounces {event.id}",
+            at=now,
+        )
+        event.consent_event_ids = [line.id for line in lines]
+        session.flush()
+
+    # -- events of providers
+
+    def _copy_of_event(self, session: Session, event: ProviderEvent) -> Found:
+        """What a provider hands back is a mark as well: it is verified, or cannot be guessed, or is the provider's."""
+        delivery_id = read_mark(self._marks, event.mark) if event.mark else None
+        marks: tuple[dict[str, object], ...] = (
+            {"delivery_id": delivery_id},
+            {"message_id": event.message_id or None},
+            {"remote_id": event.remote_id or None},
+        )
+        for mark in marks:
+            if any(mark.values()):
+                copy = self._application.find(session, **mark)  # type: ignore[arg-type]
+                if copy is not None:
+                    return self._in_time(copy)
+        return Found(None, Rule.NO_MARK)
+
+    def _proves_anything(self, session: Session, found: Found) -> bool:
+        """Whether something is known against the address: else a million `delivered` would be kept for nothing."""
+        copy = found.copy
+        return copy is not None and any(
+            fact.sign is not Sign.PROOF for fact in records.history(session, copy.address_hash)
+        )
+
+    def _only_accepted(self, session: Session, found: Found) -> Taken:
+        if found.copy is not None:
+            self._application.accepted(session, found.copy.id, at=self._clock())
+        return Taken(None, Disposition.PROCESSED, "Delivered.")
+
+    # -- what nothing asks for
+
+    def _take_refusals(self, session: Session) -> int:
+        refusals = self._application.new_refusals(session, most=MOST_AT_ONCE)
+        if not refusals:
+            return 0
+        report = self._file(session, REFUSALS, raw=None, size=0)
+        made = []
+        for refusal in refusals:
+            found = Found(self._application.find(session, delivery_id=refusal.delivery_id))
+            said = reading.of_refusal(refusal.reply, refusal.status, gave_up=refusal.gave_up, at=refusal.at)
+            event = self._judge.judge(session, report.id, said, found, now=self._clock())
+            event.delivery_id = refusal.delivery_id
+            made.append(event)
+        session.flush()
+        self._forget_the_erased(session, report, made)
+        self._watch(session, made)
+        return len(refusals)
+
+    def _pass_on_waiting(self, session: Session) -> None:
+        waiting = session.execute(
+            select(BounceEvent, BounceReport)
+            .join(BounceReport, BounceReport.id == BounceEvent.report_id)
+            .where(BounceEvent.rule == Rule.WAITING)
+            .order_by(BounceEvent.id)
+            .limit(MOST_AT_ONCE)
+        ).all()
+        for event, report in waiting:
+            if report.raw is not None and not self._pass_on(session, report.raw, read_mail(report.raw), ""):
+                return
+            event.rule = Rule.PASSED_ON
+            session.flush()
+
+    def _watch(self, session: Session, events: Sequence[BounceEvent]) -> None:
+        """Many refusals for a cause of ours are no matter of any one person: the chair must hear of them."""
+        if not any(event.rule is Rule.NEVER_COUNTS for event in events):
+            return
+        now = self._clock()
+        reasons = records.never_counted(session, since=now - ALERT_WINDOW)
+        if sum(reasons.values()) >= self._alert_after:
+            self._application.alert(session, reasons=reasons, now=now)
+
+
+def _disposition(events: Sequence[BounceEvent]) -> Disposition:
+    kinds = {event.kind for event in events}
+    if ReportKind.REPLY in kinds:
+        return Disposition.REPLY
+    if kinds <= {ReportKind.AUTOREPLY, ReportKind.CHALLENGE}:
+        return Disposition.AUTOREPLY
+    if events and all(event.rule in _UNMATCHED for event in events):
+        return Disposition.UNKNOWN
+    return Disposition.PROCESSED
+
+
+def _words(events: Sequence[BounceEvent]) -> str:
+    told = dict.fromkeys(_line(event) for event in events)
+    return "; ".join(list(told)[:3])
+
+
+def _line(event: BounceEvent) -> str:
+    what = " ".join(part for part in (event.klass.value if event.klass.value != "none" else "", event.kind.value) if part)
+    why = f" ({event.reason.value})" if event.reason else ""
+    return f"{what}{why}: {event.rule.value}"

@@ -1,0 +1,149 @@
+"""
+Which copy of a database is the live one: a copied or restored one sends nothing until a person says that it is.
+
+Where a database lies is noted in it: the file's number on its disk and the machine, or the PostgreSQL server and
+database. A copy finds itself elsewhere. What it holds as still to be sent may have been sent by the other one since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from newsletter.errors import NewsletterError
+from newsletter.send import notice_rows
+from newsletter.send.control import PauseKind, forget_pause, pause, pause_kind
+from newsletter.send.owner import changed
+from newsletter.send.states import TO_DO
+from newsletter.tables import Delivery, Issue, IssueState, Setting
+from newsletter.tables import DeliveryState as S
+
+SETTING = "instance"
+MACHINE_ID = Path("/etc/machine-id")
+COPIED = "the database was copied while this was to be sent"
+PAUSED_BY_ADOPTION = "The database was copied while this issue was going out."
+SCHEDULE_IN_A_COPY = "The database was copied after this issue was scheduled; the other one may have sent it."
+
+
+class CopiedDatabase(NewsletterError):
+    """This database is a copy of another; until a person says that it is the live one, it mails nobody."""
+
+    code = "copied"
+
+    def __init__(self, noted: dict[str, Any]) -> None:
+        super().__init__(
+            f"This database was copied, or restored: on {noted['since']:.10} it was the live one on {noted['host']}. "
+            "Nothing is sent from a copy, since the other one may be sending too.",
+            hint="If this is the one to send from: newsletter db adopt",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What an adoption changed: copies that became uncertain, and issues and schedules that wait for a person."""
+
+    uncertain: int
+    paused: tuple[str, ...]
+
+
+def require_live(session: Session) -> None:
+    """
+    Refuse to go on in a copied database. One that has not noted yet where it lies passes.
+
+    Raises:
+        CopiedDatabase: With what to do.
+    """
+    noted = session.get(Setting, SETTING)
+    if noted is not None and noted.value["place"] != place(session):
+        raise CopiedDatabase(noted.value)
+
+
+def note_place(session: Session, now: datetime) -> None:
+    """Note where this database lies, unless that was done before."""
+    if session.get(Setting, SETTING) is None:
+        _note(session, now)
+
+
+def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopted:
+    """
+    Make this database the live one.
+
+    What was to be sent, by issues that had been frozen when the copy was made, becomes uncertain: the other database
+    may have sent it. Issues that were going out, and schedules, wait for a person. A notice whose kind is repeated when
+    in doubt goes out all the same, with the bytes of the other one.
+
+    Args:
+        nothing_sent_since: A person vouches that the other one has sent nothing since the copy was made. Only copies
+            whose dot may have left are uncertain then.
+    """
+    paused = [issue.slug for issue in (*_pause_issues(session), *_set_schedules_aside(session))]
+    doubtful = (S.INTENT,) if nothing_sent_since else TO_DO
+    values = {"state": S.UNCERTAIN, "state_at": now, "retry_at": None, "reason": COPIED}
+    uncertain = changed(session, update(Delivery).where(Delivery.state.in_(doubtful)).values(values))
+    notice_rows.doubt(session, doubtful, reason=COPIED, now=now)
+    _note(session, now)
+    return Adopted(uncertain, tuple(paused))
+
+
+def to_do(session: Session) -> dict[str, int]:
+    """Return how many copies of each frozen issue are still to be sent, by its slug."""
+    statement = (
+        select(Issue.slug, func.count().label("copies"))
+        .join(Delivery, Delivery.issue_id == Issue.id)
+        .where(Delivery.state.in_(TO_DO))
+        .group_by(Issue.slug)
+        .order_by(Issue.slug)
+    )
+    return {row.slug: row.copies for row in session.execute(statement)}
+
+
+def place(session: Session) -> dict[str, Any]:
+    """Return what tells this database from a copy of it, as JSON values."""
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        file = connection.exec_driver_sql("PRAGMA database_list").fetchone()
+        return {"machine": _machine(), "file": Path(file[2]).stat().st_ino if file and file[2] else 0}
+    statement = "SELECT system_identifier::text, oid::bigint FROM pg_control_system(), pg_database"
+    row = connection.execute(text(f"{statement} WHERE datname = current_database()")).one()
+    return {"server": row[0], "database": row[1]}
+
+
+def _note(session: Session, now: datetime) -> None:
+    value = {"place": place(session), "host": socket.gethostname(), "since": now.isoformat()}
+    session.merge(Setting(name=SETTING, value=value))
+    session.flush()
+
+
+def _machine() -> str:
+    """Return a word for this machine; the id itself is kept to it. Source: machine-id(5)."""
+    with suppress(OSError):
+        return hashlib.sha256(b"newsletter:" + MACHINE_ID.read_bytes().strip()).hexdigest()[:16]
+    return ""
+
+
+def _pause_issues(session: Session) -> list[Issue]:
+    """Pause what was going out; what was paused by a relay that was away does not go on by itself either."""
+    live = select(Issue).where(Issue.state == IssueState.SENDING).order_by(Issue.id)
+    issues = list(session.scalars(live))
+    for issue in issues:
+        pause(session, issue, PAUSED_BY_ADOPTION)
+    for issue in session.scalars(select(Issue).where(Issue.state == IssueState.PAUSED)):
+        if pause_kind(session, issue.id) is PauseKind.RELAY:
+            forget_pause(session, issue.id)
+    return issues
+
+
+def _set_schedules_aside(session: Session) -> list[Issue]:
+    issues = list(session.scalars(select(Issue).where(Issue.state == IssueState.SCHEDULED).order_by(Issue.id)))
+    for issue in issues:
+        issue.state, issue.reason = IssueState.PAUSED, SCHEDULE_IN_A_COPY
+    session.flush()
+    return issues
