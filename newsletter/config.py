@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from newsletter.config_group import Group
 from newsletter.config_group import each_once as _each_once
-from newsletter.config_returning import Mailbox, Receiver
+from newsletter.config_returning import BouncePolicy, ListPatience, Mailbox, Receiver
 from newsletter.config_values import (
     BindAddress,
     Domain,
@@ -206,6 +206,13 @@ class Bounces(Group):
     domain: OptionalDomain = ""
     mailboxes: tuple[Mailbox, ...] = ()
     receiver: Receiver | None = None
+    policy: BouncePolicy = BouncePolicy()
+    lists: tuple[ListPatience, ...] = ()
+
+    @field_validator("lists")
+    @classmethod
+    def _lists_once(cls, lists: tuple[ListPatience, ...]) -> tuple[ListPatience, ...]:
+        return _each_once(lists, (one.list for one in lists), "list")
 
     @field_validator("mailboxes")
     @classmethod

@@ -99,3 +99,38 @@ class Receiver(Group):
     def place(self) -> str:
         """Where it listens, for people."""
         return self.socket or (f"[{self.bind}]:{self.port}" if ":" in self.bind else f"{self.bind}:{self.port}")
+
+
+class BouncePolicy(Group):
+    """
+    How much is borne before an address is not mailed any more, and what is kept of what came back.
+
+    `alert_after`: so many refusals for a cause of ours within a day are told to `alerts.to`.
+    """
+
+    hard_times: int = Field(2, ge=2, le=10)
+    hard_days: int = Field(3, ge=1, le=90)
+    score: float = Field(2.5, ge=1, le=100)
+    score_days: int = Field(14, ge=1, le=365)
+    half_life_days: int = Field(180, ge=7, le=3650)
+    rest_days: int = Field(90, ge=0, le=3650)
+    keep_days: int = Field(30, ge=1, le=365)
+    alert_after: int = Field(20, ge=1)
+    replies_per_day: int = Field(100, ge=1, le=10_000)
+
+
+class ListPatience(Group):
+    """Another measure for one list; 0 means as for all."""
+
+    list: Slug
+    hard_times: int = Field(0, ge=0, le=10)
+    hard_days: int = Field(0, ge=0, le=90)
+    score: float = Field(0, ge=0, le=100)
+    score_days: int = Field(0, ge=0, le=365)
+    half_life_days: int = Field(0, ge=0, le=3650)
+
+    @model_validator(mode="after")
+    def _one_report_is_not_enough(self) -> Self:
+        if self.hard_times == 1 or 0 < self.score < 1:
+            raise ValueError(f"list '{self.list}': one report alone may not suppress: hard_times from 2, score from 1")
+        return self

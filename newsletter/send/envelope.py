@@ -21,10 +21,11 @@ def leave_address(config: Config) -> str:
     """
     Return where a mail program writes to unsubscribe.
 
-    A domain that was set for bounces is read by this program; without one, a person reads what comes in.
+    Where nothing says that this program reads what comes back, a person must.
     """
-    if not config.bounces.domain:
+    bounces = config.bounces
+    if not (bounces.domain or bounces.mailboxes or bounces.receiver):
         return config.organisation.reply_to or config.organisation.from_address
-    if config.bounces.envelope == "fixed":
+    if bounces.envelope == "fixed":
         return fixed_sender(config)
-    return f"{LEAVE_LOCAL_PART}@{config.bounces.domain}"
+    return f"{LEAVE_LOCAL_PART}@{config.bounce_domain}"

@@ -176,7 +176,9 @@ class Intake:
                 records.serialise(session)
                 yield session
         except SQLAlchemyError as error:
-            raise DatabaseUnavailable(f"The database refused to keep what came back: {type(error).__name__}.") from error
+            raise DatabaseUnavailable(
+                f"The database refused to keep what came back: {type(error).__name__}."
+            ) from error
 
     # -- what is filed
 
@@ -409,6 +411,8 @@ def _words(events: Sequence[BounceEvent]) -> str:
 
 
 def _line(event: BounceEvent) -> str:
-    what = " ".join(part for part in (event.klass.value if event.klass.value != "none" else "", event.kind.value) if part)
+    what = " ".join(
+        part for part in (event.klass.value if event.klass.value != "none" else "", event.kind.value) if part
+    )
     why = f" ({event.reason.value})" if event.reason else ""
     return f"{what}{why}: {event.rule.value}"

@@ -131,7 +131,7 @@ def is_machine(mail: Mail) -> bool:
 
     Source: RFC 3834 2 and 5; RFC 2919 3.
     """
-    if any(name in mail.message for name in (*OWN_HEADERS, "list-id", "x-auto-response-suppress")):
+    if any(name in mail.message for name in (*OWN_HEADERS, "list-id")):
         return True
     submitted = mail.header("auto-submitted").lower()
     if submitted and not submitted.startswith("no"):
@@ -143,7 +143,14 @@ def is_machine(mail: Mail) -> bool:
 
 def is_surely_automatic(mail: Mail) -> bool:
     """Whether the header says that a program answered; a subject alone may be a person's."""
-    names = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply-from", "x-ms-exchange-inbox-rules-loop")
+    names = (
+        "x-autoreply",
+        "x-autorespond",
+        "x-autoresponder",
+        "x-auto-reply-from",
+        "x-ms-exchange-inbox-rules-loop",
+        "x-auto-response-suppress",
+    )
     return is_machine(mail) or any(name in mail.message for name in names) or bool(mail.header("x-apple-action"))
 
 
@@ -181,7 +188,9 @@ def _feedback(report: MailReport, at: datetime) -> list[Said]:
     if report.feedback_type in _NO_COMPLAINT:
         return [Said(ReportKind.FEEDBACK, at, words=report.feedback_type)]
     people = report.recipients[:MOST_RECIPIENTS]
-    found = [Said(ReportKind.COMPLAINT, at, address=one_line(p.address, 320), words=report.feedback_type) for p in people]
+    found = [
+        Said(ReportKind.COMPLAINT, at, address=one_line(p.address, 320), words=report.feedback_type) for p in people
+    ]
     return found or [Said(ReportKind.COMPLAINT, at, words=report.feedback_type)]
 
 

@@ -53,7 +53,7 @@ class Found:
 class Patiences:
     """How much is borne, by the name of a list; `soft_rest` is how long a suppression for a score lasts."""
 
-    usual: Patience = Patience()
+    usual: Patience = field(default_factory=Patience)
     by_list: Mapping[str, Patience] = field(default_factory=dict)
     soft_rest: timedelta | None = timedelta(days=90)
 
@@ -229,9 +229,7 @@ class Judge:
         on = session.scalars(
             select(MailingList)
             .join(Subscription, Subscription.list_id == MailingList.id)
-            .where(
-                Subscription.subscriber_id == subscriber.id, Subscription.state != SubscriptionState.UNSUBSCRIBED
-            )
+            .where(Subscription.subscriber_id == subscriber.id, Subscription.state != SubscriptionState.UNSUBSCRIBED)
             .order_by(MailingList.id)
         ).all()
         for mailing_list in on:

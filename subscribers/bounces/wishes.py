@@ -14,7 +14,16 @@ from subscribers.bounces.mail import Mail
 _TOKEN = re.compile(r"(?<![\w.-])v1\.[A-Za-z0-9_-]{40,116}(?![\w.-])")
 _REPLY = re.compile(r"^(?:(?:re|aw|antw|odp|sv|vs|ynt|rv|res|tr|r|رد|ਜਵਾਬ|atb|ynteb|răsp|fw|fwd)\s*[:：]\s*)+", re.I)
 _POLITE = ("please ", "bitte ", "proszę ", "vă rog ", "va rog ", "os gwelwch yn dda ", "prosim ", "lütfen ", "kindly ")
-_AFTERWARDS = (" please", " thank you", " thanks", " os gwelwch yn dda", " bitte", " dziękuję", " mulțumesc", " shukriya")
+_AFTERWARDS = (
+    " please",
+    " thank you",
+    " thanks",
+    " os gwelwch yn dda",
+    " bitte",
+    " dziękuję",
+    " mulțumesc",
+    " shukriya",
+)
 
 # What people write as a whole line to leave a list; compared without accents, punctuation and case.
 PHRASES: dict[str, tuple[str, ...]] = {
@@ -105,7 +114,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "Somali": ("iska saar liiska", "iga saar liiska", "jooji is-diiwaangelinta"),
     "Ukrainian": ("відписатися", "відпишіть мене", "скасувати підписку", "видаліть мене зі списку"),
     "Russian": ("отписаться", "отпишите меня", "отменить подписку", "удалите меня из списка", "отписка"),
-    "Portuguese": ("cancelar subscrição", "cancelar a subscrição", "cancelar inscrição", "descadastrar", "remover da lista"),
+    "Portuguese": ("cancelar subscrição", "cancelar a subscrição", "cancelar inscrição", "remover da lista"),
     "Spanish": ("darme de baja", "dar de baja", "baja", "cancelar suscripción", "cancelar la suscripción"),
     "French": ("désabonnement", "désinscription", "se désabonner", "désabonnez-moi", "désinscrivez-moi"),
     "German": ("abmelden", "abmeldung", "abbestellen", "newsletter abbestellen", "newsletter abmelden"),
@@ -143,7 +152,9 @@ def _is_phrase(line: str) -> bool:
 def _plain(text: str) -> str:
     """Return *text* in lower case without accents, marks and punctuation, as people's keyboards differ in them."""
     letters = unicodedata.normalize("NFKD", text.casefold())
-    kept = "".join(c if c.isalnum() else " " for c in letters if not unicodedata.combining(c) and c not in "\u200c\u200d")
+    kept = "".join(
+        c if c.isalnum() else " " for c in letters if not unicodedata.combining(c) and c not in "\u200c\u200d"
+    )
     line = " ".join(kept.split())
     for word in _BEFORE:
         line = line.removeprefix(word)
