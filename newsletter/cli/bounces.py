@@ -86,3 +86,9 @@ def _tell(answer: dict[str, Any]) -> None:
         counts = "" if person["counts"] else ", does not count"
         detail = " ".join(str(v) for v in (person["status"], person["reason"]) if v)
         click.echo(f"  {person['address']}: {person['class']}{counts}" + (f" ({detail})" if detail else ""))
+
+
+from newsletter.cli import bounces_fetch  # noqa: E402  (its verbs join the group above)
+
+for verb in bounces_fetch.VERBS:
+    command.add_command(verb)

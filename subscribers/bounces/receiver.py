@@ -8,6 +8,7 @@ here. A mail ends at CR LF . CR LF and nowhere else, so that no second one can b
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -28,6 +29,7 @@ TAKERS = 4
 STOP_LOOK_SECONDS = 0.2
 LAST_SECONDS = 20.0  # for mails that are being kept when the receiver is stopped
 TAKE_SECONDS = 120.0
+SOCKET_MODE = 0o660  # for the mail server, by its group
 
 
 class Receiver:
@@ -70,23 +72,27 @@ class Receiver:
             handler = Handler(self.accepts, rates, lambda raw, to: self._keep(pool, raw, to))
             server = await self._listen(lambda: new_door(self.settings, handler, rates, doors))
             try:
-                while not stopped.is_set():
+                while not stopped.is_set():  # noqa: ASYNC110  (an event of threads)
                     await asyncio.sleep(STOP_LOOK_SECONDS)
             finally:
                 server.close()
                 await _let_go(doors)
                 if self.settings.socket_path:
-                    Path(self.settings.socket_path).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        os.unlink(self.settings.socket_path)
 
     async def _listen(self, door: Callable[[], asyncio.Protocol]) -> asyncio.Server:
         settings, loop = self.settings, asyncio.get_running_loop()
         try:
             if settings.socket_path:
-                return await _listen_unix(loop, door, settings.socket_path)
+                _make_way(settings.socket_path)
+                server = await loop.create_unix_server(door, settings.socket_path)
+                os.chmod(settings.socket_path, SOCKET_MODE)
+                return server
             server = await loop.create_server(door, settings.bind, settings.port)
         except OSError as error:
             place = settings.socket_path or f"{settings.bind}:{settings.port}"
-            words = os.strerror(error.errno) if error.errno else str(error)
+            words = error.strerror or str(error)
             hint = "Is it running twice? Else check [bounces.receiver]."
             raise MailboxTrouble(f"The receiver cannot listen on {place}: {words}.", hint=hint) from error
         self.port = server.sockets[0].getsockname()[1]
@@ -117,17 +123,20 @@ class Receiver:
             self._say(f"Receiver: {words}")
 
 
-async def _listen_unix(loop: asyncio.AbstractEventLoop, door: Callable[[], asyncio.Protocol], path: str) -> asyncio.Server:
-    """Listen on a path that the mail server's group may write to; a socket nobody listens on any more is replaced."""
+def _make_way(path: str) -> None:
+    """Take away a socket that nobody listens on any more; anything else in the way stays."""
     place = Path(path)
-    if place.exists() and stat.S_ISSOCK(place.stat().st_mode):
-        with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+    if not place.exists():
+        return
+    if not stat.S_ISSOCK(place.stat().st_mode):
+        raise OSError(errno.EEXIST, "something else is there")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
             probe.connect(path)
-            raise OSError(98, "in use")
-        place.unlink(missing_ok=True)
-    server = await loop.create_unix_server(door, path)
-    place.chmod(0o660)
-    return server
+        except ConnectionRefusedError:
+            place.unlink()
+        else:
+            raise OSError(errno.EADDRINUSE, "another process listens there")
 
 
 async def _let_go(doors: set[Door]) -> None:

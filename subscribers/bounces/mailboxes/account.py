@@ -25,6 +25,7 @@ class Account:
     """
 
     name: str
+    protocol: Literal["imap", "pop3", "maildir", "mbox"] = "imap"
     host: str = ""
     port: int = 0
     tls: Literal["required", "implicit", "none"] = "implicit"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from subscribers.bounces.mailboxes.account import Mailbox, Stopped, Tally
 from subscribers.errors import DatabaseUnavailable, MailboxTrouble
@@ -28,13 +29,21 @@ def pause_after(failures: int, *, lasting: bool) -> float:
     return float(min(longest, first * 2.0 ** min(max(0, failures - 1), 20)))
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one look gave. `trouble` is empty when it went well; then there is no pause before the next either."""
+
+    tally: Tally
+    trouble: str = ""
+    pause_seconds: float = 0.0
+
+
 class Watch:
     """
     One mailbox that is watched.
 
     Args:
         guard: Yields whether nobody else is looking into it; held during a look.
-        wait: Replaces the pause after trouble, for tests.
     """
 
     def __init__(self, mailbox: Mailbox, *, poll_seconds: float, guard: Guard, say: Callable[[str], None]) -> None:
@@ -48,35 +57,43 @@ class Watch:
     def run(self, stopped: Stopped) -> None:
         try:
             while not stopped.is_set():
-                pause = self.once()
-                if pause is None:
-                    self._mailbox.wait(self._poll_seconds, stopped)
+                looked = self.once()
+                if looked.trouble:
+                    stopped.wait(looked.pause_seconds)
                 else:
-                    stopped.wait(pause)
+                    self._mailbox.wait(self._poll_seconds, stopped)
         finally:
-            self._mailbox.close()
+            self.close()
 
-    def once(self) -> float | None:
-        """Look, tell what came of it, and return the seconds to pause after trouble."""
+    def once(self) -> Looked:
+        """Look, and tell what came of it."""
         tally = Tally()
         try:
             with self._guard() as free:
-                if free:
-                    self._mailbox.look(tally)
+                if not free:
+                    return self._failed(tally, "another process is reading it.", lasting=False)
+                self._mailbox.look(tally)
         except (MailboxTrouble, DatabaseUnavailable) as error:
-            self._mailbox.close()
-            self._failures += 1
-            self._tell(error.message + (f" {error.hint}" if error.hint else ""))
-            return pause_after(self._failures, lasting=getattr(error, "lasting", False))
+            words = error.message + (f" {error.hint}" if error.hint else "")
+            return self._failed(tally, words, lasting=getattr(error, "lasting", False))
         finally:
             if tally:
-                self._say(f"Mailbox {self._mailbox.account.name}: {tally.words}.")
+                self._tell(f"{tally.words}.")
         if self._trouble:
-            self._say(f"Mailbox {self._mailbox.account.name} can be read again.")
+            self._tell("it can be read again.")
         self._trouble, self._failures = "", 0
-        return None
+        return Looked(tally)
 
-    def _tell(self, words: str) -> None:
+    def close(self) -> None:
+        self._mailbox.close()
+
+    def _failed(self, tally: Tally, words: str, *, lasting: bool) -> Looked:
+        self._mailbox.close()
+        self._failures += 1
         if words != self._trouble:
             self._trouble = words
-            self._say(f"Mailbox {self._mailbox.account.name}: {words}")
+            self._tell(words)
+        return Looked(tally, words, pause_after(self._failures, lasting=lasting))
+
+    def _tell(self, words: str) -> None:
+        self._say(f"Mailbox {self._mailbox.account.name}: {words}")
