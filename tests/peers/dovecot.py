@@ -6,9 +6,10 @@ import grp
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.peers.fixtures import folder_for, free_port, listens, missing, runnin
 
 PASSWORD = "open-sesame"
 MAIL_USER = "nobody"
+PEOPLE = 1000
 
 _CONF = """
 base_dir = {folder}/run
@@ -83,6 +85,9 @@ service lmtp {{
 }}
 service anvil {{
   client_limit = 500
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   client_limit = 500
@@ -100,12 +105,18 @@ class Dovecot:
     pop3: int
     pop3s: int
     lmtp: int
+    _numbers: Iterator[int] = field(default_factory=lambda: iter(range(PEOPLE)))
 
     def add(self, *names: str, quota: str = "") -> None:
-        """Make people known, all with the same password."""
+        """Make people known, all with the same password; Dovecot looks at its file again a second later."""
         extra = f"userdb_quota_rule=*:{quota}" if quota else ""
         with (self.folder / "users").open("a") as file:
             file.writelines(f"{name}:{PASSWORD}::::::{extra}\n" for name in names)
+        time.sleep(1.1)
+
+    def somebody(self) -> str:
+        """Return a person whom no test has used yet."""
+        return f"person{next(self._numbers)}@example.org"
 
     def maildir(self, name: str) -> Path:
         return self.folder / "mail" / name
@@ -150,7 +161,8 @@ def running_dovecot(certificate: Path | None = None) -> Iterator[Dovecot]:
         for name in ("run", "state", "mail"):
             (folder / name).mkdir()
         shutil.chown(folder / "mail", MAIL_USER)
-        (folder / "users").write_text("")
+        people = (f"person{number}@example.org:{PASSWORD}::::::\n" for number in range(PEOPLE))
+        (folder / "users").write_text("".join(people))
         found = Dovecot(folder, *(free_port() for _ in range(5)))
         group = next(g.gr_name for g in grp.getgrall() if g.gr_name in ("nogroup", "nobody"))
         lines = f"ssl_cert = <{certificate}\nssl_key = <{certificate}" if certificate else ""
@@ -165,4 +177,3 @@ def running_dovecot(certificate: Path | None = None) -> Iterator[Dovecot]:
             wait_until(lambda: listens(found.lmtp) and listens(found.imap), f"Dovecot did not start: {folder}")
             assert process.poll() is None
             yield found
-

@@ -51,7 +51,7 @@ class Tally:
     left: Counter[str] = field(default_factory=Counter)
 
     def __bool__(self) -> bool:
-        return bool(self.taken or self.left)
+        return bool(self.taken.total() or self.left.total())
 
     @property
     def words(self) -> str:

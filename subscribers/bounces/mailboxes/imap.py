@@ -175,10 +175,14 @@ class ImapMailbox:
             size = sizes.get(uid, {}).get(_SIZE)
             if size is None:
                 continue
-            if group and (self._breaks.any or sum(s for _, s in group) + size > BYTES_A_FETCH):
+            alone = self._breaks.any or size > self.account.max_message_bytes
+            if group and (alone or sum(s for _, s in group) + size > BYTES_A_FETCH):
                 yield group
                 group = []
-            group.append((uid, size))
+            if alone:
+                yield [(uid, size)]
+            else:
+                group.append((uid, size))
         if group:
             yield group
 

@@ -104,4 +104,6 @@ def words(error: BaseException) -> str:
     """Return a server's words on one line."""
     text = error.args[0] if error.args else str(error)
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    if text[:2] in ("b'", 'b"'):  # bytes that a library put into words
+        text = text[2:-1]
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_WORDS].rstrip(". ")
