@@ -61,18 +61,20 @@ class App:
     @cached_property
     def intake(self) -> Intake:
         """The door for what comes back; it is told of copies and of the chair by `Returns`."""
+        from newsletter.fresh_keys import FreshKeys
         from newsletter.send.patience import patiences
         from newsletter.send.returns import Returns
         from subscribers.bounces.intake import Intake
         from subscribers.bounces.verdicts import Judge
 
         application, policy = Returns(self), self.config.bounces.policy
+        fresh = FreshKeys(self.workspace.secrets)
         return Intake(
             self.database,
             application,
             Judge(application, patiences=patiences(self.config), pepper=self.keys.pepper),
-            marks=self.keys.marks,
-            links=self.keys.links,
+            marks=lambda: fresh.current().marks,
+            links=lambda: fresh.current().links,
             pepper=self.keys.pepper,
             clock=self.now,
             keep_raw=timedelta(days=policy.keep_days),

@@ -77,8 +77,19 @@ def _send(context: Context, issue_id: int, slug: str) -> int:
         context.output.data(report.counts)
     else:
         _tell_sent(context, slug, report)
+    _count_refusals(context)
     tell_chair(context.app)
     return report.exit_code
+
+
+def _count_refusals(context: Context) -> None:
+    """Let what was refused count against addresses; what cannot be done now is done by the next run or worker."""
+    from subscribers.errors import DatabaseUnavailable
+
+    try:
+        context.app.intake.look()
+    except DatabaseUnavailable as error:
+        context.output.warn(error.message)
 
 
 def _tell_sent(context: Context, slug: str, report: SendReport) -> None:

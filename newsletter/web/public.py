@@ -22,8 +22,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from newsletter.app import App
+from newsletter.fresh_keys import FreshKeys
 from newsletter.web import leaving
-from newsletter.web.fresh_keys import FreshKeys
 from newsletter.web.notices import BY_STATUS, FAULT
 from newsletter.web.pages import Pages, load_pages
 from newsletter.web.protection import Protection, page_headers

@@ -84,7 +84,7 @@ class Intake:
     Args:
         application: Its copies, and a way to its people.
         judge: Made for the same application.
-        marks, links: Keys of envelope senders and of unsubscribe tokens.
+        marks, links: Give the keys of envelope senders and of unsubscribe tokens as they are now; they rotate.
         keep_raw: How long a mail is kept as it came.
         alert_after: So many refusals for a cause of ours within a day alert the chair.
     """
@@ -95,8 +95,8 @@ class Intake:
         application: Application,
         judge: Judge,
         *,
-        marks: Keyring,
-        links: Keyring,
+        marks: Callable[[], Keyring],
+        links: Callable[[], Keyring],
         pepper: bytes,
         clock: Callable[[], datetime],
         keep_raw: timedelta = timedelta(days=30),
@@ -116,7 +116,7 @@ class Intake:
         """
         raw = raw[:LARGEST_MAIL]
         mail, report = read_mail(raw), read_report(raw)
-        marks = read_marks(mail, report, self._marks, envelope_to=envelope_to)
+        marks = read_marks(mail, report, self._marks(), envelope_to=envelope_to)
         digest = records.mail_digest(raw, mail, marks.delivery_id)
         with self._writing() as session:
             known = records.report_of(session, digest)
@@ -163,11 +163,22 @@ class Intake:
 
         Found by what the database holds, so that a stop at any moment loses nothing. Return how many were taken.
         """
-        with self._writing() as session:
-            taken = self._take_refusals(session)
-            self._pass_on_waiting(session)
-            records.forget_raw(session, before=self._clock() - self._keep_raw)
+        taken = 0
+        while self._work_waits():
+            with self._writing() as session:
+                batch = self._take_refusals(session)
+                self._pass_on_waiting(session)
+                records.forget_raw(session, before=self._clock() - self._keep_raw)
+            taken += batch
+            if batch < MOST_AT_ONCE:
+                break
         return taken
+
+    def _work_waits(self) -> bool:
+        """Asked without the lock of a writer: mostly there is nothing to do."""
+        with self._database.read() as session:
+            old = records.old_raw(session, before=self._clock() - self._keep_raw)
+            return old or records.anything_waits(session) or bool(self._application.new_refusals(session, most=1))
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
@@ -285,7 +296,7 @@ class Intake:
         """Honour the token of our own List-Unsubscribe, whoever writes: as its link, it speaks for the person."""
         token = find_token(arrived.mail)
         try:
-            claim = read_unsubscribe_token(self._links, token) if token else None
+            claim = read_unsubscribe_token(self._links(), token) if token else None
         except TokenInvalid:
             return None
         if claim is None:
@@ -326,7 +337,7 @@ class Intake:
 
     def _copy_of_event(self, session: Session, event: ProviderEvent) -> Found:
         """What a provider hands back is a mark as well: it is verified, or cannot be guessed, or is the provider's."""
-        delivery_id = read_mark(self._marks, event.mark) if event.mark else None
+        delivery_id = read_mark(self._marks(), event.mark) if event.mark else None
         marks: tuple[dict[str, object], ...] = (
             {"delivery_id": delivery_id},
             {"message_id": event.message_id or None},

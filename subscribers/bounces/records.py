@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from subscribers.addresses import parse_address
@@ -120,16 +120,26 @@ def never_counted(session: Session, *, since: datetime) -> dict[Reason, int]:
     return {reason: number for reason, number in rows if reason is not None}
 
 
-def forget_raw(session: Session, *, before: datetime) -> int:
-    """Drop mails that are older than they are kept; what was made of them stays. Return how many."""
+def anything_waits(session: Session) -> bool:
+    """Return whether a person's mail waits to be passed on."""
+    return bool(session.scalar(select(exists().where(BounceEvent.rule == Rule.WAITING))))
+
+
+def _old(before: datetime) -> tuple[ColumnElement[bool], ...]:
     waiting = select(BounceEvent.report_id).where(BounceEvent.rule == Rule.WAITING)
-    done: CursorResult[Any] = session.execute(  # type: ignore[assignment]
-        update(BounceReport)
-        .where(BounceReport.raw.is_not(None), BounceReport.received_at < before, BounceReport.id.not_in(waiting))
-        .values(raw=None),
-        execution_options={"synchronize_session": False},
+    return BounceReport.raw.is_not(None), BounceReport.received_at < before, BounceReport.id.not_in(waiting)
+
+
+def old_raw(session: Session, *, before: datetime) -> bool:
+    """Return whether a mail is there that is older than it is kept."""
+    return bool(session.scalar(select(exists().where(*_old(before)))))
+
+
+def forget_raw(session: Session, *, before: datetime) -> None:
+    """Drop mails that are older than they are kept; what was made of them stays."""
+    session.execute(
+        update(BounceReport).where(*_old(before)).values(raw=None), execution_options={"synchronize_session": False}
     )
-    return done.rowcount
 
 
 def forget_person(session: Session, digest: bytes) -> int:

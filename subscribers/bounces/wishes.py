@@ -149,9 +149,12 @@ def _is_phrase(line: str) -> bool:
     return _plain(_REPLY.sub("", line.strip())) in _KNOWN
 
 
+_UNDOTTED = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d"})  # letters that no decomposition takes apart
+
+
 def _plain(text: str) -> str:
     """Return *text* in lower case without accents, marks and punctuation, as people's keyboards differ in them."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
+    letters = unicodedata.normalize("NFKD", text.casefold().translate(_UNDOTTED))
     kept = "".join(
         c if c.isalnum() else " " for c in letters if not unicodedata.combining(c) and c not in "\u200c\u200d"
     )
