@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import smtplib
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from click.testing import CliRunner
 
 from newsletter.cli.main import cli
 from tests.peers.dovecot import PASSWORD, running_dovecot
-from tests.peers.fixtures import Postfix, wait_until
+from tests.peers.fixtures import Postfix, free_port, listens, wait_until
 from tests.peers.relaying import BOUNCES, MEMBERS, relaying_postfix
 
 FEED = Path(__file__).parent.parent.parent / "docs" / "tutorial" / "news.xml"
@@ -181,3 +182,38 @@ def test_verdicts_of_two_issues_are_exactly_what_happened(newsletter, tmp_path: 
             "autoreply": set(PEOPLE["away"]),
         }
         assert suppressed(newsletter) == {*PEOPLE["cross"], *PEOPLE["gone"]}
+
+
+RECEIVING = """
+[bounces]
+domain = "{bounces}"
+
+[bounces.receiver]
+port = {port}
+"""
+
+
+def test_a_mail_server_hands_reports_to_the_worker(newsletter, tmp_path: Path) -> None:
+    """By LMTP, beside the sending; what is not ours is refused, and while nothing listens Postfix keeps the mail."""
+    port = free_port()
+    with running_dovecot() as dovecot, relaying_postfix(members_port=dovecot.lmtp, bounces_port=port) as postfix:
+        dovecot.add(*PEOPLE["well"][:2])
+        config = RECEIVING.format(bounces=BOUNCES, port=port)
+        begin(tmp_path, postfix, config, [*PEOPLE["well"][:2], *PEOPLE["gone"][:2]])
+        send(newsletter, "first")
+        wait_until(lambda: postfix.log.count("status=deferred") == 2, f"nothing was deferred: {postfix.log[-3000:]}")
+        words = [sys.executable, "-m", "newsletter", "--workspace", "ws", "work"]
+        with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as worker:
+            wait_until(lambda: listens(port), "the receiver does not listen")
+            with smtplib.LMTP("127.0.0.1", port, timeout=20) as talk:
+                talk.ehlo()
+                talk.mail("<>")
+                assert talk.rcpt("chair@example.org")[0] == 550
+            subprocess.run(["postqueue", "-c", str(postfix.folder / "config"), "-f"], check=True, timeout=20)
+            wait_until(lambda: "250 2.0.0 Kept" in postfix.log, f"nothing was kept: {postfix.log[-3000:]}")
+            wait_until(lambda: postfix.log.count("250 2.0.0 Kept") == 2, "one is missing")
+            worker.send_signal(signal.SIGTERM)
+            _, said = worker.communicate(timeout=60)
+        assert (worker.returncode, "Traceback" in said) == (0, False)
+        assert verdicts(newsletter, "first") == {"hard": set(PEOPLE["gone"][:2])}
+        assert suppressed(newsletter) == set()
