@@ -160,7 +160,14 @@ def test_our_own_addresses_are_those_of_returned_mail_alone(app: App) -> None:
     for local_part in (mark, mark.upper(), "bounces", "b+unsubscribe"):
         assert ours(f"{local_part}@bounces.example.org")
         assert ours(f"{local_part}@BOUNCES.example.org")
-    for address in (f"{mark}@example.org", "news@example.org", "x@bounces.example.org", "b+1@bounces.example.org", mark, ""):
+    for address in (
+        f"{mark}@example.org",
+        "news@example.org",
+        "x@bounces.example.org",
+        "b+1@bounces.example.org",
+        mark,
+        "",
+    ):
         assert not ours(address)
     app.config = smallest_config()
     assert own_addresses(app)(f"{mark}@example.org")

@@ -105,12 +105,18 @@ def complain(postfix: Postfix, mail: bytes) -> None:
     """Report a mail as a feedback loop does: to the one address it knows, with the mail as it was delivered."""
     head, _, body = mail.partition(b"\n\n")
     report = (
-        f"From: feedback@provider.example\nTo: bounces@{BOUNCES}\nSubject: FW: {message_from_bytes(mail)['Subject']}\n"
-        'MIME-Version: 1.0\nContent-Type: multipart/report; report-type=feedback-report; boundary="fb"\n\n'
-        "--fb\nContent-Type: text/plain\n\nThis is an abuse report for a mail that came from your host.\n"
-        "--fb\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nUser-Agent: Loop/1\nVersion: 1\n"
-        "\n--fb\nContent-Type: message/rfc822\n\n"
-    ).encode() + head + b"\n\n" + body + b"\n--fb--\n"
+        (
+            f"From: feedback@provider.example\nTo: bounces@{BOUNCES}\nSubject: FW: {message_from_bytes(mail)['Subject']}\n"
+            'MIME-Version: 1.0\nContent-Type: multipart/report; report-type=feedback-report; boundary="fb"\n\n'
+            "--fb\nContent-Type: text/plain\n\nThis is an abuse report for a mail that came from your host.\n"
+            "--fb\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nUser-Agent: Loop/1\nVersion: 1\n"
+            "\n--fb\nContent-Type: message/rfc822\n\n"
+        ).encode()
+        + head
+        + b"\n\n"
+        + body
+        + b"\n--fb--\n"
+    )
     with smtplib.SMTP("127.0.0.1", postfix.port, timeout=20) as relay:
         relay.sendmail("feedback@provider.example", [f"bounces@{BOUNCES}"], report)
 
@@ -134,9 +140,10 @@ def test_verdicts_of_two_issues_are_exactly_what_happened(newsletter, tmp_path: 
     """Two hundred members: 40 gone, 10 full, 10 away, 5 complain; the second issue goes four days later."""
     if shutil.which("faketime") is None:
         pytest.skip("faketime is not installed: sh tests/peers/install.sh")
-    with running_dovecot() as dovecot, relaying_postfix(
-        members_port=dovecot.lmtp, bounces_port=dovecot.lmtp
-    ) as postfix:
+    with (
+        running_dovecot() as dovecot,
+        relaying_postfix(members_port=dovecot.lmtp, bounces_port=dovecot.lmtp) as postfix,
+    ):
         dovecot.add(*PEOPLE["well"], *PEOPLE["cross"], MAILBOX_USER)
         dovecot.add(*PEOPLE["full"], quota="bytes=500")
         config = CONFIG.format(

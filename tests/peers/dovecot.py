@@ -131,6 +131,13 @@ class Dovecot:
         for path in (self.maildir(name), *self.maildir(name).rglob("*")):
             shutil.chown(path, MAIL_USER)
 
+    def put_often(self, name: str, mail: bytes, count: int) -> None:
+        """Lay the same mail into somebody's inbox many times over; on the disk it is there once."""
+        self.put(name, [mail])
+        [first] = (self.maildir(name) / "new").iterdir()
+        for number in range(1, count):
+            os.link(first, first.with_name(f"{1_700_000_000 + number}.M{number}P1.test"))
+
     def mails(self, name: str, folder: str = "") -> list[bytes]:
         """Return what is in one folder of somebody, whether seen or not."""
         root = self.maildir(name) / (f".{folder}" if folder else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import imaplib
 import re
 import ssl
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -43,7 +44,8 @@ def open_client(account: Account) -> Any:
             _start_tls(client, account, secure)
         _log_in(client, account)
     except BaseException:
-        client.shutdown()
+        with suppress(OSError):  # of a socket that failed TLS nothing is left to close
+            client.shutdown()
         raise
     return client
 
