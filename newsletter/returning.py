@@ -19,7 +19,7 @@ from newsletter.send.envelope import fixed_sender, leave_address
 from newsletter.send.instance import CopiedDatabase, require_live
 from newsletter.tables import Setting
 from subscribers.bounces.intake import Disposition, Taken
-from subscribers.bounces.mailboxes.account import Account, Mailbox
+from subscribers.bounces.mailboxes.account import Account, Mailbox, Memory
 from subscribers.bounces.mailboxes.taking import Taker
 from subscribers.bounces.mailboxes.watching import Watch
 from subscribers.bounces.verp import has_form_of_mark
@@ -59,7 +59,7 @@ def open_mailbox(app: App, config: config_returning.Mailbox, say: Say) -> Mailbo
     return make_mailbox(account_of(config), Taker(take, lambda words: say(f"Mailbox {config.name}: {words}")), memory)
 
 
-def make_mailbox(account: Account, taker: Taker, memory: SettingMemory) -> Mailbox:
+def make_mailbox(account: Account, taker: Taker, memory: Memory) -> Mailbox:
     if account.protocol == "imap":
         from subscribers.bounces.mailboxes.imap import ImapMailbox
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def fetch(context: Context, names: tuple[str, ...], watch: bool) -> int:
     """Take returned mail out of its mailboxes.
 
-    They are those of [[bounces.mailboxes]]. Each mail is judged and kept, then moved into the folder of its kind; nothing is deleted that was not understood.
+    They are those of [[bounces.mailboxes]]. Each mail is judged and kept, then moved into the folder of its kind;
+    nothing is deleted that was not understood.
     It ends with code 4 when a mailbox could not be read; the others are read all the same.
 
     Example: newsletter bounces fetch --watch

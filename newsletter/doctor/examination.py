@@ -12,6 +12,7 @@ from newsletter.doctor.belongings import check_database, check_keys, check_priva
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.doctor.machine import check_machine
 from newsletter.doctor.relay import check_relays
+from newsletter.doctor.returns import check_returns
 from newsletter.errors import ConfigError
 from newsletter.paths import Workspace
 
@@ -33,6 +34,7 @@ def examine(
     yield from _check_config(config, config_path)
     yield from check_database(config.database.url.get_secret_value() or f"sqlite:///{workspace.database}")
     yield from check_relays(config, online=online)
+    yield from check_returns(config, online=online)
 
 
 def _check_config(config: Config, path: Path) -> Iterator[Finding]:

@@ -18,7 +18,8 @@ from subscribers.bounces.intake import Disposition
 from subscribers.bounces.mailboxes.account import DAMAGED, Account, Memory, Stopped, Tally
 from subscribers.bounces.mailboxes.aside import Aside
 from subscribers.bounces.mailboxes.breaks import Breaks
-from subscribers.bounces.mailboxes.imap_opening import BROKEN, broken, open_client, words
+from subscribers.bounces.mailboxes.connecting import broken, words
+from subscribers.bounces.mailboxes.imap_opening import BROKEN, open_client
 from subscribers.bounces.mailboxes.taking import BEGINNING_BYTES, Taker
 from subscribers.errors import DatabaseUnavailable, MailboxTrouble
 
@@ -74,7 +75,7 @@ class ImapMailbox:
     def check(self) -> str:
         try:
             client = self._connected()
-            count = client.select_folder(_full_name(client, self.account.folder), readonly=True)[b"EXISTS"]
+            count = self._select(client, readonly=True)
             idle = "IDLE" if client.has_capability("IDLE") else "no IDLE"
             move = "MOVE" if client.has_capability("MOVE") else "no MOVE"
             absent = [name for name in self._folders.values() if not client.folder_exists(name)]
@@ -122,10 +123,10 @@ class ImapMailbox:
         self._aside.open(str(self._validity), {str(uid) for uid in uids})
         return uids
 
-    def _select(self, client: Any) -> int:
+    def _select(self, client: Any, *, readonly: bool = False) -> int:
         """Open the folder and return how many mails are in it."""
         try:
-            selected = client.select_folder(_full_name(client, self.account.folder))
+            selected = client.select_folder(_full_name(client, self.account.folder), readonly=readonly)
         except imaplib.IMAP4.abort:
             raise
         except imaplib.IMAP4.error as error:

@@ -13,7 +13,7 @@ from subscribers.bounces.intake import Disposition
 from subscribers.bounces.mailboxes.account import DAMAGED, Account, Memory, Stopped, Tally
 from subscribers.bounces.mailboxes.aside import Aside
 from subscribers.bounces.mailboxes.breaks import Breaks
-from subscribers.bounces.mailboxes.imap_opening import broken
+from subscribers.bounces.mailboxes.connecting import broken
 from subscribers.bounces.mailboxes.pop3_session import Pop3Session, Refused, open_session
 from subscribers.bounces.mailboxes.taking import BEGINNING_BYTES, Taker
 from subscribers.errors import MailboxTrouble

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from subscribers.bounces.mailboxes.account import Account
-from subscribers.bounces.mailboxes.imap_opening import TIMEOUT_SECONDS, broken, refused, tls_context
+from subscribers.bounces.mailboxes.connecting import TIMEOUT_SECONDS, broken, refused, tls_context
 from subscribers.errors import MailboxTrouble
 
 LONGEST_STATUS_BYTES = 2_048
@@ -126,4 +126,4 @@ def open_session(account: Account) -> Pop3Session:
     try:
         return Pop3Session(account)
     except (OSError, EOFError, ssl.SSLError, Refused) as error:
-        raise broken(account, error) from error
+        raise broken(account, error, "cannot be reached") from error

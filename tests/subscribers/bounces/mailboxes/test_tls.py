@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from subscribers.bounces.mailboxes.account import Account, Tally
+from subscribers.bounces.mailboxes.connecting import tls_context
 from subscribers.bounces.mailboxes.imap import ImapMailbox
-from subscribers.bounces.mailboxes.imap_opening import tls_context
 from subscribers.bounces.mailboxes.pop3 import Pop3Mailbox
 from subscribers.errors import MailboxTrouble
 from tests.peers.cutting_proxy import CuttingProxy
