@@ -54,11 +54,9 @@ def list_command(
         wanted = _wanted(app, session, issue_name, address=address, kind=kind, unmatched=unmatched)
         limit = limit or (None if output.as_json else MOST_SHOWN)
         rows = [_with_slug(row, session) for row in listing.lines(session, wanted, limit=limit, offset=offset)]
-    columns = ["id", "at", "address", "kind", "class", "reason", "rule", "undone"]
     if not output.as_json:
-        for row in rows:
-            row["class"] = "" if row["class"] == "none" else row["class"]
-    output.table(rows, columns, empty="Nothing came back.")
+        rows = [_short(row) for row in rows]
+    output.table(rows, ["id", "day", "address", "what", "rule"], empty="Nothing came back.")
     if rows and not output.as_json:
         output.note("What one says, and why it counts or not: newsletter bounces show ID")
 
@@ -125,6 +123,19 @@ def stats(context: Context, issue_name: str | None, days: int) -> None:
         ("Where they failed", "domains"),
     ):
         _chart(context, heading, found[name])
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line for a narrow terminal."""
+    klass = f"{row['class']} " if row["class"] in ("hard", "soft") else ""
+    reason = f": {row['reason']}" if row["reason"] else ""
+    return {
+        "id": row["id"],
+        "day": f"{row['at']:%Y-%m-%d}",
+        "address": row["address"],
+        "what": f"{klass}{row['kind']}{reason}",
+        "rule": f"{row['rule']} (undone)" if row["undone"] else row["rule"],
+    }
 
 
 def _wanted(app: App, session: Session, issue_name: str | None, **given: Any) -> Wanted:

@@ -12,28 +12,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from subscribers import consent, people
 from subscribers.bounces import reading, records
-from subscribers.bounces.event import EventKind, MailKind, MailReport, ProviderEvent, ReportKind, Said
+from subscribers.bounces.event import EventKind, MailKind, MailReport, ProviderEvent, ReportKind
+from subscribers.bounces.letters import Letters
 from subscribers.bounces.mail import Mail, read_mail
 from subscribers.bounces.marks import Marks, read_marks
-from subscribers.bounces.outside import Application, Letter, MarkedCopy
+from subscribers.bounces.outside import Application, MarkedCopy
 from subscribers.bounces.plain import one_line
 from subscribers.bounces.policy import Rule, Sign
 from subscribers.bounces.report import read_report
 from subscribers.bounces.verdicts import MARK_LIFETIME, Found, Judge
 from subscribers.bounces.verp import read_mark
-from subscribers.bounces.wishes import asks_to_leave, find_token
 from subscribers.db import Database
-from subscribers.errors import DatabaseUnavailable, TokenInvalid
+from subscribers.errors import DatabaseUnavailable
 from subscribers.suppression import ERASED
-from subscribers.tables import BounceEvent, BounceReport, MailingList, Subscriber, Suppression
-from subscribers.tokens import ALL_LISTS, Keyring, read_unsubscribe_token
+from subscribers.tables import BounceEvent, BounceReport, Suppression
+from subscribers.tokens import Keyring
 
 LARGEST_MAIL = 25_000_000
 ALERT_WINDOW = timedelta(hours=24)
@@ -41,11 +41,6 @@ MOST_AT_ONCE = 500
 REFUSALS = "session"
 _UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
 _MAY_ASK = (MailKind.ORDINARY, MailKind.AUTOREPLY, MailKind.CHALLENGE, MailKind.FEEDBACK)
-_NOTE_UNPROVEN = (
-    "It asks to be unsubscribed, and does not show that it comes from the member: nobody was unsubscribed. "
-    "If it is genuine: newsletter subscribers unsubscribe ADDRESS"
-)
-_NOTE_AUTOMATIC = "It may be an automatic answer."
 
 
 class Disposition(StrEnum):
@@ -103,7 +98,8 @@ class Intake:
         alert_after: int = 20,
     ) -> None:
         self._database, self._application, self._judge = database, application, judge
-        self._marks, self._links, self._pepper, self._clock = marks, links, pepper, clock
+        self._letters = Letters(application, judge, links=links, pepper=pepper, clock=clock)
+        self._marks, self._pepper, self._clock = marks, pepper, clock
         self._keep_raw, self._alert_after = keep_raw, alert_after
 
     def take_mail(self, raw: bytes, *, way: str, envelope_to: str | None = None) -> Taken:
@@ -167,7 +163,7 @@ class Intake:
         while self._work_waits():
             with self._writing() as session:
                 batch = self._take_refusals(session)
-                self._pass_on_waiting(session)
+                self._letters.pass_on_waiting(session)
                 records.forget_raw(session, before=self._clock() - self._keep_raw)
             taken += batch
             if batch < MOST_AT_ONCE:
@@ -195,16 +191,19 @@ class Intake:
 
     def _file_mail(self, session: Session, raw: bytes, mail: Mail, digest: bytes, way: str) -> BounceReport:
         _, sender = reading.writer(mail)
-        row = self._file(session, way, raw=raw, size=len(raw), digest=digest)
-        row.sender, row.subject = sender or None, one_line(mail.header("subject"), 500)
-        row.sender_hash = records.hash_of(self._pepper, sender) if sender else None
-        session.flush()
-        return row
+        return self._file(
+            session,
+            way,
+            raw=raw,
+            size=len(raw),
+            digest=digest,
+            sender=sender or None,
+            sender_hash=records.hash_of(self._pepper, sender) if sender else None,
+            subject=one_line(mail.header("subject"), 500),
+        )
 
-    def _file(
-        self, session: Session, way: str, *, raw: bytes | None, size: int, digest: bytes | None = None
-    ) -> BounceReport:
-        row = BounceReport(way=way[:32], received_at=self._clock(), raw=raw, size=size, digest=digest)
+    def _file(self, session: Session, way: str, **values: Any) -> BounceReport:
+        row = BounceReport(way=way[:32], received_at=self._clock(), **values)
         session.add(row)
         session.flush()
         return row
@@ -226,12 +225,15 @@ class Intake:
     # -- mail
 
     def _mail_events(self, session: Session, row: BounceReport, arrived: _Arrived) -> list[BounceEvent]:
-        if arrived.report.kind in _MAY_ASK and (left := self._leave_by_token(session, row, arrived)):
-            return [left]
+        if arrived.report.kind in _MAY_ASK:
+            left = self._letters.leave_by_token(session, row.id, arrived.mail)
+            if left is not None:
+                return [left]
         found = self._copy_of_mail(session, arrived)
         at = self._time_of(arrived.mail, found)
-        if arrived.report.kind is MailKind.ORDINARY or self._may_be_a_person(arrived):
-            return [self._ordinary(session, row, arrived, found, at)]
+        maybe = self._may_be_a_person(arrived)
+        if arrived.report.kind is MailKind.ORDINARY or maybe:
+            return [self._letters.take(session, row.id, arrived.raw, arrived.mail, found, at=at, automatic=maybe)]
         said = reading.of_mail(arrived.mail, arrived.report, at=at)
         return [self._judge.judge(session, row.id, one, found, now=self._clock()) for one in said]
 
@@ -257,81 +259,6 @@ class Intake:
         if copy is None:
             return Found(None, Rule.NO_MARK)
         return Found(copy, Rule.OLD_MARK if self._clock() - copy.date > MARK_LIFETIME else None)
-
-    def _ordinary(
-        self, session: Session, row: BounceReport, arrived: _Arrived, found: Found, at: datetime
-    ) -> BounceEvent:
-        """A mail that reports nothing: a wish, a person's words, or a machine's."""
-        mail, author = arrived.mail, reading.author(arrived.mail)
-        if reading.is_machine(mail):
-            return self._plain_event(session, row, Said(ReportKind.OTHER, at), Rule.MACHINE)
-        copy = found.copy
-        genuine = copy is not None and records.hash_of(self._pepper, author) == copy.address_hash
-        if copy is not None and genuine and asks_to_leave(mail):
-            # The wish to leave has no end, unlike a bounce: an old mark will do.
-            said = Said(ReportKind.UNSUBSCRIBED, at, address=author, words=one_line(mail.header("subject"), 200))
-            return self._judge.judge(session, row.id, said, Found(copy), now=self._clock())
-        note = _NOTE_UNPROVEN if asks_to_leave(mail) else ""
-        if arrived.report.kind is MailKind.AUTOREPLY:
-            note = _NOTE_AUTOMATIC
-        said = Said(ReportKind.REPLY, at, address=author, words=one_line(mail.header("subject"), 200))
-        event = self._judge.judge(session, row.id, said, found if genuine else Found(None), now=self._clock())
-        event.rule = Rule.PASSED_ON if self._pass_on(session, arrived.raw, mail, note) else Rule.WAITING
-        session.flush()
-        return event
-
-    def _plain_event(self, session: Session, row: BounceReport, said: Said, rule: Rule) -> BounceEvent:
-        event = self._judge.judge(session, row.id, said, Found(None), now=self._clock())
-        event.rule = rule
-        session.flush()
-        return event
-
-    def _pass_on(self, session: Session, raw: bytes, mail: Mail, note: str) -> bool:
-        name, sender = reading.writer(mail)
-        subject = one_line(mail.header("subject"), 300)
-        letter = Letter(raw, sender, name, subject, reading.first_text(mail), note)
-        return self._application.pass_on(session, letter, now=self._clock())
-
-    def _leave_by_token(self, session: Session, row: BounceReport, arrived: _Arrived) -> BounceEvent | None:
-        """Honour the token of our own List-Unsubscribe, whoever writes: as its link, it speaks for the person."""
-        token = find_token(arrived.mail)
-        try:
-            claim = read_unsubscribe_token(self._links(), token) if token else None
-        except TokenInvalid:
-            return None
-        if claim is None:
-            return None
-        now = self._clock()
-        subscriber = people.by_token(session, claim.subscriber_token_id)
-        mailing_list = None if claim.list_id == ALL_LISTS else session.get(MailingList, claim.list_id)
-        said = Said(ReportKind.UNSUBSCRIBED, now, words="unsubscribed by mail")
-        gone = subscriber is None or (mailing_list is None and claim.list_id != ALL_LISTS)
-        event = self._plain_event(session, row, said, Rule.NOBODY if gone else Rule.UNSUBSCRIBED)
-        if subscriber is not None and not gone:
-            self._withdraw(session, event, subscriber, mailing_list, now)
-        return event
-
-    def _withdraw(
-        self,
-        session: Session,
-        event: BounceEvent,
-        subscriber: Subscriber,
-        mailing_list: MailingList | None,
-        now: datetime,
-    ) -> None:
-        event.address, event.address_hash = subscriber.address, subscriber.address_hash
-        event.marked_hash, event.list_id = subscriber.address_hash, mailing_list.id if mailing_list else None
-        lines = consent.withdraw(
-            session,
-            subscriber,
-            mailing_list,
-            source="unsubscribe by mail",
-            actor=records.OWN_ACT,
-            evidence=f"token in a mail, bounces {event.id}",
-            at=now,
-        )
-        event.consent_event_ids = [line.id for line in lines]
-        session.flush()
 
     # -- events of providers
 
@@ -380,20 +307,6 @@ class Intake:
         self._forget_the_erased(session, report, made)
         self._watch(session, made)
         return len(refusals)
-
-    def _pass_on_waiting(self, session: Session) -> None:
-        waiting = session.execute(
-            select(BounceEvent, BounceReport)
-            .join(BounceReport, BounceReport.id == BounceEvent.report_id)
-            .where(BounceEvent.rule == Rule.WAITING)
-            .order_by(BounceEvent.id)
-            .limit(MOST_AT_ONCE)
-        ).all()
-        for event, report in waiting:
-            if report.raw is not None and not self._pass_on(session, report.raw, read_mail(report.raw), ""):
-                return
-            event.rule = Rule.PASSED_ON
-            session.flush()
 
     def _watch(self, session: Session, events: Sequence[BounceEvent]) -> None:
         """Many refusals for a cause of ours are no matter of any one person: the chair must hear of them."""

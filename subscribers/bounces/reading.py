@@ -185,13 +185,12 @@ def _unnamed(mail: Mail, report: MailReport, at: datetime) -> Said:
 
 
 def _feedback(report: MailReport, at: datetime) -> list[Said]:
-    if report.feedback_type in _NO_COMPLAINT:
-        return [Said(ReportKind.FEEDBACK, at, words=report.feedback_type)]
+    kind = one_line(report.feedback_type, 40)
+    if kind in _NO_COMPLAINT:
+        return [Said(ReportKind.FEEDBACK, at, words=kind)]
     people = report.recipients[:MOST_RECIPIENTS]
-    found = [
-        Said(ReportKind.COMPLAINT, at, address=one_line(p.address, 320), words=report.feedback_type) for p in people
-    ]
-    return found or [Said(ReportKind.COMPLAINT, at, words=report.feedback_type)]
+    found = [Said(ReportKind.COMPLAINT, at, address=one_line(p.address, 320), words=kind) for p in people]
+    return found or [Said(ReportKind.COMPLAINT, at, words=kind)]
 
 
 def _first_words(mail: Mail) -> str:

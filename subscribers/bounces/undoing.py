@@ -18,7 +18,16 @@ from subscribers.bounces import records
 from subscribers.bounces.policy import Rule, Sign, decide
 from subscribers.bounces.verdicts import Patiences
 from subscribers.errors import Conflict, InvalidValue, NotFound
-from subscribers.tables import BounceEvent, ConsentAction, ConsentEvent, MailingList, Subscriber, Suppression
+from subscribers.tables import (
+    BounceEvent,
+    ConsentAction,
+    ConsentEvent,
+    MailingList,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+    Suppression,
+)
 
 _SCORED = (suppression.HARD_BOUNCE, suppression.SOFT_BOUNCES)
 
@@ -108,6 +117,9 @@ def _restore(session: Session, line_id: int, *, by: str, reason: str, now: datet
         evidence=reason,
         at=now,
     )
+    back = session.get(Subscription, (subscriber.id, line.list_id))
+    if back is None or back.state is not SubscriptionState.SUBSCRIBED:
+        return f"No consent is written down for {name}, so the person is not put back on it.", False
     return f"Back on the list {name}.", True
 
 
