@@ -23,7 +23,7 @@ from subscribers.bounces.mailboxes.imap_opening import BROKEN, open_client
 from subscribers.bounces.mailboxes.taking import BEGINNING_BYTES, Taker
 from subscribers.errors import DatabaseUnavailable, MailboxTrouble
 
-MAILS_A_MOVE = 50
+MAILS_A_MOVE = 200  # some servers read the whole folder again at each move
 MAILS_A_SEARCH = 5_000  # their UIDs on one line: a line of a server may not be endless
 BYTES_A_FETCH = 2_000_000
 IDLE_SECONDS = 540.0  # of the 29 minutes that servers allow; many routers forget a silent connection after ten

@@ -200,7 +200,6 @@ def test_a_stretch_is_read_again_when_the_database_went_away_in_it(mbox, look, i
     intake.before = lambda _raw: setattr(intake, "fail", DatabaseUnavailable("away") if intake.offered == 3 else None)
     with pytest.raises(DatabaseUnavailable):
         look(mbox)
-        look(mbox)
     intake.before = intake.fail = None
     look(mbox)
     assert len(intake.kept) == 6
