@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from newsletter.send.notices import post
 from newsletter.send.outbox import RULES
 from newsletter.send.owner import changed
 from newsletter.send.report import Parts
+from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.status import state_counts
 from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind
 from newsletter.tables import DeliveryState as S
@@ -36,7 +37,6 @@ PREFIX = "now/"  # of causes that this module ends when they are over
 MOST_AN_HOUR = 6
 RELAY_TRIES = 3  # it has then been away for three minutes at least
 MANY_REFUSALS = 10
-REFUSED_BY_POLICY = "refused by policy"
 _FAILED = (S.HELD, S.EXPIRED, S.UNCERTAIN)
 _REPLY = re.compile(r"([245]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?)\b")
 _ADDRESS = re.compile(r"\S*@\S*")
@@ -50,11 +50,13 @@ class Cause:
     Attributes:
         name: The same while it lasts.
         template: Of the alert, without `alert-`.
+        issue_id: Whose counts the alert tells; they are counted only when it is written.
     """
 
     name: str
     template: str
     values: dict[str, Any] = field(default_factory=dict)
+    issue_id: int | None = None
 
 
 def look(app: Parts) -> int:
@@ -64,24 +66,24 @@ def look(app: Parts) -> int:
     Raises:
         DatabaseUnavailable: Then nothing is told; the next look tells it.
     """
-    if not app.config.alerts.to:
+    if not app.config.alerts.to or app.config.unfinished:
         return 0
     now = app.now()
     with app.database.read() as session:
-        causes = {cause.name: cause for cause in current_causes(session, now)}
         known = select(Notice.dedupe).where(Notice.dedupe.startswith(PREFIX, autoescape=True))
         told = {name for name in session.scalars(known) if name is not None}
-    names = {f"{name}/{_mark(app, to)}": (cause, to) for name, cause in causes.items() for to in app.config.alerts.to}
-    over, new = told - names.keys(), [names[name] for name in names.keys() - told]
-    if not over and not new:
+        causes = [(cause, to) for cause in current_causes(session, now) for to in app.config.alerts.to]
+        names = {_name(app, cause, to) for cause, to in causes}
+        new = [(cause, to) for cause, to in causes if _name(app, cause, to) not in told]
+        texts = [(cause, to, alert_text(app, _counted(session, cause))) for cause, to in new]
+    if names == told:
         return 0
-    texts = [(cause, to, alert_text(app, cause)) for cause, to in new]
     with app.database.write() as session:
-        _end(session, over, now)
-        return sum(tell(app, session, text, to=to, name=cause.name) for cause, to, text in texts)
+        _end(session, told - names, now)
+        return sum(tell(app, session, text, to=to, cause=cause) for cause, to, text in texts)
 
 
-def tell(app: Parts, session: Session, text: NoticeText, *, to: str, name: str) -> bool:
+def tell(app: Parts, session: Session, text: NoticeText, *, to: str, cause: Cause) -> bool:
     """Enqueue an alert to one operator, unless its cause was told or enough came within an hour; say whether."""
     recent = select(func.count()).where(
         Notice.kind == NoticeKind.ALERT,
@@ -90,7 +92,7 @@ def tell(app: Parts, session: Session, text: NoticeText, *, to: str, name: str) 
     )
     if (session.scalar(recent) or 0) >= MOST_AN_HOUR:
         return False
-    return post(app, session, text, kind=NoticeKind.ALERT, to=to, dedupe=f"{name}/{_mark(app, to)}") is not None
+    return post(app, session, text, kind=NoticeKind.ALERT, to=to, dedupe=_name(app, cause, to)) is not None
 
 
 def alert_text(app: Parts, cause: Cause) -> NoticeText:
@@ -138,9 +140,8 @@ def _paused(session: Session) -> Iterator[Cause]:
             away.append((issue, what))
         elif note["kind"] == PauseKind.REFUSALS:
             kind = hashlib.sha256(re.sub(r"\d+", "#", what).encode()).hexdigest()[:8]
-            counts = state_counts(session, issue.id)
-            values = {"issue": issue.slug, "what": what, "sent": counts[S.SENT], "planned": issue.planned}
-            yield Cause(f"{PREFIX}paused/{issue.id}/{kind}", "paused", values)
+            values = {"issue": issue.slug, "what": what, "planned": issue.planned}
+            yield Cause(f"{PREFIX}paused/{issue.id}/{kind}", "paused", values, issue.id)
     if away:
         slugs = [issue.slug for issue, _ in away]
         yield Cause(f"{PREFIX}relay", "relay", {"issues": slugs, "what": away[0][1]})
@@ -156,18 +157,19 @@ def _set_aside(session: Session) -> Iterator[Cause]:
 def _ended(session: Session, now: datetime) -> Iterator[Cause]:
     recent = Issue.finished_at > now - RULES[NoticeKind.ALERT].lifetime
     for issue in session.scalars(select(Issue).where(Issue.state == IssueState.SENT, recent)):
-        counts = state_counts(session, issue.id)
-        if any(counts[state] for state in _FAILED):
-            values = {state.value: counts[state] for state in (*_FAILED, S.SENT)}
+        failed = select(Delivery.id).where(Delivery.issue_id == issue.id, Delivery.state.in_(_FAILED)).limit(1)
+        if session.scalar(failed) is not None:
             name = f"{PREFIX}ended/{issue.id}/{_stamp(issue.finished_at)}"
-            yield Cause(name, "ended", {"issue": issue.slug, "planned": issue.planned, **values})
+            yield Cause(name, "ended", {"issue": issue.slug, "planned": issue.planned}, issue.id)
 
 
 def _refused(session: Session) -> Iterator[Cause]:
     """Many refusals that never count against a reader, in an issue that goes on."""
     for issue in session.scalars(select(Issue).where(Issue.state == IssueState.SENDING)):
         refused = select(func.count()).where(
-            Delivery.issue_id == issue.id, Delivery.state == S.DEFERRED, Delivery.reason == REFUSED_BY_POLICY
+            Delivery.issue_id == issue.id,
+            Delivery.state == S.DEFERRED,
+            Delivery.reason.in_((REFUSED_BY_POLICY, PARKED)),
         )
         count = session.scalar(refused) or 0
         note = pause_note(session, issue.id)
@@ -198,8 +200,15 @@ def _digest(app: Parts, to: str) -> bytes:
     return address_hash(app.keys.pepper, parse_address(to).key)
 
 
-def _mark(app: Parts, to: str) -> str:
-    return _digest(app, to).hex()[:12]
+def _name(app: Parts, cause: Cause, to: str) -> str:
+    return f"{cause.name}/{_digest(app, to).hex()[:12]}"
+
+
+def _counted(session: Session, cause: Cause) -> Cause:
+    if cause.issue_id is None:
+        return cause
+    counts = {state.value: count for state, count in state_counts(session, cause.issue_id).items()}
+    return replace(cause, values={**counts, **cause.values})
 
 
 def _stamp(moment: datetime | None) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,7 +19,6 @@ from newsletter.config import SmtpAccount
 from newsletter.errors import NewsletterError
 from newsletter.send import notice_rows
 from newsletter.send.copies import envelope_commands
-from newsletter.send.dispatch import loop_factory, own_name
 from newsletter.send.envelope import fixed_sender
 from newsletter.send.gate import check_message, stuffed
 from newsletter.send.notice_rows import Job, Outcome, Taken
@@ -29,7 +27,9 @@ from newsletter.send.owner import Owner
 from newsletter.send.replies import SmtpReply, Stage, Verdict, classify
 from newsletter.send.report import Parts
 from newsletter.send.retry import retry_delay
+from newsletter.send.runtime import loop_factory, own_name
 from newsletter.send.session import ConnectionLost, Conversation, RelayRefused, open_conversation
+from newsletter.send.throttle import LATE_SECONDS
 from newsletter.tables import DeliveryState as S
 from newsletter.tables import NoticeKind
 
@@ -71,6 +71,7 @@ class Custody(Protocol):
     """Where the notices of a round come from, and where it is kept what came of them. Called in threads."""
 
     def claim(self, account: SmtpAccount) -> Taken: ...
+    def another_slot(self, account: SmtpAccount) -> float: ...
     def intend(self, job: Job) -> bool: ...
     def settle(self, job: Job, outcome: Outcome) -> None: ...
 
@@ -86,6 +87,10 @@ class Stored:
         with self._app.database.write() as session:
             now = self._app.now()
             return notice_rows.claim(session, self._owner, account, now=now, lease=self._lease, only=self._only)
+
+    def another_slot(self, account: SmtpAccount) -> float:
+        with self._app.database.write() as session:
+            return notice_rows.another_slot(session, account, self._app.now())
 
     def intend(self, job: Job) -> bool:
         with self._app.database.write() as session:
@@ -107,6 +112,10 @@ class Unrecorded:
     def claim(self, account: SmtpAccount) -> Taken:
         del account  # its rate is in the database
         return Taken(self._jobs.pop(0) if self._jobs else None)
+
+    def another_slot(self, account: SmtpAccount) -> float:
+        del account
+        return 0.0
 
     def intend(self, job: Job) -> bool:
         del job
@@ -189,8 +198,6 @@ class Courier:
         if job is None:
             self._trip.wait_seconds = taken.wait_seconds
             return False
-        if job.not_before:
-            await asyncio.sleep(max(0.0, job.not_before - time.time()))
         try:
             check_message(job.message, recipient=job.address, newsletter=job.kind is NoticeKind.TEST)
             commands = envelope_commands(self._sender, job.address)
@@ -228,6 +235,7 @@ class Courier:
         """Write the body, and the dot once the intent is durable; record what comes of it."""
         talk.write(stuffed(job.message))
         talk.carried += 1
+        await self._reach_slot(account, job.not_before)
         if not await asyncio.to_thread(self._custody.intend, job):
             raise _Unusable("the notice was withdrawn at its intent")  # the dropped connection delivers no body
         try:
@@ -245,6 +253,14 @@ class Courier:
             await self._doubt(job, SmtpReply(0, str(error)))
             raise _Unusable(str(error)) from error
         await self._judge(talk, job, Stage.DOT, reply)
+
+    async def _reach_slot(self, account: SmtpAccount, slot: float) -> None:
+        """Wait for the slot that the account's rate gave, or for another one when that has passed."""
+        while slot and ((wait := slot - self._app.now().timestamp()) > 0 or wait < -LATE_SECONDS):
+            if wait > 0:
+                await asyncio.sleep(wait)
+            else:
+                slot = await asyncio.to_thread(self._custody.another_slot, account)
 
     async def _judge(self, talk: Conversation, job: Job, stage: Stage, reply: SmtpReply) -> None:
         """Record what a reply means for the notice that it answers; raise when the conversation is of no more use."""

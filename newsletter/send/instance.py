@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NewsletterError
@@ -69,7 +71,9 @@ def require_live(session: Session) -> None:
 def note_place(session: Session, now: datetime) -> None:
     """Note where this database lies, unless that was done before."""
     if session.get(Setting, SETTING) is None:
-        _note(session, now)
+        # Two workers that begin at once may both come here; they note the same.
+        insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+        session.execute(insert(Setting).values(name=SETTING, value=_here(session, now)).on_conflict_do_nothing())
 
 
 def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopted:
@@ -117,9 +121,12 @@ def place(session: Session) -> dict[str, Any]:
 
 
 def _note(session: Session, now: datetime) -> None:
-    value = {"place": place(session), "host": socket.gethostname(), "since": now.isoformat()}
-    session.merge(Setting(name=SETTING, value=value))
+    session.merge(Setting(name=SETTING, value=_here(session, now)))
     session.flush()
+
+
+def _here(session: Session, now: datetime) -> dict[str, Any]:
+    return {"place": place(session), "host": socket.gethostname(), "since": now.isoformat()}
 
 
 def _machine() -> str:

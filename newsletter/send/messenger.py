@@ -28,7 +28,7 @@ from newsletter.tables import NoticeKind
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
 LOOK_SECONDS = 1.0  # how soon a notice that another process enqueued is noticed
-ALERT_LOOK_SECONDS = 10.0
+ALERT_LOOK_SECONDS = 30.0
 TROUBLE_SECONDS = 10.0
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 2.0, 60.0
 
@@ -75,23 +75,32 @@ class Messenger:
 
     def once(self) -> int:
         """Do what is due now; return how many notices left."""
-        alerts.look(self._app)
+        self._look()
         trip = self._carry()
         self._tell(trip)
         return sum(each.state is S.SENT for each in trip.carried)
 
     def _round(self) -> float:
         """Return how long to wait for the next one."""
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + ALERT_LOOK_SECONDS
-            alerts.look(self._app)
         trip = self._carry()
         self._tell(trip)
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + ALERT_LOOK_SECONDS
+            self._look()
         if trip.away is not None:
             pause, self._backoff = self._backoff, min(self._backoff * 2, LONGEST_BACKOFF_SECONDS)
             return pause
         self._backoff = FIRST_BACKOFF_SECONDS
         return min(max(LOOK_SECONDS, trip.wait_seconds), LONGEST_BACKOFF_SECONDS)
+
+    def _look(self) -> None:
+        """Look for what needs a person; an alert that cannot be written keeps no other notice from leaving."""
+        try:
+            alerts.look(self._app)
+        except DatabaseUnavailable:
+            raise
+        except (NewsletterError, SubscribersError) as error:
+            self._tell_once(f"Alerts cannot be written: {error.message}")
 
     def _carry(self) -> Trip:
         app = self._app
@@ -153,7 +162,9 @@ def tell_database_away(app: Parts, trouble: str, since: str) -> bool:
     text = alerts.alert_text(
         app, alerts.Cause("database", "database", {"what": alerts.plain_reason(trouble), "since": since})
     )
-    mark = new_message_id(app.config, NoticeKind.ALERT.value)
-    messages = {to: written(app, text, to=to, message_id=mark) for to in app.config.alerts.to}
+    word = NoticeKind.ALERT.value
+    messages = {
+        to: written(app, text, to=to, message_id=new_message_id(app.config, word)) for to in app.config.alerts.to
+    }
     trip = carry(app, Unrecorded(app, NoticeKind.ALERT, messages), threading.Event())
     return any(each.state is S.SENT for each in trip.carried)

@@ -21,9 +21,10 @@ from newsletter.send.outbox import HEEDING, REPEATED, stopped
 from newsletter.send.owner import Owner, changed
 from newsletter.send.replies import LONGEST_TEXT, SmtpReply
 from newsletter.send.states import NOTICE_EDGES
-from newsletter.send.throttle import Limits, Used, permits, use, wait_seconds
+from newsletter.send.throttle import Limits, permits, take_slot, use, wait_seconds
+from newsletter.send.throttles import locked_use, store_use
 from newsletter.tables import DeliveryState as S
-from newsletter.tables import Notice, NoticeKind, Throttle
+from newsletter.tables import Notice, NoticeKind
 
 WAITING = (S.PENDING, S.DEFERRED)
 IN_HAND = (S.CLAIMED, S.INTENT)
@@ -232,17 +233,33 @@ def _kept_subject() -> Any:
 
 def _permit(session: Session, account: SmtpAccount, now: datetime) -> tuple[float, float]:
     """Return when one more message of the account may leave, and, when none may soon, how long to wait."""
-    limits = Limits(account.per_minute, account.per_hour, account.per_day)
+    limits = _limits(account)
     if not limits:
         return 0.0, 0.0
-    name, at = f"account:{account.name}", now.timestamp()
-    throttle = session.get(Throttle, name, with_for_update=True)
-    used = Used.from_json(throttle.value if throttle else None)
-    times = permits(limits, used, at, most=1, horizon_seconds=PERMIT_HORIZON_SECONDS)
+    name, moment = _rate_name(account), now.timestamp()
+    used = locked_use(session.connection(), name)
+    times = permits(limits, used, moment, most=1, horizon_seconds=PERMIT_HORIZON_SECONDS)
     if not times:
-        return 0.0, max(0.05, wait_seconds(limits, used, at))
-    session.merge(Throttle(name=name, value=use(limits, used, at, times).to_json()))
-    return times[0], 0.0
+        return 0.0, max(0.05, wait_seconds(limits, used, moment))
+    store_use(session.connection(), name, use(limits, used, moment, times))
+    return times[0] if limits.per_minute else 0.0, 0.0
+
+
+def another_slot(session: Session, account: SmtpAccount, now: datetime) -> float:
+    """Return a new slot for a notice that missed the one it had."""
+    name, moment = _rate_name(account), now.timestamp()
+    used = locked_use(session.connection(), name)
+    slot, used = take_slot(_limits(account), used, moment, not_before=moment)
+    store_use(session.connection(), name, used)
+    return slot
+
+
+def _rate_name(account: SmtpAccount) -> str:
+    return f"account:{account.name}"  # as claims of deliveries name it: both share the limit
+
+
+def _limits(account: SmtpAccount) -> Limits:
+    return Limits(account.per_minute, account.per_hour, account.per_day)
 
 
 def waiting_long(session: Session, before: datetime) -> list[tuple[NoticeKind, int, datetime]]:

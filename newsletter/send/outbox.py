@@ -112,10 +112,13 @@ def enqueue(
         state_at=now,
         attempt=0,
     )
+    session.flush()  # what the caller has pending fails as the caller's
     try:
         with session.begin_nested():
             session.add(notice)
     except IntegrityError:
+        if dedupe is None:
+            raise
         return None  # another process told the same cause meanwhile
     return notice
 

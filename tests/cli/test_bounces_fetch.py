@@ -60,7 +60,9 @@ def add(workspace: Workspace, tmp_path: Path):
 
 
 def fetch(workspace: Workspace, *words: str):
-    return CliRunner().invoke(cli, ["--workspace", str(workspace.root), "bounces", "fetch", *words], standalone_mode=False)
+    return CliRunner().invoke(
+        cli, ["--workspace", str(workspace.root), "bounces", "fetch", *words], standalone_mode=False
+    )
 
 
 def test_each_mailbox_is_a_row_and_one_in_trouble_ends_with_code_4(workspace: Workspace, add) -> None:

@@ -104,9 +104,10 @@ def send(newsletter, slug: str, at: tuple[str, ...] = ()) -> dict[str, Any]:
 def complain(postfix: Postfix, mail: bytes) -> None:
     """Report a mail as a feedback loop does: to the one address it knows, with the mail as it was delivered."""
     head, _, body = mail.partition(b"\n\n")
+    subject = message_from_bytes(mail)["Subject"]
     report = (
         (
-            f"From: feedback@provider.example\nTo: bounces@{BOUNCES}\nSubject: FW: {message_from_bytes(mail)['Subject']}\n"
+            f"From: feedback@provider.example\nTo: bounces@{BOUNCES}\nSubject: FW: {subject}\n"
             'MIME-Version: 1.0\nContent-Type: multipart/report; report-type=feedback-report; boundary="fb"\n\n'
             "--fb\nContent-Type: text/plain\n\nThis is an abuse report for a mail that came from your host.\n"
             "--fb\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nUser-Agent: Loop/1\nVersion: 1\n"

@@ -28,7 +28,8 @@ smtputf8_enable = no
 _MASTER_CF = """
 lmtp unix - - n - - lmtp
 retry unix - - n - - error
-away unix - n n - 4 pipe flags=R user=nobody argv={python} {folder}/config/away.py {{port}} ${{{{sender}}}} ${{{{recipient}}}}
+away unix - n n - 4 pipe
+  flags=R user=nobody argv={python} {folder}/config/away.py {{port}} ${{{{sender}}}} ${{{{recipient}}}}
 """
 
 # What a mail server does for somebody on holiday: RFC 3834, to the envelope sender, from nobody.
