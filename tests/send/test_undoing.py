@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from newsletter.send.dispatch import send_issue
 from newsletter.send.patience import patiences
 from subscribers import consent, lists, people, suppression
 from subscribers.bounces.policy import Rule
@@ -139,4 +140,27 @@ def test_a_suppression_that_was_lifted_by_hand_starts_afresh(sent: Sent) -> None
         suppression.lift(session, entry, by="ann", why="mailbox works again", at=sent.time)
     sent.issue("three", days=1)
     sent.returned(1, "three")
+    assert sent.suppressed() == []
+
+
+def test_a_refusal_by_a_real_server_suppresses_at_once_and_can_be_undone(start_sink, sending_app, plan_issue) -> None:
+    """The session suppresses in the commit of its outcome; the record that follows owns that suppression."""
+    sink = start_sink(
+        rules=[
+            {"stage": "rcpt", "match": "person1@", "reply": "550 5.1.1 no such user here"},
+            {"stage": "rcpt", "match": "person2@", "reply": "552 5.2.2 mailbox full"},
+        ]
+    )
+    app = sending_app(sink.port)
+    send_issue(app, plan_issue(app, 3))
+    sent = Sent(app, plan_issue, time=app.now())
+    assert sent.suppressed() == [("person1@example.com", suppression.HARD_BOUNCE)]
+    assert app.intake.look() == 2
+    sent.time = app.now()
+    assert [(event.rule, len(event.suppression_ids)) for event in sent.events()] == [
+        (Rule.AT_ONCE, 1),
+        (Rule.COUNTED, 0),
+    ]
+    sent.time = app.now()
+    assert "Suppression lifted: hard bounce." in take_back(sent, 1).done
     assert sent.suppressed() == []
