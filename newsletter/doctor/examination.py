@@ -19,6 +19,7 @@ from newsletter.doctor.mail_domain import Signing, dns_not_asked, dns_tasks
 from newsletter.doctor.outbox import check_outbox
 from newsletter.doctor.public_site import site_task
 from newsletter.doctor.relay import relay_tasks
+from newsletter.doctor.returns import check_returns
 from newsletter.doctor.webhooks import check_webhooks
 from newsletter.errors import ConfigError
 from newsletter.paths import Workspace
@@ -59,6 +60,7 @@ def examine(
         tasks += dns_tasks(config, Lookup(name_server), Signing())
     else:
         tasks.append(lambda: [dns_not_asked()])
+    tasks.append(lambda: list(check_returns(config, online=online)))
     tasks.append(site_task(config, workspace.secrets, online=online, now=now))
     yield from at_once(tasks)
 
