@@ -37,7 +37,7 @@ def status(context: Context, issue_name: str) -> None:
     if context.output.as_json:
         context.output.data(counts)
         return
-    context.output.show(counts_text(counts))
+    context.output.show(counts_text(counts, with_time_left=True))
     for label, words in zip(["Waiting", *[""] * len(waits)], waits, strict=False):
         context.output.show(wrapped(words, indent=11, first=label))
 
@@ -74,7 +74,7 @@ def report(context: Context, issue_name: str) -> None:
         context.output.show(wrapped(words, indent=9, first=f"{each['planned']:>7}"))
 
 
-def counts_text(counts: dict[str, Any]) -> str:
+def counts_text(counts: dict[str, Any], *, with_time_left: bool = False) -> str:
     from newsletter.cli.issue_text import wrapped
     from newsletter.cli.progress import rate_words, time_left_words
     from newsletter.send.status import seconds_left
@@ -89,7 +89,7 @@ def counts_text(counts: dict[str, Any]) -> str:
     lines += [f"{name.capitalize():<11}{counts[name]:>9,}" for name in names if counts[name] or name in names[:2]]
     if counts["rate"]:
         number, _, unit = rate_words(counts["rate"]).partition(" ")
-        left = seconds_left(counts)
+        left = seconds_left(counts) if with_time_left else None
         lines.append(f"{'Rate':<11}{number:>9} {unit}" + (f", {time_left_words(left)}" if left is not None else ""))
     return "\n".join(lines)
 
