@@ -1,25 +1,28 @@
 """
 What `newsletter work` does: start what is scheduled, go on with what was deferred, and sleep until something is due.
 
-It fetches nothing and decides nothing about a copy; a schedule that was missed is for a person, not for a surprise
+It fetches no source and decides nothing about a copy; a schedule that was missed is for a person, not for a surprise
 mailing hours later. One issue's trouble never stops the others.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
 from newsletter.app import App
+from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
 from newsletter.publishing import start_issue
 from newsletter.send.control import issues_to_send, next_due_at
 from newsletter.send.dispatch import SendReport, send_issue
 from newsletter.send.instance import CopiedDatabase, require_live
+from newsletter.send.messenger import Messenger, tell_database_away
 from newsletter.send.window import Window
 from newsletter.tables import Issue, IssueState
 from subscribers.errors import DatabaseUnavailable, SubscribersError
@@ -27,6 +30,9 @@ from subscribers.errors import DatabaseUnavailable, SubscribersError
 LOOK_SECONDS = 2.0  # how soon a new schedule, a resumed issue or a due retry is noticed
 SHORTEST_PAUSE_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 10.0
+RETURNS_LOOK_SECONDS = 30.0
+DRAIN_SECONDS = 30.0  # for a notice on the wire; one that takes longer is settled by the next worker
+TELL_DATABASE_AWAY_AFTER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one look did, by the slugs of the issues: started, worked on, and in trouble."""
+    """What one look did, by the slugs of the issues: started, worked on, and in trouble; and how many notices left."""
 
     started: tuple[str, ...] = ()
     sending: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
+    notices: int = 0
 
 
 @dataclass
@@ -60,16 +67,31 @@ class Worker:
     say: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
     _trouble: str = ""
+    _away_since: datetime | None = None
+    _told_at: datetime | None = None
+    _returns_at: float = 0.0
 
     def run(self) -> None:
-        """Work until `stop` is set. A database that is away, or a copy, is waited for."""
+        """Work until `stop` is set, with a messenger beside. A database that is away, or a copy, is waited for."""
+        messenger = Messenger(self.app, self.say, self.stop)
+        beside = threading.Thread(target=messenger.run, name="messenger", daemon=True)
+        beside.start()
+        try:
+            with running(services(self.app, self.say), self.app, self.stop):
+                self._run()
+        finally:
+            self.stop.set()
+            beside.join(DRAIN_SECONDS)
+
+    def _run(self) -> None:
         while not self.stop.is_set():
             try:
-                self.once()
+                self._issues()
                 pause = self._pause()
-                self._trouble = ""
+                self._trouble, self._away_since = "", None
             except DatabaseUnavailable as error:
                 self._tell_once(f"{error.message} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
+                self._tell_database_away(error)
                 pause = DATABASE_RETRY_SECONDS
             except CopiedDatabase as error:
                 self._tell_once(f"{error.message} {error.hint}")
@@ -81,9 +103,35 @@ class Worker:
             self.say(trouble)
         self._trouble = trouble
 
+    def _tell_database_away(self, error: DatabaseUnavailable) -> None:
+        """Mail operators once for each time that the database stays away, and at most once an hour."""
+        now, to = self.app.now(), self.app.config.alerts.to
+        since = self._away_since = self._away_since or now
+        told = self._told_at is not None and (self._told_at >= since or now - self._told_at < timedelta(hours=1))
+        if told or not to or now - since < TELL_DATABASE_AWAY_AFTER:
+            return
+        local = since.astimezone(self.app.config.organisation.zone)
+        try:
+            if tell_database_away(self.app, error.message, f"{local:%Y-%m-%d %H:%M}"):
+                self._told_at = now
+        except NewsletterError as failure:
+            self.say(f"Nobody could be told by mail: {failure.message}")
+
     def once(self) -> Round:
         """
-        Do what is due now.
+        Do what is due now: notices, issues, and what operators should hear of them.
+
+        Raises:
+            CopiedDatabase: When this is a copy that nobody has adopted.
+        """
+        with Messenger(self.app, self.say, self.stop) as messenger:
+            before = messenger.once()
+            done = self._issues()
+            return replace(done, notices=before + messenger.once())
+
+    def _issues(self) -> Round:
+        """
+        Start and send what is due.
 
         Raises:
             CopiedDatabase: When this is a copy that nobody has adopted.
@@ -98,7 +146,14 @@ class Worker:
             if self.stop.is_set():
                 break
             (sending if self._attempt(self._send, task) else troubles).append(task.slug)
+        self._look_at_returns(at_once=bool(sending))
         return Round(tuple(started), tuple(sending), tuple(troubles))
+
+    def _look_at_returns(self, *, at_once: bool) -> None:
+        """Let refusals met while sending count, and see to what waits of the mail that came back."""
+        if at_once or time.monotonic() >= self._returns_at:
+            self.app.intake.look()
+            self._returns_at = time.monotonic() + RETURNS_LOOK_SECONDS
 
     def _attempt(self, work: Callable[[Task], bool], task: Task) -> bool:
         """Return whether the issue went on; whatever is the matter with it is told."""

@@ -53,7 +53,7 @@ def pause(
     tries = setting.value.get("tries", 0) + 1 if setting and kind is PauseKind.RELAY else 1
     minutes = RELAY_RETRY_MINUTES[min(tries, len(RELAY_RETRY_MINUTES)) - 1]
     retry_at = (now + timedelta(minutes=minutes)).isoformat() if now and kind is PauseKind.RELAY else None
-    value = {"kind": kind.value, "tries": tries, "retry_at": retry_at}
+    value = {"kind": kind.value, "tries": tries, "retry_at": retry_at, "reason": reason}
     session.merge(Setting(name=_pause_name(issue.id), value=value))
     session.flush()
 
@@ -138,8 +138,14 @@ def finish_if_done(session: Session, issue_id: int, now: datetime) -> None:
 
 def pause_kind(session: Session, issue_id: int) -> PauseKind | None:
     """Return who paused an issue; null when nobody did."""
+    note = pause_note(session, issue_id)
+    return PauseKind(note["kind"]) if note else None
+
+
+def pause_note(session: Session, issue_id: int) -> dict[str, Any] | None:
+    """Return what is kept of the last pause: kind, tries, retry_at, reason. It stays until a run has gone well."""
     setting = session.get(Setting, _pause_name(issue_id))
-    return PauseKind(setting.value["kind"]) if setting else None
+    return setting.value if setting else None
 
 
 def forget_pause(session: Session, issue_id: int) -> None:

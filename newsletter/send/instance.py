@@ -21,10 +21,11 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NewsletterError
+from newsletter.send import notice_rows
 from newsletter.send.control import PauseKind, forget_pause, pause, pause_kind
 from newsletter.send.owner import changed
 from newsletter.send.states import TO_DO
-from newsletter.tables import Delivery, Issue, IssueState, Notice, Setting
+from newsletter.tables import Delivery, Issue, IssueState, Setting
 from newsletter.tables import DeliveryState as S
 
 SETTING = "instance"
@@ -80,7 +81,8 @@ def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopt
     Make this database the live one.
 
     What was to be sent, by issues that had been frozen when the copy was made, becomes uncertain: the other database
-    may have sent it. Issues that were going out, and schedules, wait for a person.
+    may have sent it. Issues that were going out, and schedules, wait for a person. A notice whose kind is repeated when
+    in doubt goes out all the same, with the bytes of the other one.
 
     Args:
         nothing_sent_since: A person vouches that the other one has sent nothing since the copy was made. Only copies
@@ -90,7 +92,7 @@ def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopt
     doubtful = (S.INTENT,) if nothing_sent_since else TO_DO
     values = {"state": S.UNCERTAIN, "state_at": now, "retry_at": None, "reason": COPIED}
     uncertain = changed(session, update(Delivery).where(Delivery.state.in_(doubtful)).values(values))
-    changed(session, update(Notice).where(Notice.state.in_(doubtful)).values(values))
+    notice_rows.doubt(session, doubtful, reason=COPIED, now=now)
     _note(session, now)
     return Adopted(uncertain, tuple(paused))
 

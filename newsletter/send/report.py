@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from newsletter.config import Config
@@ -28,6 +29,8 @@ class Parts(Protocol):
     def keys(self) -> Keys: ...
     @property
     def workspace(self) -> Workspace: ...
+    @property
+    def template_folders(self) -> tuple[Path, ...]: ...
     @property
     def now(self) -> Callable[[], datetime]: ...
 

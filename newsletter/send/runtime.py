@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 # The journal's thread must get the interpreter soon after its commit; the default of 5 ms is 50 messages.
 SWITCH_INTERVAL_SECONDS = 0.0005
@@ -17,7 +18,9 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 
+@lru_cache(maxsize=1)
 def own_name() -> str:
+    """Return this machine's name. The resolver is asked once: where it is slow, nothing waits for it again."""
     name = socket.getfqdn()
     return name if "." in name and name.isascii() else "localhost.localdomain"
 
