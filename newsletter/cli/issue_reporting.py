@@ -74,58 +74,6 @@ def report(context: Context, issue_name: str, page: Path | None) -> None:
         output.show(text if with_bars else click.unstyle(text))
 
 
-<<<<<<< HEAD
-def counts_text(counts: dict[str, Any], *, with_time_left: bool = False) -> str:
-    from newsletter.cli.issue_text import wrapped
-    from newsletter.cli.progress import rate_words, time_left_words
-    from newsletter.send.status import seconds_left
-
-    lines = [f"{counts['issue']}  {counts['state'].replace('_', ' ')}"]
-    if counts["reason"]:
-        lines.append(wrapped(counts["reason"], indent=11, first="Reason"))
-    names = (
-        "planned", "sent", "bounced", "expired", "suppressed", "held", "cancelled", "uncertain", "pending", "claimed",
-        "intent", "deferred",
-    )  # fmt: skip
-    lines += [f"{name.capitalize():<11}{counts[name]:>9,}" for name in names if counts[name] or name in names[:2]]
-    if counts["rate"]:
-        number, _, unit = rate_words(counts["rate"]).partition(" ")
-        left = seconds_left(counts) if with_time_left else None
-        lines.append(f"{'Rate':<11}{number:>9} {unit}" + (f", {time_left_words(left)}" if left is not None else ""))
-    return "\n".join(lines)
-
-
-def _reasons(session: Session, issue_id: int) -> list[dict[str, Any]]:
-    from sqlalchemy import func, select
-
-    from newsletter.tables import Delivery, DeliveryState
-
-    statement = (
-        select(Delivery.state, Delivery.reason, Delivery.reply_status, func.count())
-        .where(Delivery.issue_id == issue_id, Delivery.state.not_in((DeliveryState.SENT, DeliveryState.PENDING)))
-        .group_by(Delivery.state, Delivery.reason, Delivery.reply_status)
-        .order_by(func.count().desc())
-    )
-    return [
-        {"state": state.value, "reason": reason, "reply": reply, "count": count}
-        for state, reason, reply, count in session.execute(statement)
-    ]
-
-
-def _domains(session: Session, issue_id: int) -> list[dict[str, Any]]:
-    from sqlalchemy import case, func, select
-
-    from newsletter.tables import Delivery, DeliveryState
-
-    sent = func.sum(case((Delivery.state == DeliveryState.SENT, 1), else_=0))
-    statement = (
-        select(Delivery.domain, func.count(), sent)
-        .where(Delivery.issue_id == issue_id)
-        .group_by(Delivery.domain)
-        .order_by(func.count().desc(), Delivery.domain)
-    )
-    return [{"domain": d, "planned": n, "sent": int(s)} for d, n, s in session.execute(statement)]
-=======
 def _write_page(context: Context, found: object, path: Path) -> None:
     from newsletter.cli.list_files import private_file
     from newsletter.publishing.report_page import report_page
@@ -137,7 +85,6 @@ def _write_page(context: Context, found: object, path: Path) -> None:
     with private_file(path, bom=False) as file:
         file.write(html)
     context.output.note(f"Wrote {path}. It holds names and addresses: only you can read it.")
->>>>>>> main
 
 
 VERBS = (
