@@ -113,6 +113,8 @@ def test_a_cause_that_comes_back_after_it_was_over_is_told_again(start_sink, ale
     with app.database.write() as session:
         control.resume(session, session.get(Issue, issue))
     app.now.tick(hours=2)
+    work(app)  # one copy tries whether the provider takes mail again
+    app.now.tick(hours=2)
     work(app)
     assert len(sink.accepted()) == 11  # a run went well
     with app.database.write() as session:
