@@ -1,4 +1,4 @@
-"""How returned mail gets in: mailboxes that are looked into, and the receiver that other mail servers hand it to."""
+"""How returned mail gets in: mailboxes, the receiver that other mail servers hand it to, and providers' webhooks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from newsletter.config_group import Group
-from newsletter.config_values import BindAddress, FolderName, MailboxHost, Slug, SocketPath, is_loopback
+from newsletter.config_values import (
+    BindAddress,
+    FolderName,
+    MailboxHost,
+    PathSecret,
+    ProviderName,
+    Slug,
+    SocketPath,
+    is_loopback,
+)
 
 PORTS = {("imap", "implicit"): 993, ("imap", ""): 143, ("pop3", "implicit"): 995, ("pop3", ""): 110}
 
@@ -99,6 +108,27 @@ class Receiver(Group):
     def place(self) -> str:
         """Where it listens, for people."""
         return self.socket or (f"[{self.bind}]:{self.port}" if ":" in self.bind else f"{self.bind}:{self.port}")
+
+
+class Webhook(Group):
+    """
+    Where a provider posts what became of the mail.
+
+    What it is verified by besides depends on the provider; where that is missing, nothing it posts is believed.
+    """
+
+    provider: ProviderName
+    path_secret: PathSecret = SecretStr("")
+    secret: SecretStr = SecretStr("")
+    public_key: str = ""
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    topic_arns: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The path below `web.url`."""
+        return f"/webhooks/{self.provider}/{self.path_secret.get_secret_value()}"
 
 
 class BouncePolicy(Group):

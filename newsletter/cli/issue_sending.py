@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from newsletter.cli.issue_argument import issue_argument, people_words
-from newsletter.cli.issue_reporting import MOST_DOMAINS, counts_text
 from newsletter.cli.main import Context
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from newsletter.publishing import Prepared
     from newsletter.send.dispatch import SendReport
     from newsletter.tables import Issue
+
+MOST_DOMAINS = 8
 
 
 @click.command()
@@ -129,6 +130,7 @@ def _count_refusals(context: Context) -> None:
 
 def _tell_sent(context: Context, slug: str, report: SendReport) -> None:
     from newsletter.cli.issue_text import tell
+    from newsletter.cli.report_text import counts_text
     from newsletter.send.status import local_words
     from newsletter.tables import IssueState
 

@@ -10,14 +10,14 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.render.notice import NoticeHeaders, NoticeText
 from newsletter.render.passed_on import compose_passed_on
 from newsletter.render.personal import one_line
 from newsletter.send import alerts
-from newsletter.send.evidence import Evidence, MarkedDelivery, find_delivery, settle
+from newsletter.send.evidence import CAME_BACK, Evidence, MarkedDelivery, find_delivery, settle
 from newsletter.send.notices import finished, new_message_id, written
 from newsletter.send.outbox import enqueue
 from newsletter.send.report import Parts
@@ -69,7 +69,8 @@ class Returns:
             .where(
                 Delivery.issue_id.in_(recent),
                 Delivery.state.in_((DeliveryState.BOUNCED, DeliveryState.EXPIRED)),
-                Delivery.reply_code >= 400,
+                Delivery.reply_code >= 400,  # may be of an earlier attempt, where a report came back later
+                or_(Delivery.reason.is_(None), Delivery.reason != CAME_BACK),
                 ~told,
             )
             .order_by(Delivery.id)
@@ -109,7 +110,7 @@ class Returns:
         values = {"count": sum(reasons.values()), "reasons": {reason.value: n for reason, n in reasons.items()}}
         cause = alerts.Cause(f"returned/{now:%Y-%m-%d}", "returned", values)
         for to in self._app.config.alerts.to:
-            alerts.tell(self._app, session, alerts.alert_text(self._app, cause), to=to, name=cause.name)
+            alerts.tell(self._app, session, alerts.alert_text(self._app, cause), to=to, cause=cause)
 
     @property
     def _chair(self) -> str:

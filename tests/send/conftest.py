@@ -94,9 +94,10 @@ def start_sink(tmp_path: Path) -> Iterator[Callable[..., RunningSink]]:
 def sending_app(app: App, config: Config) -> Callable[..., App]:
     """Return a function that points the application at a port, with a clock that runs."""
 
-    def point(port: int, *, send: dict[str, Any] | None = None, **smtp: Any) -> App:
+    def point(port: int, *, send: dict[str, Any] | None = None, dkim: dict[str, Any] | None = None, **smtp: Any) -> App:
         values = {"host": "127.0.0.1", "port": port, "tls": "none", "connections": 3, **smtp}
-        app.config = Config.model_validate({**config.model_dump(mode="python"), "smtp": values, "send": send or {}})
+        groups = {"smtp": values, "send": send or {}, "dkim": dkim or {}}
+        app.config = Config.model_validate({**config.model_dump(mode="python"), **groups})
         app.now = lambda: datetime.now(UTC)
         return app
 

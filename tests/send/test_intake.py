@@ -321,6 +321,18 @@ def test_refusals_met_while_sending_feed_the_same_records_once(sent: Sent) -> No
     assert sent.suppressed() == [("person1@example.com", suppression.HARD_BOUNCE)]
 
 
+def test_a_report_about_a_copy_that_was_put_off_first_is_no_refusal_in_a_session(sent: Sent) -> None:
+    """Its row still holds the 451 of the earlier attempt; the words of the report must not suppress at once."""
+    with sent.app.database.write() as session:
+        session.execute(
+            update(Delivery).where(Delivery.id == sent.copy(1).id).values(state=S.UNCERTAIN, reply_code=451)
+        )
+    sent.returned(1)
+    assert sent.state(1) is S.BOUNCED
+    assert sent.app.intake.look() == 0
+    assert sent.suppressed() == []
+
+
 def test_a_mail_as_it_came_is_forgotten_after_its_time(sent: Sent) -> None:
     sent.returned(1)
     sent.later(31)
