@@ -7,12 +7,14 @@ commas). A secret may instead stand in a file that the same variable with ``_FIL
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from newsletter.config_group import Group
+from newsletter.config_group import each_once as _each_once
+from newsletter.config_returning import BouncePolicy, ListPatience, Mailbox, Receiver, Webhook
 from newsletter.config_values import (
     BindAddress,
     Domain,
@@ -24,6 +26,7 @@ from newsletter.config_values import (
     OptionalDomain,
     OptionalMailAddress,
     PageUrl,
+    ProviderName,
     PublicUrl,
     RelayHost,
     Slug,
@@ -32,14 +35,6 @@ from newsletter.config_values import (
     is_loopback,
     is_placeholder,
 )
-
-T = TypeVar("T")
-
-
-class Group(BaseModel):
-    """A table of the file. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Organisation(Group):
@@ -69,7 +64,8 @@ class SmtpAccount(Group):
     """
     One relay. `tls` null means `required` off loopback and `none` on it. Rates 0 mean unlimited.
 
-    `host` may be ``unix:/path`` and `protocol` ``lmtp``.
+    `host` may be ``unix:/path`` and `protocol` ``lmtp``. `provider` names the mail service that the relay belongs to:
+    each copy then carries what its webhooks hand back.
     """
 
     name: Slug = "default"
@@ -90,6 +86,7 @@ class SmtpAccount(Group):
     command_timeout_seconds: float = Field(300, gt=0)
     dot_timeout_seconds: float = Field(600, ge=1)
     local_hostname: OptionalDomain = ""
+    provider: ProviderName | Literal[""] = ""
 
     @model_validator(mode="after")
     def _protects_the_password(self) -> Self:
@@ -211,6 +208,28 @@ class Bounces(Group):
 
     envelope: Literal["verp", "fixed"] = "verp"
     domain: OptionalDomain = ""
+    mailboxes: tuple[Mailbox, ...] = ()
+    receiver: Receiver | None = None
+    webhooks: tuple[Webhook, ...] = ()
+    policy: BouncePolicy = BouncePolicy()
+    lists: tuple[ListPatience, ...] = ()
+
+    @field_validator("lists")
+    @classmethod
+    def _lists_once(cls, lists: tuple[ListPatience, ...]) -> tuple[ListPatience, ...]:
+        return _each_once(lists, (one.list for one in lists), "list")
+
+    @field_validator("mailboxes")
+    @classmethod
+    def _mailboxes_once(cls, mailboxes: tuple[Mailbox, ...]) -> tuple[Mailbox, ...]:
+        return _each_once(mailboxes, (m.name for m in mailboxes), "mailbox")
+
+    @field_validator("webhooks")
+    @classmethod
+    def _paths_once(cls, webhooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        if len({w.path for w in webhooks}) < len(webhooks):
+            raise ValueError("two webhooks of one provider have the same path_secret")
+        return webhooks
 
 
 class Dkim(Group):
@@ -320,12 +339,3 @@ class Config(Group):
             )
             if missing
         )
-
-
-def _each_once(values: tuple[T, ...], names: Iterable[str], what: str) -> tuple[T, ...]:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"{what} '{name}' is there twice")
-        seen.add(name)
-    return values

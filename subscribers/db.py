@@ -75,7 +75,9 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Yield a session that sees one snapshot and never waits for writers; nothing it does is kept."""
-        with self._guarded(), self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
+        # PostgreSQL by itself takes a new snapshot for each statement.
+        options = {"sqlite_begin": "DEFERRED"} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self._guarded(), self.engine.connect().execution_options(**options) as connection:
             with Session(connection, expire_on_commit=False) as session:
                 yield session
             connection.rollback()

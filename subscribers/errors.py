@@ -6,6 +6,8 @@ What can go wrong with the list, each error with what happened, to what, and wha
     |-- Conflict
     |-- InvalidValue
     |-- TokenInvalid
+    |-- WebhookRefused      see bounces/providers/verifying
+    |-- PayloadUnreadable   see bounces/providers/payload
     `-- DatabaseUnavailable
 """
 

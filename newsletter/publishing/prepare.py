@@ -25,6 +25,7 @@ from newsletter.render import links
 from newsletter.render.environment import make_environment
 from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import render_issue
+from newsletter.send.envelope import leave_address
 from newsletter.tables import Block, Issue
 from subscribers import lists
 from subscribers.audience import Audience, audience_counts, select_audience
@@ -150,14 +151,13 @@ def message_headers(session: Session, issue: Issue, config: Config) -> MessageHe
     if len(audience.lists) == 1 and not audience.segments:
         mailing_list = lists.get(session, audience.lists[0])
         name, title = mailing_list.name, mailing_list.title
-    answers_to = organisation.reply_to or organisation.from_address
     return MessageHeaders(
         from_name=organisation.from_name or organisation.name,
         from_address=organisation.from_address,
         reply_to=organisation.reply_to,
         list_id=f"{name}.{domain}",
         list_title=title,
-        unsubscribe_mailto=f"mailto:{answers_to}?subject=unsubscribe%20{{token}}",
+        unsubscribe_mailto=f"mailto:{leave_address(config)}?subject=unsubscribe%20{{token}}",
         feedback_id=f"{issue.slug}:{name}:newsletter:{sender_id(domain)}",
         language=issue.language,
     )

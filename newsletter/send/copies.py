@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -17,10 +17,12 @@ from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import CompiledMessage, compile_message
 from newsletter.render.personal import PersonalValues
 from newsletter.send.claims import Claimed
-from newsletter.send.envelope import fixed_sender, marked_sender
+from newsletter.send.envelope import fixed_sender
 from newsletter.send.gate import check_message, stuffed
 from newsletter.send.plan import stored_headers, stored_rendering, stored_signing
 from newsletter.tables import Variant
+from subscribers.bounces.provider_marks import mark_fields, written_mark
+from subscribers.bounces.verp import marked_local_part
 from subscribers.tokens import Key, unsubscribe_token
 
 if TYPE_CHECKING:  # what signs is loaded only where something is signed
@@ -49,33 +51,76 @@ class Copy:
 @dataclass(frozen=True, slots=True)
 class FrozenVariant:
     """
-    A variant as it was planned, and the keys that its copies are made by.
+    A variant as it was planned, and all that its copies' bytes depend on beside the row.
 
     Attributes:
+        hands_mark_back: A header holds the mark for a provider that hands it back.
         signer: Null when copies are not signed.
         body_is_relaxed: That the signer need not look for white space that DKIM leaves out.
     """
 
     compiled: CompiledMessage
     links_key: Key
+    marks_key: Key
+    web_url: str
+    hands_mark_back: bool = False
     signer: Signer | None = None
     signed_at: int = 0
     body_is_relaxed: bool = False
 
     @classmethod
-    def load(cls, row: Variant, keys: Keys) -> FrozenVariant:
-        compiled = compile_message(stored_rendering(row), stored_headers(row))
-        links_key, signing = keys.links.get(row.headers["links_key_id"]), stored_signing(row)
+    def load(cls, row: Variant, config: Config, keys: Keys, *, signed: bool = True) -> FrozenVariant:
+        """
+        Read a variant; what an older version did not freeze yet is taken from today's configuration.
+
+        Args:
+            signed: False leaves the signatures out, for looking at a copy whose keys are gone.
+
+        Raises:
+            DkimKeyUnusable: When a key that its copies must be signed with is not there any more.
+        """
+        stored = row.headers
+        fields = mark_fields(stored.get("providers", ()))
+        compiled = compile_message(stored_rendering(row), stored_headers(row), fields)
+        made = cls(
+            compiled,
+            keys.links.get(stored["links_key_id"]),
+            keys.marks.get(stored["marks_key_id"]) if "marks_key_id" in stored else keys.marks.current,
+            stored.get("web_url") or config.web.url.rstrip("/"),
+            bool(fields),
+        )
+        signing = stored_signing(row) if signed else None
         if signing is None:
-            return cls(compiled, links_key)
-        return cls(compiled, links_key, signing.signer(keys.dkim), signing.signed_at, is_relaxed(compiled))
+            return made
+        signer = signing.signer(keys.dkim)
+        return replace(made, signer=signer, signed_at=signing.signed_at, body_is_relaxed=is_relaxed(compiled))
 
     @property
     def signatures(self) -> int:
         return 0 if self.signer is None else len(self.signer.keys)
 
-    def compose(self, values: PersonalValues) -> bytes:
-        """Return one member's whole message, with its signatures."""
+    def local_part(self, row: Claimed) -> str:
+        """Return the envelope sender's local part that marks a copy."""
+        return marked_local_part(self.marks_key, row.id)
+
+    def compose(self, row: Claimed) -> bytes:
+        """
+        Return one member's whole message, with its signatures; the same row gives the same bytes in every attempt.
+
+        Raises:
+            InvalidValue: When a value cannot stand where it belongs.
+        """
+        token = unsubscribe_token(self.links_key, row.token_id, row.list_id)
+        values = PersonalValues(
+            address=row.address,
+            first_name=row.slots.get("first_name", ""),
+            name=row.slots.get("name", ""),
+            unsubscribe_url=unsubscribe_url(self.web_url, token),
+            preferences_url=preferences_url(self.web_url, token),
+            date=row.date,
+            message_id=row.message_id,
+            mark=written_mark(self.local_part(row)) if self.hands_mark_back else "",
+        )
         message = self.compiled.compose(values)
         if self.signer is None:
             return message
@@ -97,11 +142,10 @@ def is_relaxed(compiled: CompiledMessage) -> bool:
 class CopyMaker:
     """Compile each variant once; then make copies."""
 
-    def __init__(self, config: Config, keys: Keys, variants: dict[int, FrozenVariant]) -> None:
-        self._mark_key, self._variants, self._bounce_domain = keys.marks.current, variants, config.bounce_domain
+    def __init__(self, config: Config, variants: dict[int, FrozenVariant]) -> None:
+        self._variants, self._bounce_domain = variants, config.bounce_domain
         # Where a relay rewrites the envelope, a mark in it would be lost anyway.
         self._fixed_sender = fixed_sender(config) if config.bounces.envelope == "fixed" else None
-        self._web_url = config.web.url.rstrip("/")
 
     @classmethod
     def load(cls, session: Session, issue_id: int, config: Config, keys: Keys) -> CopyMaker:
@@ -112,7 +156,7 @@ class CopyMaker:
             DkimKeyUnusable: When a key that its copies must be signed with is not there any more.
         """
         rows = session.scalars(select(Variant).where(Variant.issue_id == issue_id)).all()
-        return cls(config, keys, {row.id: FrozenVariant.load(row, keys) for row in rows})
+        return cls(config, {row.id: FrozenVariant.load(row, config, keys) for row in rows})
 
     @property
     def signs(self) -> bool:
@@ -127,19 +171,9 @@ class CopyMaker:
             NewsletterError: When a value cannot stand where it belongs, or the gate refuses the bytes.
         """
         variant = self._variants[row.variant_id]
-        token = unsubscribe_token(variant.links_key, row.token_id, row.list_id)
-        values = PersonalValues(
-            address=row.address,
-            first_name=row.slots.get("first_name", ""),
-            name=row.slots.get("name", ""),
-            unsubscribe_url=unsubscribe_url(self._web_url, token),
-            preferences_url=preferences_url(self._web_url, token),
-            date=row.date,
-            message_id=row.message_id,
-        )
-        message = variant.compose(values)
+        message = variant.compose(row)
         check_message(message, recipient=row.address, signatures=variant.signatures)
-        sender = self._fixed_sender or marked_sender(self._mark_key, row.id, self._bounce_domain)
+        sender = self._fixed_sender or f"{variant.local_part(row)}@{self._bounce_domain}"
         return Copy(row, *envelope_commands(sender, row.address), stuffed(message), not_before)
 
     def hand_in(self, rows: Sequence[Claimed], slots: Sequence[float], deliver: Deliver) -> None:

@@ -79,7 +79,7 @@ def freeze(
         )
     moment = now.replace(microsecond=0)
     signing = signing_of_new_mail(config, keys, moment)
-    stored = _store_variants(session, issue, variants, keys, signing)
+    stored = _store_variants(session, issue, variants, keys, config, signing)
     limits = DomainLimits(config.send.domains)
     planned = 0
     for chunk in _chunks(_people(session, audience, variants), CHUNK_ROWS):
@@ -138,7 +138,12 @@ def message_id(key: Key, issue_id: int, subscriber_id: int, domain: str) -> str:
 
 
 def _store_variants(
-    session: Session, issue: Issue, variants: Sequence[PlannedVariant], keys: Keys, signing: Signing | None
+    session: Session,
+    issue: Issue,
+    variants: Sequence[PlannedVariant],
+    keys: Keys,
+    config: Config,
+    signing: Signing | None,
 ) -> dict[int, int]:
     ids: dict[int, int] = {}
     for planned in variants:
@@ -155,6 +160,9 @@ def _store_variants(
                 "preheader": rendered.preheader,
                 "language": rendered.language,
                 "links_key_id": keys.links.current.key_id,
+                "marks_key_id": keys.marks.current.key_id,
+                "web_url": config.web.url.rstrip("/"),
+                "providers": sorted({account.provider for account in config.smtp.all_accounts if account.provider}),
                 **({"dkim": signing.to_json()} if signing else {}),
             },
         )

@@ -23,6 +23,7 @@ from newsletter.send.plan import PlannedVariant, freeze
 from newsletter.tables import Delivery, Issue
 from subscribers.tables import Basis, MailingList, Subscriber, Subscription, SubscriptionState
 from subscribers.tokens import address_hash
+from tests.send.issue_out import Sent
 
 SINK = Path(__file__).with_name("smtp_sink.py")
 HEADERS = MessageHeaders(
@@ -174,3 +175,13 @@ def deliveries() -> Callable[[App], dict[str, Delivery]]:
             return {row.address: row for row in session.scalars(select(Delivery))}
 
     return read
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.journey)])
+def sent(request: pytest.FixtureRequest, plan_issue: Callable[..., int]) -> Sent:
+    """An issue `one` that is out to five people."""
+    app = request.getfixturevalue("app" if request.param == "sqlite" else "app_on_postgresql")
+    made = Sent(app, plan_issue)
+    app.now = lambda: made.time
+    made.issue("one")
+    return made
