@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 
 from newsletter.config import Config
 from newsletter.config_loading import load_config
+from newsletter.dkim_keys import DkimKeys
 from newsletter.doctor.belongings import check_database, check_keys, check_privacy, check_templates, largest_copy
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.doctor.lookup import Lookup, NameServer
@@ -54,11 +55,12 @@ def examine(
     yield from check_database(url, config.send, now=now)
     yield from check_outbox(config, workspace, url, now)
     yield from check_webhooks(config)
+    signing = Signing.of(config, DkimKeys(workspace.secrets))
     tasks = relay_tasks(config, online=online, now=now, largest_copy=largest_copy(url))
     if online or name_server is not None:
-        tasks += dns_tasks(config, Lookup(name_server), Signing())
+        tasks += dns_tasks(config, Lookup(name_server), signing)
     else:
-        tasks.append(lambda: [dns_not_asked()])
+        tasks.append(lambda: dns_not_asked(signing))
     tasks.append(site_task(config, workspace.secrets, online=online, now=now))
     yield from at_once(tasks)
 

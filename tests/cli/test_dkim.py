@@ -104,3 +104,26 @@ def test_doctor_tells_when_others_can_read_a_key(run, tmp_path):
     run("dkim", "keygen", "--selector", "one")
     (tmp_path / "secrets" / "dkim-one-rsa.pem").chmod(0o644)
     assert "dkim-one-rsa.pem" in "".join(run("doctor")[1].split())
+
+
+def test_doctor_finds_the_records_that_were_published_or_says_what_to_publish(run, tmp_path):
+    records = json.loads(run("dkim", "keygen", "--selector", "one", "--json")[1])
+    switch_on(tmp_path)
+    with DnsServer({}) as server:
+        asked = f"127.0.0.1:{server.port}"
+        said = run("doctor", "--resolver", asked, "--json")[1]
+        findings = [finding for finding in json.loads(said) if finding["check"] == "DKIM"]
+        assert [finding["level"] for finding in findings] == ["fail", "fail"]
+        assert [finding["record"]["value"] for finding in findings] == [record["value"] for record in records]
+        server.records = {(record["name"], "TXT"): [record["value"]] for record in records}
+        said = run("doctor", "--resolver", asked, "--json")[1]
+        findings = [finding for finding in json.loads(said) if finding["check"] == "DKIM"]
+        assert [finding["level"] for finding in findings] == ["ok", "ok"]
+
+
+def test_doctor_says_without_any_dns_that_there_are_no_keys(run, tmp_path):
+    switch_on(tmp_path)
+    findings = json.loads(run("doctor", "--json")[1])
+    (found,) = (finding for finding in findings if finding["check"] == "DKIM")
+    assert found["level"] == "fail"
+    assert "newsletter dkim keygen" in found["fix"]
