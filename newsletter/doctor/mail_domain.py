@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from newsletter.config import Config, SmtpAccount
 from newsletter.config_values import is_placeholder
+from newsletter.dkim_keys import DkimKeys, DkimKeyUnusable, chosen_name, public_half, selectors
 from newsletter.doctor.dkim_judgement import SigningKey, judge_key, key_missing, relay_signs
 from newsletter.doctor.dmarc import Walk, applied_policy, walk
 from newsletter.doctor.dmarc_judgement import DmarcFacts, Identity, Vouched, judge_dmarc, report_permit_name
@@ -26,12 +27,26 @@ Task = Callable[[], list[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Whether we sign, and with what; `problem` says why the keys cannot be had."""
+    """Whether we sign, and with what; `problem` says why the keys cannot be had, `fix` what to do."""
 
     enabled: bool = False
     domain: str = ""
     keys: tuple[SigningKey, ...] = ()
     problem: str = ""
+    fix: str = ""
+
+    @classmethod
+    def of(cls, config: Config, keys: DkimKeys) -> Signing:
+        """Return how new mail is signed."""
+        domain = config.dkim_domain
+        if not config.dkim.enabled:
+            return cls()
+        try:
+            names = selectors(chosen_name(keys, config.dkim.selector))
+            public = [SigningKey(name, domain, *public_half(keys.key(name))) for name in names]
+        except DkimKeyUnusable as error:
+            return cls(True, domain, problem=error.message, fix=error.hint)
+        return cls(True, domain, tuple(public))
 
 
 def dns_tasks(config: Config, look: Look, signing: Signing) -> list[Task]:
@@ -49,8 +64,10 @@ def dns_tasks(config: Config, look: Look, signing: Signing) -> list[Task]:
     ]
 
 
-def dns_not_asked() -> Finding:
-    return ok("DNS", "SPF, DKIM, DMARC and MX not looked up (add --online).")
+def dns_not_asked(signing: Signing) -> list[Finding]:
+    """Say so; whether there are keys to sign with is seen without it."""
+    missing = [key_missing(signing.problem, signing.fix)] if signing.problem else []
+    return [*missing, ok("DNS", "SPF, DKIM, DMARC and MX not looked up (add --online).")]
 
 
 def _check_identity(config: Config, look: Look, signing: Signing) -> Iterator[Finding]:
@@ -135,7 +152,7 @@ def _check_keys(look: Look, signing: Signing) -> Iterator[Finding]:
     if not signing.enabled:
         yield relay_signs()
     elif signing.problem:
-        yield key_missing(signing.problem)
+        yield key_missing(signing.problem, signing.fix)
     else:
         for key in signing.keys:
             yield judge_key(key, look(key.record.name, "TXT"))
