@@ -164,7 +164,7 @@ def _collect(part: Message, mail: Mail, count: list[int]) -> None:
     if count[0] > MOST_PARTS:
         return
     kind = part.get_content_type()
-    payload = part.get_payload()
+    payload = _payload(part)
     if kind in ("message/delivery-status", "message/global-delivery-status"):
         mail.statuses.append(_inner_text(part))
     elif kind == "message/feedback-report":
@@ -189,7 +189,7 @@ def _add_text(text: str, kind: str, mail: Mail) -> None:
 
 def _inner_text(part: Message) -> str:
     """Return the text of a message/* part, which the parser may have split into messages of its own."""
-    payload = part.get_payload()
+    payload = _payload(part)
     if isinstance(payload, list):
         encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
         if encoding in ("base64", "quoted-printable"):
@@ -203,11 +203,19 @@ def _inner_text(part: Message) -> str:
 
 def _flat(part: Message) -> str:
     headers = "\n".join(f"{name}: {value}" for name, value in part.items())
-    payload = part.get_payload()
+    payload = _payload(part)
     body = payload if isinstance(payload, str) else ""
     if isinstance(payload, list):
         body = "\n\n".join(_flat(p) for p in payload[:MOST_PARTS] if isinstance(p, Message))
     return f"{headers}\n\n{body}"[:LARGEST_TEXT]
+
+
+def _payload(part: Message) -> Any:
+    """Return the parts of a part or its text; nothing when a charset that does not exist keeps it from being text."""
+    try:
+        return part.get_payload()
+    except Exception:  # a charset parameter of RFC 2231 syntax, or a codec that is none for text
+        return None
 
 
 def _part_text(part: Message) -> str:
@@ -217,7 +225,7 @@ def _part_text(part: Message) -> str:
         raw = None
     if isinstance(raw, bytes):
         return _decode_bytes(raw[:LARGEST_TEXT], _charset(part))
-    payload = part.get_payload()
+    payload = _payload(part)
     return payload[:LARGEST_TEXT] if isinstance(payload, str) else ""
 
 
