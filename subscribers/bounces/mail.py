@@ -19,6 +19,7 @@ from typing import Any
 
 LARGEST_MAIL = 1_000_000
 LARGEST_TEXT = 100_000
+LONGEST_HEADER = 50_000
 LONGEST_ENCODED_HEADER = 10_000
 LONGEST_BOUNDARY = 500  # RFC 2046 5.1.1 allows 70 characters
 MOST_PARTS = 50
@@ -31,7 +32,8 @@ class _Part(Message):
     """
     A part that reads its content type once, for the parser asks for it seven times, each a walk through the header.
 
-    A boundary of any length would be compiled as a pattern, and kept; one that is too long is none.
+    What no mail program writes is cut, because the time it takes grows with the square of its length (parameters) or
+    it is compiled as a pattern and kept (boundaries).
     """
 
     _content_type = ""
@@ -40,6 +42,9 @@ class _Part(Message):
         if not self._content_type:
             self._content_type = super().get_content_type()
         return self._content_type
+
+    def set_raw(self, name: str, value: str) -> None:
+        super().set_raw(name, value[:LONGEST_HEADER])
 
     def get_boundary(self, failobj: Any = None) -> Any:
         found = super().get_boundary(failobj)

@@ -219,6 +219,14 @@ def test_a_charset_that_is_none_for_text_hides_nothing(charset: str, kind: str) 
         assert [p.address for p in found.recipients] == ["ann@dead.example"]
 
 
+@pytest.mark.parametrize("parameter", [";a=b", ';a="', ";a*0=b", "; a", ";", ";charset*0*=x''%00"])
+def test_a_megabyte_of_parameters_is_no_burden(parameter: str) -> None:
+    header = f"Content-Type: text/plain{parameter * (900_000 // len(parameter))}"
+    start = time.thread_time()
+    read_report(plain("MAILER-DAEMON@mx.example", "failure notice", "hello", header))
+    assert time.thread_time() - start < 0.4
+
+
 @pytest.mark.parametrize("blank", [" ", "\t", "> ", "- ", "<", "\n \n", "a@b.c ", "recipient ", "to: ", "-", "."])
 def test_a_hundred_thousand_of_the_same_are_no_burden(blank: str) -> None:
     """Blanks at the beginning of a line once took two minutes."""
