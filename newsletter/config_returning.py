@@ -44,7 +44,7 @@ class Mailbox(Group):
     replies: FolderName = "Replies"
     delete: bool = False
     poll_seconds: int = Field(120, ge=5, le=86_400)
-    max_message_bytes: int = Field(10_000_000, ge=10_000, le=200_000_000)
+    max_message_bytes: int = Field(10_000_000, ge=10_000, le=25_000_000)
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:
@@ -102,7 +102,7 @@ class Receiver(Group):
     connections_per_peer: int = Field(5, ge=1, le=1000)
     per_minute: int = Field(1200, ge=0)
     per_minute_per_peer: int = Field(120, ge=0)
-    max_message_bytes: int = Field(5_000_000, ge=10_000, le=100_000_000)
+    max_message_bytes: int = Field(5_000_000, ge=10_000, le=25_000_000)
 
     @property
     def place(self) -> str:

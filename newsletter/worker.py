@@ -1,7 +1,7 @@
 """
 What `newsletter work` does: start what is scheduled, go on with what was deferred, and sleep until something is due.
 
-It fetches nothing and decides nothing about a copy; a schedule that was missed is for a person, not for a surprise
+It fetches no source and decides nothing about a copy; a schedule that was missed is for a person, not for a surprise
 mailing hours later. One issue's trouble never stops the others.
 """
 
@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from newsletter.app import App
+from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
 from newsletter.publishing import start_issue
 from newsletter.send.control import issues_to_send, next_due_at
@@ -76,7 +77,8 @@ class Worker:
         beside = threading.Thread(target=messenger.run, name="messenger", daemon=True)
         beside.start()
         try:
-            self._run()
+            with running(services(self.app, self.say), self.app, self.stop):
+                self._run()
         finally:
             self.stop.set()
             beside.join(DRAIN_SECONDS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from newsletter.cli import bounces_looking, bounces_taking
+from newsletter.cli import bounces_fetch, bounces_looking, bounces_taking
 from newsletter.cli.main import Context, Verbs, pass_context
 
 # Only files that begin like a mail are read; a folder of mail often holds notes and licences too.
@@ -23,7 +23,7 @@ def command() -> None:
     """
 
 
-for _file in (bounces_taking, bounces_looking):
+for _file in (bounces_fetch, bounces_taking, bounces_looking):
     for _verb in _file.VERBS:
         command.add_command(_verb)
 

@@ -28,8 +28,10 @@ from newsletter.tables import DeliveryState as S
 
 MOST_DOMAINS, MOST_REPLIES, MOST_PEOPLE = 10, 12, 20
 WIDEST_BAR = 40
+NARROWEST_NAME, WIDEST_NAME = 18, 40
 COUNT_WIDTH = 9
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_COLUMNS = ("planned", "sent", "bounced", "deferred", "other")
 _OTHER = tuple(s for s in (*FINAL, *TO_DO) if s not in (S.SENT, S.BOUNCED, S.DEFERRED))
 
 
@@ -38,12 +40,12 @@ def report_text(report: IssueReport, *, drawn: bool) -> str:
     Return the whole report.
 
     Args:
-        drawn: Draw bars; else say the numbers in words.
+        drawn: Draw bars and columns; else say the numbers in words, as a screen reader needs them.
     """
     parts = [
         counts_text(report.counts),
         _timeline(report, drawn=drawn),
-        _domains(report),
+        _domains(report, drawn=drawn),
         _replies(report),
         _needy(report),
         _deferred(report),
@@ -64,7 +66,8 @@ def counts_text(counts: Mapping[str, Any]) -> str:
     if counts["rate"]:
         number, _, unit = rate_words(counts["rate"]).partition(" ")
         left = seconds_left(counts)
-        lines.append(f"{'Rate':<11}{number:>9} {unit}" + (f", {time_left_words(left)}" if left is not None else ""))
+        words = f"{unit}, {time_left_words(left)}" if left else unit
+        lines.append(wrapped(words, indent=21, first=f"{'Rate':<11}{number:>9} "))
     return "\n".join(lines)
 
 
@@ -77,7 +80,7 @@ def _timeline(report: IssueReport, *, drawn: bool) -> str:
     title = f"When it went: a line for every {every}, from {day.day} {day:%B %Y}, {day:%H:%M} {day:%Z}"
     labels = report.bucket_labels()
     lines = _drawn(buckets, labels, report.timeline.most) if drawn else _spoken(buckets, labels)
-    return "\n".join([_heading(title), *lines])
+    return "\n".join([_heading(wrapped(title)), *lines])
 
 
 def _drawn(buckets: Sequence[Bucket], labels: Sequence[str], most: int) -> Iterator[str]:
@@ -99,21 +102,35 @@ def _spoken(buckets: Sequence[Bucket], labels: Sequence[str]) -> Iterator[str]:
     return (f"{label}  {b.sent:>{COUNT_WIDTH},} sent" for b, label in zip(buckets, labels, strict=True) if b.sent)
 
 
-def _domains(report: IssueReport) -> str:
+def _domains(report: IssueReport, *, drawn: bool) -> str:
     shown = report.largest_domains(MOST_DOMAINS)
     if not shown:
         return ""
-    numbers = 5 * (COUNT_WIDTH + 1)
-    room = max(14, min(40, terminal_width() - numbers))
-    head = "".join(f"{word:>{COUNT_WIDTH + 1}}" for word in ("planned", "sent", "bounced", "deferred", "other"))
-    lines = [_domain_line(domain, room) for domain in shown]
-    return "\n".join([_heading(f"{'Receiving domains':<{room}}{head}"), *lines])
+    room = terminal_width() - len(_COLUMNS) * (COUNT_WIDTH + 1)
+    if not drawn or room < NARROWEST_NAME:
+        return "\n".join([_heading("Receiving domains"), *map(_domain_words, shown)])
+    room = min(room, WIDEST_NAME)
+    head = "".join(f"{word:>{COUNT_WIDTH + 1}}" for word in _COLUMNS)
+    return "\n".join([_heading(f"{'Receiving domains':<{room}}{head}"), *(_domain_row(d, room) for d in shown)])
 
 
-def _domain_line(domain: DomainCounts, room: int) -> str:
-    name = f"{domain.merged:,} more domains" if domain.merged > 1 else domain.domain or "(erased)"
-    numbers = (domain.planned, *(domain.count(s) for s in (S.SENT, S.BOUNCED, S.DEFERRED)), domain.count(*_OTHER))
-    cells = "".join(f"{number or '-':>{COUNT_WIDTH + 1}{',' if number else ''}}" for number in numbers)
+def _numbers(domain: DomainCounts) -> tuple[int, ...]:
+    return (domain.planned, *(domain.count(s) for s in (S.SENT, S.BOUNCED, S.DEFERRED)), domain.count(*_OTHER))
+
+
+def _domain_name(domain: DomainCounts) -> str:
+    return f"{domain.merged:,} more domains" if domain.merged > 1 else plain(domain.domain) or "(erased)"
+
+
+def _domain_words(domain: DomainCounts) -> str:
+    told = zip(_numbers(domain), _COLUMNS, strict=True)
+    words = ", ".join(f"{number:,} {column}" for number, column in told if number)
+    return wrapped(words, indent=2, first=f"{_domain_name(domain)}: ")
+
+
+def _domain_row(domain: DomainCounts, room: int) -> str:
+    name = _domain_name(domain)
+    cells = "".join(f"{number or '-':>{COUNT_WIDTH + 1}{',' if number else ''}}" for number in _numbers(domain))
     if len(name) > room - 1:  # a name is never cut: it takes a line of its own
         return f"{name}\n{'':<{room}}{cells}"
     return f"{name:<{room}}{cells}"

@@ -37,5 +37,10 @@ def read_mark(keyring: Keyring, text: str) -> int | None:
     return None
 
 
+def has_form_of_mark(local_part: str) -> bool:
+    """Whether a local part looks like a mark of ours, signed by whomever: for whoever may not tell which are."""
+    return _MARK.search(local_part) is not None
+
+
 def _mac(key: Key, delivery_id: int) -> str:
     return base64.b32encode(sign(key, "verp", str(delivery_id).encode())[:_MAC_BYTES]).decode().lower()

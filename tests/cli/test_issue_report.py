@@ -66,7 +66,14 @@ def test_off_a_terminal_the_numbers_stand_in_words(workspace: Path) -> None:
     assert [line for line in said.splitlines() if len(line) > 80] == []
     assert "person61" not in said.partition("Held back")[0]
     assert "newsletter uncertain resolve" in said
-    assert "3 more domains" in said
+    assert "3 more domains: 3 planned, 3 bounced" in said
+    assert "example.org: 63 planned, 60 sent, 1 deferred, 2 other" in said
+
+
+def test_it_fits_a_terminal_of_40_columns(workspace: Path) -> None:
+    said = newsletter(workspace, "issue", "report", "2026-11", COLUMNS="40").stdout
+    long = [line for line in said.splitlines() if len(line) > 40]
+    assert [line for line in long if "newsletter" not in line and "long-" not in line] == []
 
 
 def test_on_a_terminal_bars_are_drawn_and_not_without_colour(workspace: Path) -> None:
