@@ -11,16 +11,16 @@ from sqlalchemy.engine import make_url
 
 from newsletter.config import Config
 from newsletter.config_loading import load_config
-from newsletter.dkim_keys import DkimKeys
 from newsletter.doctor.belongings import check_database, check_keys, check_privacy, check_templates, largest_copy
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.doctor.lookup import Lookup, NameServer
 from newsletter.doctor.machine import check_machine
-from newsletter.doctor.mail_domain import Signing, dns_not_asked, dns_tasks
+from newsletter.doctor.mail_domain import dns_not_asked, dns_tasks
 from newsletter.doctor.outbox import check_outbox
 from newsletter.doctor.public_site import site_task
 from newsletter.doctor.relay import relay_tasks
 from newsletter.doctor.returns import check_returns
+from newsletter.doctor.signing import signing_of
 from newsletter.doctor.webhooks import check_webhooks
 from newsletter.errors import ConfigError
 from newsletter.paths import Workspace
@@ -56,7 +56,7 @@ def examine(
     yield from check_database(url, config.send, now=now)
     yield from check_outbox(config, workspace, url, now)
     yield from check_webhooks(config)
-    signing = Signing.of(config, DkimKeys(workspace.secrets))
+    signing = signing_of(config, workspace.secrets)
     tasks = relay_tasks(config, online=online, now=now, largest_copy=largest_copy(url))
     if online or name_server is not None:
         tasks += dns_tasks(config, Lookup(name_server), signing)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from newsletter.config import Config, SmtpAccount
 from newsletter.config_values import is_placeholder
-from newsletter.dkim_keys import DkimKeys, DkimKeyUnusable, chosen_name, public_half, selectors
 from newsletter.doctor.dkim_judgement import SigningKey, judge_key, key_missing, relay_signs
 from newsletter.doctor.dmarc import Walk, applied_policy, walk
 from newsletter.doctor.dmarc_judgement import DmarcFacts, Identity, Vouched, judge_dmarc, report_permit_name
@@ -34,19 +33,6 @@ class Signing:
     keys: tuple[SigningKey, ...] = ()
     problem: str = ""
     fix: str = ""
-
-    @classmethod
-    def of(cls, config: Config, keys: DkimKeys) -> Signing:
-        """Return how new mail is signed."""
-        domain = config.dkim_domain
-        if not config.dkim.enabled:
-            return cls()
-        try:
-            names = selectors(chosen_name(keys, config.dkim.selector))
-            public = [SigningKey(name, domain, *public_half(keys.key(name))) for name in names]
-        except DkimKeyUnusable as error:
-            return cls(True, domain, problem=error.message, fix=error.hint)
-        return cls(True, domain, tuple(public))
 
 
 def dns_tasks(config: Config, look: Look, signing: Signing) -> list[Task]:

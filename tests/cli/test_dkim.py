@@ -100,6 +100,12 @@ def test_the_domain_must_be_known(tmp_path, monkeypatch, capsys):
     assert not list((tmp_path / "secrets").glob("*.pem"))
 
 
+def test_a_domain_that_is_none_is_refused_before_a_key_is_made(run, tmp_path):
+    code, _, err = run("dkim", "keygen", "--domain", "no domain")
+    assert (code, "'no domain' is no domain" in err) == (2, True)
+    assert not list((tmp_path / "secrets").glob("*.pem"))
+
+
 def test_doctor_tells_when_others_can_read_a_key(run, tmp_path):
     run("dkim", "keygen", "--selector", "one")
     (tmp_path / "secrets" / "dkim-one-rsa.pem").chmod(0o644)

@@ -8,7 +8,8 @@ from newsletter.config import Dkim
 from newsletter.dkim_keys import DkimKeys
 from newsletter.doctor.findings import Level
 from newsletter.doctor.lookup import Lookup, NameServer
-from newsletter.doctor.mail_domain import Signing, dns_tasks
+from newsletter.doctor.mail_domain import dns_tasks
+from newsletter.doctor.signing import signing_of
 from tests.peers.dns import DnsServer
 
 
@@ -23,13 +24,14 @@ def test_the_records_that_keygen_prints_satisfy_the_doctor(app):
     assert len(records) == 2
     with DnsServer(records) as server:
         look = Lookup(NameServer("127.0.0.1", server.port))
-        findings = dns_tasks(config, look, Signing.of(config, keys))[0]()
+        findings = dns_tasks(config, look, signing_of(config, app.workspace.secrets))[0]()
     assert [(f.check, f.level) for f in findings] == [("DKIM", Level.OK)] * len(findings)
     assert findings
 
 
 def test_without_keys_or_switched_off_it_says_so(app):
-    assert not Signing.of(app.config, DkimKeys(app.workspace.secrets)).enabled
-    missing = Signing.of(with_dkim(app), DkimKeys(app.workspace.secrets))
+    assert not signing_of(app.config, app.workspace.secrets).enabled
+    missing = signing_of(with_dkim(app), app.workspace.secrets)
     assert missing.enabled
+    assert "no keys" in missing.problem
     assert "newsletter dkim keygen" in missing.fix
