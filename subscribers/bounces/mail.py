@@ -20,6 +20,7 @@ from typing import Any
 LARGEST_MAIL = 1_000_000
 LARGEST_TEXT = 100_000
 LONGEST_HEADER = 50_000
+LONGEST_PARAMETERS = 5_000
 LONGEST_ENCODED_HEADER = 10_000
 LONGEST_BOUNDARY = 500  # RFC 2046 5.1.1 allows 70 characters
 MOST_PARTS = 50
@@ -44,7 +45,8 @@ class _Part(Message):
         return self._content_type
 
     def set_raw(self, name: str, value: str) -> None:
-        super().set_raw(name, value[:LONGEST_HEADER])
+        has_parameters = name[:8].lower() == "content-"
+        super().set_raw(name, value[: LONGEST_PARAMETERS if has_parameters else LONGEST_HEADER])
 
     def get_boundary(self, failobj: Any = None) -> Any:
         found = super().get_boundary(failobj)
