@@ -204,7 +204,7 @@ class Sender:
     # -- the run
 
     async def run(self) -> None:
-        watch = asyncio.create_task(self._watch())
+        watches = [asyncio.create_task(watch) for watch in (self._watch(), self._watch_database())]
         try:
             async with asyncio.TaskGroup() as group:
                 for relay in self.relays:
@@ -213,9 +213,10 @@ class Sender:
             raise _first(failures) from None
         finally:
             self._end()
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+            for watch in watches:
+                watch.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watch
             for relay in self.relays:
                 relay.put_back_all()
         if self._pause_reason is not None:
@@ -284,14 +285,17 @@ class Sender:
 
     async def _feed(self, relay: Relay) -> None:
         """Keep rows in hand, a few more than there are connections; end the run when there is nothing left."""
-        while not self.ending and relay.down is None:
-            if len(relay.pool) > relay.account.connections:
-                relay.wanted.clear()
-                await relay.wanted.wait()
-                continue
-            if any(o.share + CLAIM_ROWS < relay.share for o in self.relays if o.down is None and o is not relay):
-                await self.sleep(0.02)
-                continue
+        with self._ending_on_failure():
+            while not self.ending and relay.down is None:
+                await self._feed_once(relay)
+
+    async def _feed_once(self, relay: Relay) -> None:
+        if len(relay.pool) > relay.account.connections:
+            relay.wanted.clear()
+            await relay.wanted.wait()
+        elif any(o.share + CLAIM_ROWS < relay.share for o in self.relays if o.down is None and o is not relay):
+            await self.sleep(0.02)
+        else:
             claim = await self._journal.claim(self._issue_id, CLAIM_ROWS, relay.account.name, relay.limits)
             await self._take(relay, claim)
 
@@ -314,26 +318,42 @@ class Sender:
                         await relay.wanted.wait()
 
     async def _watch(self) -> None:
-        """Progress, overdue replies, what other processes did to the issue, and workers that died meanwhile."""
-        loop = asyncio.get_running_loop()
-        look_at, recover_at = loop.time() + LOOK_AT_ISSUE_SECONDS, loop.time() + RECOVER_SECONDS
+        """Progress, overdue replies and the wish to stop: also while the database is locked by another program."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            now = loop.time()
+            now = asyncio.get_running_loop().time()
             for relay in self.relays:
                 for conversation in list(relay.open):
                     conversation.overdue(now)
             self.tell()
             if self._stop_asked is not None and self._stop_asked.is_set() and not self.stopped:
                 self.drain()
-            if now >= look_at:
-                look_at = now + LOOK_AT_ISSUE_SECONDS
+
+    async def _watch_database(self) -> None:
+        """What other processes did to the issue, the leases of this worker, and workers that died meanwhile."""
+        loop = asyncio.get_running_loop()
+        recover_at = loop.time() + RECOVER_SECONDS
+        with self._ending_on_failure():
+            while True:
+                await asyncio.sleep(LOOK_AT_ISSUE_SECONDS)
                 await self._look_at_issue()
-            if now >= recover_at:
-                recover_at = now + RECOVER_SECONDS
-                await self._journal.in_session(
-                    lambda session: self._owner.recover(session, dot_timeout=_dot_timeout(self._app.config))
-                )
+                if loop.time() >= recover_at:
+                    recover_at = loop.time() + RECOVER_SECONDS
+                    await self._journal.in_session(self._see_to_leases)
+
+    @contextmanager
+    def _ending_on_failure(self) -> Iterator[None]:
+        """End the run when what feeds or watches it fails: nobody else would tell the connections that wait."""
+        try:
+            yield
+        except BaseException:
+            self._end()
+            raise
+
+    def _see_to_leases(self, session: Session) -> None:
+        config = self._app.config
+        self._owner.renew(session, self._issue_id, lease=timedelta(seconds=config.send.lease_seconds))
+        self._owner.recover(session, dot_timeout=_dot_timeout(config))
 
     async def _look_at_issue(self) -> None:
         statement = select(Issue.state).where(Issue.id == self._issue_id)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NewsletterError
@@ -66,9 +67,10 @@ def require_live(session: Session) -> None:
 
 
 def note_place(session: Session, now: datetime) -> None:
-    """Note where this database lies, unless that was done before."""
+    """Note where this database lies, unless that was done before, or is being done by another worker."""
     if session.get(Setting, SETTING) is None:
-        _note(session, now)
+        with suppress(IntegrityError), session.begin_nested():
+            _note(session, now)
 
 
 def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopted:

@@ -9,6 +9,7 @@ good, nothing is granted any more: rows that were to be sent stay as they were, 
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,12 +37,14 @@ from subscribers.suppression import suppress as suppress_address
 # Without a pause other processes of a SQLite workspace wait for seconds; with it, for 2 ms (measured).
 PAUSE_AFTER_COMMIT_SECONDS = 0.0005
 LOCKED_FOR = timedelta(minutes=2)
+# SQLite's lock; PostgreSQL's deadlock, which it ends by failing one of the two.
+_PASSING = re.compile(r"database is locked|deadlock detected", re.IGNORECASE)
 PERMIT_HORIZON_SECONDS = 2.0
 Result = TypeVar("Result")
 
 
 class Granted(StrEnum):
-    """The answer to an intent. LOST: the row is no longer ours (lease over, cancelled), so no dot may leave."""
+    """The answer to an intent. LOST: the row is not ours to send (lease over, cancelled), so no dot may leave."""
 
     YES = "yes"
     SUPPRESSED = "suppressed"
@@ -95,6 +98,10 @@ class Outcome:
     suppress: str | None = None
 
 
+class _NotAllGranted(Exception):
+    """Some intents were refused; the transaction is done again, one intent at a time."""
+
+
 @dataclass(slots=True)
 class _Work:
     """Everything that one commit carries."""
@@ -124,6 +131,9 @@ class Journal:
         self._sql = Statements(database.engine.dialect)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._broken: BaseException | None = None
+        # What was claimed and has no outcome yet. A worker that was stopped may find its own row free to be claimed
+        # again; were it in hand twice, the failure of one would put back what the other has sent.
+        self._in_hand: set[int] = set()
         self.commits = 0
         self._thread.start()
 
@@ -201,13 +211,17 @@ class Journal:
         answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         if work.outcomes or work.intents or work.releases:
             begin = Connection.begin if any(o.suppress for o in work.outcomes) else _transaction
-            granted, error = self._guarded(connection, lambda c: self._settle(c, work), begin)
-            for delivery_id, future in work.intents:
-                answers.append((future, granted[delivery_id] if granted else None, error))
+            granted, error = self._guarded(connection, lambda c: self._settle(c, work, self._grant_all), begin)
+            if isinstance(error, _NotAllGranted):
+                granted, error = self._guarded(connection, lambda c: self._settle(c, work, self._grant_each), begin)
+            for number, (_, future) in enumerate(work.intents):
+                answers.append((future, granted[number] if granted else None, error))
             if error is not None:
                 self._broken = error
         for function, future in work.calls:
             result, error = self._guarded(connection, function)
+            if isinstance(result, Claim):
+                self._in_hand.update(row.id for row in result.rows)
             answers.append((future, result, error))
         return answers
 
@@ -225,7 +239,7 @@ class Journal:
                     result = function(connection)
             except DatabaseError as error:
                 explained = explain_database_error(error)
-                if "locked" in str(error.orig).lower() and time.monotonic() < give_up:
+                if _PASSING.search(str(error.orig)) and time.monotonic() < give_up:
                     continue
                 self._broken = explained or error
             except Exception as error:
@@ -235,7 +249,9 @@ class Journal:
                 return result, None
         return None, self._broken
 
-    def _settle(self, connection: Connection, work: _Work) -> dict[int, Granted]:
+    def _settle(
+        self, connection: Connection, work: _Work, grant: Callable[[Any, list[int], Any], list[Granted]]
+    ) -> list[Granted]:
         cursor, now = _cursor(connection), self._sql.moment(self._clock())
         if work.outcomes:
             rows = self._sql.row_list([self._outcome_row(outcome) for outcome in work.outcomes])
@@ -244,19 +260,31 @@ class Journal:
         if work.releases:
             ids = self._sql.id_list(work.releases)
             self._execute(cursor, self._sql.release, now=now, worker=self._owner, ids=ids)
-        return self._grant(cursor, [delivery_id for delivery_id, _ in work.intents], now)
+        self._in_hand.difference_update(work.releases, (outcome.delivery_id for outcome in work.outcomes))
+        ids = [delivery_id for delivery_id, _ in work.intents]
+        return grant(cursor, ids, now) if ids else []
 
-    def _grant(self, cursor: Any, ids: list[int], now: Any) -> dict[int, Granted]:
-        if not ids:
-            return {}
+    def _grant_all(self, cursor: Any, ids: list[int], now: Any) -> list[Granted]:
         values = {"now": now, "worker": self._owner, "ids": self._sql.id_list(ids)}
-        if self._execute(cursor, self._sql.intent, **values) == len(ids):
-            return dict.fromkeys(ids, Granted.YES)
-        self._execute(cursor, self._sql.refuse, **values)
-        self._execute(cursor, self._sql.states, **values)
-        states: dict[int, str] = dict(cursor.fetchall())
-        answers = {S.INTENT.value: Granted.YES, S.SUPPRESSED.value: Granted.SUPPRESSED}
-        return {n: answers.get(states.get(n, ""), Granted.LOST) for n in ids}
+        if self._execute(cursor, self._sql.intent, **values) != len(ids):
+            # Which ones changed cannot be read from their state: another worker's intent looks the same.
+            raise _NotAllGranted
+        return [Granted.YES] * len(ids)
+
+    def _grant_each(self, cursor: Any, ids: list[int], now: Any) -> list[Granted]:
+        answers = []
+        for delivery_id in ids:
+            values = {"now": now, "worker": self._owner, "ids": self._sql.id_list([delivery_id])}
+            if self._execute(cursor, self._sql.intent, **values):
+                answers.append(Granted.YES)
+                continue
+            if self._execute(cursor, self._sql.refuse, **values):
+                answers.append(Granted.SUPPRESSED)
+            else:
+                self._execute(cursor, self._sql.release, **values)  # still ours, but its lease is over
+                answers.append(Granted.LOST)
+            self._in_hand.discard(delivery_id)
+        return answers
 
     def _execute(self, cursor: Any, statement: Prepared, **values: Any) -> int:
         cursor.execute(statement.text, statement.values(**values))
@@ -327,7 +355,8 @@ class Journal:
         suppressed = self._execute(cursor, self._sql.suppress, **values)
         self._execute(cursor, self._sql.claim, lease=self._sql.moment(now + self._lease), **values)
         self._execute(cursor, self._sql.claimed, **values)
-        return suppressed, [Claimed._make(row) for row in self._sql.read_claimed(cursor.fetchall())]
+        rows = [Claimed._make(row) for row in self._sql.read_claimed(cursor.fetchall())]
+        return suppressed, [row for row in rows if row.id not in self._in_hand]
 
 
 def _cursor(connection: Connection) -> Any:

@@ -125,6 +125,13 @@ class Owner:
         """Note for people that this worker is done."""
         session.execute(update(Worker).where(Worker.id == self.id).values(ended_at=self._now()))
 
+    def renew(self, session: Session, issue_id: int, *, lease: timedelta) -> int:
+        """Prolong the leases of what this worker has in hand: it is slow, not stopped. Return how many needed it."""
+        now = self._now()
+        mine = and_(Delivery.issue_id == issue_id, Delivery.state == S.CLAIMED, Delivery.owner == self.id)
+        running_out = Delivery.lease_until < now + lease / 2
+        return changed(session, update(Delivery).where(mine, running_out).values(lease_until=now + lease))
+
     def recover(self, session: Session, *, dot_timeout: timedelta) -> Recovered:
         """
         Settle what dead owners had in hand, and what stopped ones held beyond their lease.
@@ -134,8 +141,10 @@ class Owner:
         """
         now = self._now()
         issues = select(Issue.id).where(Issue.state.in_(LIVE_ISSUES))
-        in_hand = and_(Delivery.issue_id.in_(issues), Delivery.state.in_((S.CLAIMED, S.INTENT)))
-        owners = session.scalars(select(Delivery.owner).where(in_hand, Delivery.owner != self.id).distinct()).all()
+        in_hand = and_(
+            Delivery.issue_id.in_(issues), Delivery.state.in_((S.CLAIMED, S.INTENT)), Delivery.owner != self.id
+        )
+        owners = session.scalars(select(Delivery.owner).where(in_hand).distinct()).all()
         dead = [owner for owner in owners if owner is not None and self.is_dead(owner)]
         lost = Delivery.owner.in_(dead)
         held = sum(_charge_crash(session, owner, self._composed_at_death(owner), now) for owner in dead)
