@@ -153,7 +153,7 @@ class Owner:
         doubtful = changed(
             session,
             update(Delivery)
-            .where(in_hand, Delivery.state == S.INTENT, or_(lost, late))
+            .where(_free(in_hand, Delivery.state == S.INTENT, or_(lost, late)))
             .values(state=S.UNCERTAIN, state_at=now, reason=STOPPED),
         )
         if dead:
@@ -168,6 +168,15 @@ def changed(session: Session, statement: Update) -> int:
     result = session.execute(statement.execution_options(synchronize_session=False))
     assert isinstance(result, CursorResult)
     return result.rowcount
+
+
+def _free(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """
+    Choose rows that nobody has locked: one stopped in the middle of a transaction keeps its locks until it wakes.
+
+    Whoever waited for it would be stopped with it.
+    """
+    return Delivery.id.in_(select(Delivery.id).where(*conditions).with_for_update(skip_locked=True))
 
 
 def _charge_crash(session: Session, owner: int, delivery: int, now: datetime) -> int:
@@ -186,7 +195,7 @@ def _put_back(session: Session, condition: ColumnElement[bool], now: datetime) -
     return changed(
         session,
         update(Delivery)
-        .where(condition, Delivery.state == S.CLAIMED)
+        .where(_free(condition, Delivery.state == S.CLAIMED))
         .values(
             state=case((cancelled, S.CANCELLED.value), (first, S.PENDING.value), else_=S.DEFERRED.value),
             state_at=now,

@@ -105,6 +105,13 @@ class FrozenIssue:
         self.stops += code == -9
         return code
 
+    def kill(self, process: ForkServerProcess) -> None:
+        """End a process abruptly; one that has ended by itself is not counted."""
+        process.kill()
+        process.join()
+        assert process.exitcode in (0, -9), self.words
+        self.stops += process.exitcode == -9
+
     def finish(self) -> None:
         """Send to the end: what is deferred is made due again until nothing is left to do."""
         app = self.run.app()

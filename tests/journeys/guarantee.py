@@ -35,7 +35,11 @@ def broken_promises(
     found = [
         *(f"{address} is in the issue twice" for address, count in Counter(a for a, _ in rows).items() if count > 1),
         *(f"{address} has no end: {state}" for address, state in rows if state not in FINAL),
-        *(f"{address} is lost: sent, not received" for address, state in rows if state == "sent" and address not in accepted),
+        *(
+            f"{address} is lost: sent, not received"
+            for address, state in rows
+            if state == "sent" and address not in accepted
+        ),
         *(f"{address} is doubled: received {count} times" for address, count in accepted.items() if count > 1),
         *(f"{address} was received and is in no row" for address in accepted if address not in states),
         *(

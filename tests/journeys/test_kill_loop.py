@@ -73,9 +73,7 @@ def test_killed_again_and_again_nobody_is_lost_or_mailed_twice(make: Any) -> Non
         process = issue.start()
         if not issue.wait_for(issue.log.accepted + random.randint(step // 2, step), process):
             break
-        process.kill()
-        process.join()
-        issue.stops += 1
+        issue.kill(process)
     assert issue.stops >= KILLS * 8 // 10, issue.words
     issue.finish()
     issue.check()
@@ -124,8 +122,6 @@ def test_the_check_catches_an_engine_that_writes_no_intent(make: Any) -> None:
     for wanted in (5, 15, 25):
         process = issue.start(without_intent=True)
         assert issue.wait_for(wanted, process)
-        process.kill()
-        process.join()
-        issue.stops += 1
+        issue.kill(process)
     issue.finish()
     assert any("is doubled" in words for words in issue.broken())
