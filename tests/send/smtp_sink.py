@@ -10,8 +10,8 @@ over, written before the reply leaves), ``cut`` (closed between the dot and the 
 some in several lines.
 
 A rule: {"stage": "connect|ehlo|mail|rcpt|data|body|dot", "match": REGEX on the recipient, "reply": TEXT or null to
-close, "accept": true to take the message over before a bad reply or a close, "times": N, "every": N, "delay": SECONDS before
-and "hold": SECONDS after it was taken over}.
+close, "accept": true to take the message over before a bad reply or a close, "times": N, "every": N, "delay": SECONDS
+before and "hold": SECONDS after it was taken over}.
 """
 
 from __future__ import annotations
