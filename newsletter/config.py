@@ -217,6 +217,16 @@ class Alerts(Group):
 
     to: tuple[MailAddress, ...] = ()
 
+    @field_validator("to")
+    @classmethod
+    def _can_be_mailed(cls, to: tuple[MailAddress, ...]) -> tuple[MailAddress, ...]:
+        for address in to:
+            if not address.isascii():
+                raise ValueError(
+                    f"'{address}' has letters that not every mail server takes; give a plain ASCII address"
+                )
+        return to
+
 
 class DatabaseSettings(Group):
     """`url` empty means `newsletter.sqlite3` in the workspace."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -20,12 +20,16 @@ from newsletter.publishing import start_issue
 from newsletter.send.control import issues_to_send, next_due_at
 from newsletter.send.dispatch import SendReport, send_issue
 from newsletter.send.instance import CopiedDatabase, require_live
+from newsletter.send.messenger import Messenger, tell_database_away
+from newsletter.send.window import Window
 from newsletter.tables import Issue, IssueState
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
 LOOK_SECONDS = 2.0  # how soon a new schedule, a resumed issue or a due retry is noticed
 SHORTEST_PAUSE_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 10.0
+DRAIN_SECONDS = 30.0  # for a notice on the wire; one that takes longer is settled by the next worker
+TELL_DATABASE_AWAY_AFTER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one look did, by the slugs of the issues: started, worked on, and in trouble."""
+    """What one look did, by the slugs of the issues: started, worked on, and in trouble; and how many notices left."""
 
     started: tuple[str, ...] = ()
     sending: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
+    notices: int = 0
 
 
 @dataclass
@@ -59,16 +64,29 @@ class Worker:
     say: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
     _trouble: str = ""
+    _away_since: datetime | None = None
+    _told_at: datetime | None = None
 
     def run(self) -> None:
-        """Work until `stop` is set. A database that is away, or a copy, is waited for."""
+        """Work until `stop` is set, with a messenger beside. A database that is away, or a copy, is waited for."""
+        messenger = Messenger(self.app, self.say, self.stop)
+        beside = threading.Thread(target=messenger.run, name="messenger", daemon=True)
+        beside.start()
+        try:
+            self._run()
+        finally:
+            self.stop.set()
+            beside.join(DRAIN_SECONDS)
+
+    def _run(self) -> None:
         while not self.stop.is_set():
             try:
-                self.once()
+                self._issues()
                 pause = self._pause()
-                self._trouble = ""
+                self._trouble, self._away_since = "", None
             except DatabaseUnavailable as error:
                 self._tell_once(f"{error.message} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
+                self._tell_database_away(error)
                 pause = DATABASE_RETRY_SECONDS
             except CopiedDatabase as error:
                 self._tell_once(f"{error.message} {error.hint}")
@@ -80,9 +98,35 @@ class Worker:
             self.say(trouble)
         self._trouble = trouble
 
+    def _tell_database_away(self, error: DatabaseUnavailable) -> None:
+        """Mail operators once for each time that the database stays away, and at most once an hour."""
+        now, to = self.app.now(), self.app.config.alerts.to
+        since = self._away_since = self._away_since or now
+        told = self._told_at is not None and (self._told_at >= since or now - self._told_at < timedelta(hours=1))
+        if told or not to or now - since < TELL_DATABASE_AWAY_AFTER:
+            return
+        local = since.astimezone(self.app.config.organisation.zone)
+        try:
+            if tell_database_away(self.app, error.message, f"{local:%Y-%m-%d %H:%M}"):
+                self._told_at = now
+        except NewsletterError as failure:
+            self.say(f"Nobody could be told by mail: {failure.message}")
+
     def once(self) -> Round:
         """
-        Do what is due now.
+        Do what is due now: notices, issues, and what operators should hear of them.
+
+        Raises:
+            CopiedDatabase: When this is a copy that nobody has adopted.
+        """
+        with Messenger(self.app, self.say, self.stop) as messenger:
+            before = messenger.once()
+            done = self._issues()
+            return replace(done, notices=before + messenger.once())
+
+    def _issues(self) -> Round:
+        """
+        Start and send what is due.
 
         Raises:
             CopiedDatabase: When this is a copy that nobody has adopted.
@@ -117,7 +161,7 @@ class Worker:
         except (NewsletterError, SubscribersError) as error:
             self._set_aside(task, error.message)
             raise
-        self.say(f"{task.slug} is started as scheduled, for {planned}.")
+        self.say(f"{task.slug} is started as scheduled, for {planned}.{self._window_words()}")
         return True
 
     def _send(self, task: Task) -> bool:
@@ -126,8 +170,17 @@ class Worker:
             self.stop.set()
         counts = {name: report.counts[name] for name in ("sent", "deferred", "bounced", "held", "expired", "uncertain")}
         told = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "sent")
-        self.say(f"{task.slug} is {report.state.value}: {told}." + (f" {report.reason}" if report.reason else ""))
+        after = f" {report.reason}" if report.reason else self._window_words() if report.goes_on_at else ""
+        self.say(f"{task.slug} is {report.state.value}: {told}.{after}")
         return report.state is not IssueState.PAUSED
+
+    def _window_words(self) -> str:
+        """Return when copies may leave, where that is not now."""
+        zone, now = self.app.config.organisation.zone, self.app.now()
+        window = Window.of(self.app.config.send.window, zone)
+        if window is None or window.is_open(now):
+            return ""
+        return f" The sending window opens {window.opens_at(now).astimezone(zone):%Y-%m-%d %H:%M}; it goes on then."
 
     def _due_schedules(self) -> list[Task]:
         """Return the issues whose time has come; those whose time passed long ago are paused instead."""
@@ -173,7 +226,7 @@ class Worker:
     def _pause(self) -> float:
         """Return the seconds until something is due, at most `LOOK_SECONDS`."""
         with self.app.database.read() as session:
-            retry_at = next_due_at(session)
+            retry_at = next_due_at(session, self.app.config, self.app.now())
             start_at = session.scalar(select(func.min(Issue.scheduled_at)).where(Issue.state == IssueState.SCHEDULED))
         due = min((moment for moment in (retry_at, start_at) if moment is not None), default=None)
         if due is None:

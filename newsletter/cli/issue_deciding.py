@@ -115,9 +115,10 @@ def resume(context: Context, issue_name: str) -> None:
     from newsletter.compose.issue import find
     from newsletter.send import control
 
-    with context.app.database.write() as session:
+    app = context.app
+    with app.database.write() as session:
         issue = find(session, issue_name)
-        control.resume(session, issue)
+        control.resume(session, issue, now=app.now())
         slug, state = issue.slug, issue.state.value
     words = f"{slug} goes on. `newsletter work` takes it up, or: newsletter issue send {slug}"
     state_done(context.output, slug, state, words)

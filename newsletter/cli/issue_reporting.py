@@ -23,15 +23,23 @@ def status(context: Context, issue_name: str) -> None:
 
     Example: newsletter issue status latest --json
     """
+    from newsletter.cli.issue_text import wrapped
     from newsletter.compose.issue import find
-    from newsletter.send.status import issue_counts
+    from newsletter.send.status import issue_counts, what_it_waits_for
+    from newsletter.tables import IssueState
 
-    with context.app.database.read() as session:
-        counts = issue_counts(session, find(session, issue_name).id)
+    app = context.app
+    with app.database.read() as session:
+        issue, now = find(session, issue_name), app.now()
+        counts = issue_counts(session, issue.id, now=now)
+        sending = issue.state is IssueState.SENDING
+        waits = what_it_waits_for(session, issue.id, app.config, now) if sending else []
     if context.output.as_json:
         context.output.data(counts)
-    else:
-        context.output.show(counts_text(counts))
+        return
+    context.output.show(counts_text(counts))
+    for label, words in zip(["Waiting", *[""] * len(waits)], waits, strict=False):
+        context.output.show(wrapped(words, indent=11, first=label))
 
 
 @click.command()
@@ -68,6 +76,8 @@ def report(context: Context, issue_name: str) -> None:
 
 def counts_text(counts: dict[str, Any]) -> str:
     from newsletter.cli.issue_text import wrapped
+    from newsletter.cli.progress import rate_words, time_left_words
+    from newsletter.send.status import seconds_left
 
     lines = [f"{counts['issue']}  {counts['state'].replace('_', ' ')}"]
     if counts["reason"]:
@@ -78,7 +88,9 @@ def counts_text(counts: dict[str, Any]) -> str:
     )  # fmt: skip
     lines += [f"{name.capitalize():<11}{counts[name]:>9,}" for name in names if counts[name] or name in names[:2]]
     if counts["rate"]:
-        lines.append(f"{'Rate':<11}{counts['rate']:>9,} a second")
+        number, _, unit = rate_words(counts["rate"]).partition(" ")
+        left = seconds_left(counts)
+        lines.append(f"{'Rate':<11}{number:>9} {unit}" + (f", {time_left_words(left)}" if left is not None else ""))
     return "\n".join(lines)
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def send(ctx: click.Context, issue_name: str, dry_run: bool) -> None:
     """Freeze the audience and send until nothing is due; run again, it goes on where it stopped.
 
+    Outside the sending window (send.window) it says when that opens, and does nothing.
+
     Where one person decides (issue.approval = "single"), the answer to its question is the approval.
 
     Example: newsletter issue send 2026-11 --dry-run
@@ -42,6 +44,8 @@ def send(ctx: click.Context, issue_name: str, dry_run: bool) -> None:
         prepared = None if planned else prepare(app, session, issue, for_sending=True)
         people = _dry_run_document(session, issue, prepared) if dry_run or prepared else {}
     _refuse_finished(issue)
+    if not dry_run and _is_outside_window(context, issue):
+        return
     if dry_run:
         _tell_dry_run(context, people)
         if prepared is not None:
@@ -58,35 +62,73 @@ def send(ctx: click.Context, issue_name: str, dry_run: bool) -> None:
         with app.database.write() as session:
             again = find(session, issue.slug)
             _refuse_held_by_person(session, again)
-            control.resume(session, again)
+            control.resume(session, again, now=app.now())
     ctx.exit(_send(context, issue.id, issue.slug))
+
+
+def _is_outside_window(context: Context, issue: Issue) -> bool:
+    """Tell when the sending window opens, if it is closed now; nothing was changed then."""
+    from newsletter.cli.issue_text import tell
+    from newsletter.send.status import issue_counts, local_words
+    from newsletter.send.window import Window
+    from newsletter.tables import IssueState
+
+    app = context.app
+    zone, now = app.config.organisation.zone, app.now()
+    window = Window.of(app.config.send.window, zone)
+    if window is None or window.is_open(now):
+        return False
+    opens = window.opens_at(now)
+    words = f"Nothing is sent now: the sending window (send.window) opens {local_words(opens, zone)}."
+    if issue.state is IssueState.SENDING:
+        tell(context.output, f"{words} `newsletter work` goes on with {issue.slug} then.")
+    elif issue.planned_at is not None:
+        tell(context.output, f"{words} Go on then with: newsletter issue send {issue.slug}")
+    else:
+        at = opens.astimezone(zone).strftime("%Y-%m-%dT%H:%M")
+        tell(context.output, f"{words} Nobody was chosen yet.")
+        tell(context.output, f"Send it then, or: newsletter issue schedule {issue.slug} --at {at}")
+    if context.output.as_json:
+        with app.database.read() as session:
+            context.output.data(issue_counts(session, issue.id, now=now))
+    return True
 
 
 def _send(context: Context, issue_id: int, slug: str) -> int:
     """Send what is due, under a progress bar; return the exit code."""
+    from newsletter.cli.progress import rate_words
     from newsletter.send.dispatch import send_issue
+    from newsletter.send.messenger import tell_chair
 
     with context.output.progress(f"Sending {slug}", None) as bar:
         report = send_issue(
             context.app,
             issue_id,
-            on_progress=lambda p: bar.update(p.done, total=p.planned, detail=f"{p.rate:,.0f}/s"),
+            on_progress=lambda p: bar.update(
+                p.done, total=p.planned, detail=rate_words(p.rate), seconds_left=p.seconds_left
+            ),
         )
     if context.output.as_json:
         context.output.data(report.counts)
     else:
         _tell_sent(context, slug, report)
+    tell_chair(context.app)
     return report.exit_code
 
 
 def _tell_sent(context: Context, slug: str, report: SendReport) -> None:
     from newsletter.cli.issue_text import tell
+    from newsletter.send.status import local_words
     from newsletter.tables import IssueState
 
     output, counts = context.output, report.counts
     output.show(counts_text(counts))
     if report.state is IssueState.PAUSED:
         tell(output, f"\nIt is paused: {report.reason}\nGo on with: newsletter issue send {slug}")
+    elif report.goes_on_at is not None:
+        when = local_words(report.goes_on_at, context.app.config.organisation.zone)
+        tell(output, f"\nThe sending window has closed; nothing is lost. `newsletter work` goes on {when},")
+        tell(output, f"and so does a later newsletter issue send {slug}")
     elif report.stopped:
         tell(output, f"\nStopped before the end; nothing is lost. Go on with: newsletter issue send {slug}")
     elif report.deferred:

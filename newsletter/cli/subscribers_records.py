@@ -224,6 +224,8 @@ def erase(context: Context, address: str, evidence: str) -> None:
     """
     from newsletter.cli.list_text import done
     from newsletter.cli.subscribers_deliveries import forget_address, stop_deliveries
+    from newsletter.send.notice_rows import cancel
+    from newsletter.tables import Notice
     from subscribers import leaving, people
 
     app = context.app
@@ -235,6 +237,7 @@ def erase(context: Context, address: str, evidence: str) -> None:
         person = people.find(session, address)
         stop_deliveries(session, person.id, reason="erased", at=app.now())
         copies = forget_address(session, person.id)
+        cancel(session, Notice.address_hash == person.address_hash, reason="erased", now=app.now())
         leaving.erase(session, person, evidence=evidence, at=app.now())
     words = "Erased. Backups made before today still hold the person until they are deleted."
     done(context.output, {"erased": True, "deliveries": copies}, words)

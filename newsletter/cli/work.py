@@ -17,13 +17,16 @@ from newsletter.cli.main import EXIT_WITH_FAILURES, Context, pass_context
 def command(context: Context, once: bool, parent: int | None) -> int:
     """Send what is scheduled or deferred, until it is stopped.
 
+    Notices leave beside it: confirmations, links, and alerts to the addresses of alerts.to.
     SIGTERM or Ctrl-C lets the copies that have begun be finished. With --once it ends with code 4 when an issue could
     not go on; the reason is told and kept beside the issue.
 
     Example: newsletter work --once
     """
+    from dataclasses import asdict
+
     from newsletter.cli.serve import end_with
-    from newsletter.worker import Worker
+    from newsletter.worker import Round, Worker
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -36,7 +39,7 @@ def command(context: Context, once: bool, parent: int | None) -> int:
         return 0
     done = worker.once()
     if context.output.as_json:
-        context.output.data({"started": done.started, "sending": done.sending, "troubles": done.troubles})
-    elif not (done.started or done.sending or done.troubles):
+        context.output.data(asdict(done))
+    elif done == Round():
         context.output.note("Nothing is due.")
     return EXIT_WITH_FAILURES if done.troubles else 0

@@ -11,6 +11,7 @@ from newsletter.config_loading import load_config
 from newsletter.doctor.belongings import check_database, check_keys, check_privacy, check_templates
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.doctor.machine import check_machine
+from newsletter.doctor.outbox import check_outbox
 from newsletter.doctor.relay import check_relays
 from newsletter.errors import ConfigError
 from newsletter.paths import Workspace
@@ -31,7 +32,9 @@ def examine(
             yield fail("configuration", f"{problem.origin}: {problem.key}: {problem.message}", problem.hint)
         return
     yield from _check_config(config, config_path)
-    yield from check_database(config.database.url.get_secret_value() or f"sqlite:///{workspace.database}")
+    url = config.database.url.get_secret_value() or f"sqlite:///{workspace.database}"
+    yield from check_database(url)
+    yield from check_outbox(config, workspace, url, now)
     yield from check_relays(config, online=online)
 
 

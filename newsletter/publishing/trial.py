@@ -16,8 +16,8 @@ from newsletter.publishing.prepare import Prepared, message_headers
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import compile_message
 from newsletter.render.personal import PersonalValues
-from newsletter.send.notices import nobodys_values, send_test_copy
 from newsletter.send.plan import message_id
+from newsletter.send.trial import nobodys_values, send_test_copy
 from newsletter.tables import Issue
 from subscribers.addresses import parse_address
 from subscribers.tables import Subscriber

@@ -43,6 +43,10 @@ class Environment:
     def is_translated(self, language: str) -> bool:
         return language.partition("-")[0].lower() in self._words
 
+    def has(self, template: str) -> bool:
+        """Return whether one of the folders holds this template."""
+        return any((folder / template).is_file() for folder in self._folders)
+
     def render(self, template: str, **values: object) -> str:
         """
         Render one template.

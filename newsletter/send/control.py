@@ -17,7 +17,10 @@ from sqlalchemy.orm import Session
 from newsletter.config import Config
 from newsletter.errors import Conflict
 from newsletter.send.owner import changed
+from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.states import TO_DO
+from newsletter.send.throttles import put_on_trial
+from newsletter.send.window import Window
 from newsletter.tables import Delivery, Issue, IssueState, Setting
 from newsletter.tables import DeliveryState as S
 
@@ -50,14 +53,17 @@ def pause(
     tries = setting.value.get("tries", 0) + 1 if setting and kind is PauseKind.RELAY else 1
     minutes = RELAY_RETRY_MINUTES[min(tries, len(RELAY_RETRY_MINUTES)) - 1]
     retry_at = (now + timedelta(minutes=minutes)).isoformat() if now and kind is PauseKind.RELAY else None
-    value = {"kind": kind.value, "tries": tries, "retry_at": retry_at}
+    value = {"kind": kind.value, "tries": tries, "retry_at": retry_at, "reason": reason}
     session.merge(Setting(name=_pause_name(issue.id), value=value))
     session.flush()
 
 
-def resume(session: Session, issue: Issue) -> None:
+def resume(session: Session, issue: Issue, *, now: datetime | None = None) -> None:
     """
     Let a paused issue go on.
+
+    Args:
+        now: After a pause for refusals, each provider that refused us is tried again from then on, by one copy first.
 
     Raises:
         Conflict: When it is not paused.
@@ -69,6 +75,11 @@ def resume(session: Session, issue: Issue) -> None:
             f"Issue {issue.slug} paused before it was planned: nobody is chosen yet.",
             hint=f"Send it with: newsletter issue send {issue.slug}",
         )
+    if now is not None and pause_kind(session, issue.id) is PauseKind.REFUSALS:
+        put_on_trial(session.connection(), now)
+        waiting = Delivery.reason.in_((PARKED, REFUSED_BY_POLICY))
+        statement = update(Delivery).where(Delivery.issue_id == issue.id, Delivery.state == S.DEFERRED, waiting)
+        changed(session, statement.values(retry_at=now))
     issue.state, issue.reason = IssueState.SENDING, None
     session.flush()
 
@@ -127,8 +138,14 @@ def finish_if_done(session: Session, issue_id: int, now: datetime) -> None:
 
 def pause_kind(session: Session, issue_id: int) -> PauseKind | None:
     """Return who paused an issue; null when nobody did."""
+    note = pause_note(session, issue_id)
+    return PauseKind(note["kind"]) if note else None
+
+
+def pause_note(session: Session, issue_id: int) -> dict[str, Any] | None:
+    """Return what is kept of the last pause: kind, tries, retry_at, reason. It stays until a run has gone well."""
     setting = session.get(Setting, _pause_name(issue_id))
-    return PauseKind(setting.value["kind"]) if setting else None
+    return setting.value if setting else None
 
 
 def forget_pause(session: Session, issue_id: int) -> None:
@@ -140,7 +157,11 @@ def issues_to_send(session: Session, config: Config, now: datetime) -> list[int]
     Return the issues that a worker should call `send_issue` for now, oldest first.
 
     Those with something due, and those whose relay was down and is due to be tried again: these are resumed here.
+    While the sending window is closed there are none.
     """
+    window = Window.of(config.send.window, config.organisation.zone)
+    if window is not None and not window.is_open(now):
+        return []
     for issue in session.scalars(select(Issue).where(Issue.state == IssueState.PAUSED, Issue.planned_at.is_not(None))):
         if _relay_retry_due(session.get(Setting, _pause_name(issue.id)), now):
             resume(session, issue)
@@ -159,8 +180,11 @@ def issues_to_send(session: Session, config: Config, now: datetime) -> list[int]
     return list(session.scalars(select(Issue.id).where(Issue.state.in_(states), wanted).order_by(Issue.id)))
 
 
-def next_due_at(session: Session) -> datetime | None:
-    """Return when the next deferred copy is due, so that a worker knows how long it may sleep."""
+def next_due_at(session: Session, config: Config, now: datetime) -> datetime | None:
+    """Return when the next deferred copy may go, so that a worker knows how long it may sleep."""
+    window = Window.of(config.send.window, config.organisation.zone)
+    if window is not None and not window.is_open(now):
+        return window.opens_at(now)
     sending = select(Issue.id).where(Issue.state == IssueState.SENDING)
     statement = select(func.min(Delivery.retry_at)).where(Delivery.issue_id.in_(sending), Delivery.state == S.DEFERRED)
     return session.scalar(statement)

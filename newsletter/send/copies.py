@@ -14,9 +14,9 @@ from newsletter.keys import Keys
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import CompiledMessage, compile_message
 from newsletter.render.personal import PersonalValues
+from newsletter.send.claims import Claimed
 from newsletter.send.envelope import fixed_sender, marked_sender
 from newsletter.send.gate import check_message, stuffed
-from newsletter.send.journal import Claimed
 from newsletter.send.plan import stored_headers, stored_rendering
 from newsletter.tables import Variant
 from subscribers.tokens import Key, unsubscribe_token

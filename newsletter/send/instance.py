@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NewsletterError
+from newsletter.send import notice_rows
 from newsletter.send.control import PauseKind, forget_pause, pause, pause_kind
 from newsletter.send.owner import changed
 from newsletter.send.states import TO_DO
-from newsletter.tables import Delivery, Issue, IssueState, Notice, Setting
+from newsletter.tables import Delivery, Issue, IssueState, Setting
 from newsletter.tables import DeliveryState as S
 
 SETTING = "instance"
@@ -67,10 +69,11 @@ def require_live(session: Session) -> None:
 
 
 def note_place(session: Session, now: datetime) -> None:
-    """Note where this database lies, unless that was done before, or is being done by another worker."""
+    """Note where this database lies, unless that was done before."""
     if session.get(Setting, SETTING) is None:
-        with suppress(IntegrityError), session.begin_nested():
-            _note(session, now)
+        # Two workers that begin at once may both come here; they note the same.
+        insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+        session.execute(insert(Setting).values(name=SETTING, value=_here(session, now)).on_conflict_do_nothing())
 
 
 def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopted:
@@ -78,7 +81,8 @@ def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopt
     Make this database the live one.
 
     What was to be sent, by issues that had been frozen when the copy was made, becomes uncertain: the other database
-    may have sent it. Issues that were going out, and schedules, wait for a person.
+    may have sent it. Issues that were going out, and schedules, wait for a person. A notice whose kind is repeated when
+    in doubt goes out all the same, with the bytes of the other one.
 
     Args:
         nothing_sent_since: A person vouches that the other one has sent nothing since the copy was made. Only copies
@@ -88,7 +92,7 @@ def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopt
     doubtful = (S.INTENT,) if nothing_sent_since else TO_DO
     values = {"state": S.UNCERTAIN, "state_at": now, "retry_at": None, "reason": COPIED}
     uncertain = changed(session, update(Delivery).where(Delivery.state.in_(doubtful)).values(values))
-    changed(session, update(Notice).where(Notice.state.in_(doubtful)).values(values))
+    notice_rows.doubt(session, doubtful, reason=COPIED, now=now)
     _note(session, now)
     return Adopted(uncertain, tuple(paused))
 
@@ -117,9 +121,12 @@ def place(session: Session) -> dict[str, Any]:
 
 
 def _note(session: Session, now: datetime) -> None:
-    value = {"place": place(session), "host": socket.gethostname(), "since": now.isoformat()}
-    session.merge(Setting(name=SETTING, value=value))
+    session.merge(Setting(name=SETTING, value=_here(session, now)))
     session.flush()
+
+
+def _here(session: Session, now: datetime) -> dict[str, Any]:
+    return {"place": place(session), "host": socket.gethostname(), "since": now.isoformat()}
 
 
 def _machine() -> str:

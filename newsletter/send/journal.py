@@ -12,34 +12,35 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
+from newsletter.send.claims import Claim, Claimed, Claims, Wanted
 from newsletter.send.replies import LONGEST_TEXT, SmtpReply
 from newsletter.send.statements import Prepared, Statements
-from newsletter.send.throttle import Limits, Used, permits, use, wait_seconds
+from newsletter.send.throttles import Refusal, close_breaker, refuse
 from newsletter.tables import DeliveryState as S
-from newsletter.tables import IssueState, Throttle
 from subscribers.db import Database, explain_database_error
 from subscribers.errors import DatabaseUnavailable
 from subscribers.suppression import HARD_BOUNCE
 from subscribers.suppression import suppress as suppress_address
+
+__all__ = ["Claim", "Claimed", "Granted", "Journal", "Outcome", "Wanted"]
 
 # Without a pause other processes of a SQLite workspace wait for seconds; with it, for 2 ms (measured).
 PAUSE_AFTER_COMMIT_SECONDS = 0.0005
 LOCKED_FOR = timedelta(minutes=2)
 # SQLite's lock; PostgreSQL's deadlock, which it ends by failing one of the two.
 _PASSING = re.compile(r"database is locked|deadlock detected", re.IGNORECASE)
-PERMIT_HORIZON_SECONDS = 2.0
 Result = TypeVar("Result")
 
 
@@ -49,38 +50,6 @@ class Granted(StrEnum):
     YES = "yes"
     SUPPRESSED = "suppressed"
     LOST = "lost"
-
-
-class Claimed(NamedTuple):
-    """A row in hand: all that its copy is made of, beside the variant."""
-
-    id: int
-    variant_id: int
-    list_id: int
-    address: str
-    domain: str
-    token_id: bytes
-    slots: dict[str, str]
-    date: datetime
-    message_id: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """
-    What a claim gave.
-
-    Attributes:
-        not_before: A time for each row, in seconds since the epoch; empty when the account has no limit.
-        wait_seconds: How long until the account may send again, when its rate is used up.
-    """
-
-    state: IssueState
-    rows: Sequence[Claimed]
-    suppressed: int = 0
-    not_before: Sequence[float] = ()
-    wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +94,7 @@ class Journal:
     def __init__(
         self, database: Database, *, owner: int, pepper: bytes, lease: timedelta, clock: Callable[[], datetime]
     ) -> None:
-        self._database, self._owner, self._pepper, self._lease, self._clock = database, owner, pepper, lease, clock
+        self._database, self._owner, self._pepper, self._clock = database, owner, pepper, clock
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
         self._sql = Statements(database.engine.dialect)
@@ -134,14 +103,38 @@ class Journal:
         # What was claimed and has no outcome yet. A worker that was stopped may find its own row free to be claimed
         # again; were it in hand twice, the failure of one would put back what the other has sent.
         self._in_hand: set[int] = set()
+        self._claims = Claims(self._sql, owner=owner, lease=lease, clock=clock, in_hand=self._in_hand)
         self.commits = 0
         self._thread.start()
 
     # -- called from the event loop
 
-    def claim(self, issue_id: int, most: int, account: str, limits: Limits) -> asyncio.Future[Claim]:
-        """Take up to *most* rows in hand, as far as the account's rate lets them leave soon."""
-        return self.call(lambda connection: self._claim(connection, issue_id, most, account, limits))
+    def claim(self, wanted: Wanted) -> asyncio.Future[Claim]:
+        """Take rows in hand, as far as the limits let them leave soon."""
+        return self.call(lambda connection: self._claims.claim(connection, wanted))
+
+    def slot(self, wanted: Wanted, key: str | None) -> asyncio.Future[float]:
+        """Take a new slot for a copy that missed its own."""
+        return self.call(lambda connection: self._claims.slot(connection, wanted, key))
+
+    def refuse(self, provider: str, delivery_id: int, domain: str, reply: SmtpReply) -> asyncio.Future[Refusal]:
+        """Open the breaker of a provider that refused a delivery; its outcome was recorded before."""
+
+        def open_it(connection: Connection) -> Refusal:
+            self._claims.forget_breakers()
+            at, worker = self._clock(), self._owner
+            return refuse(connection, provider, worker=worker, delivery=delivery_id, domain=domain, reply=reply, now=at)
+
+        return self.call(open_it)
+
+    def close_breaker(self, provider: str) -> asyncio.Future[None]:
+        """Note that a provider took the copy that was its trial."""
+
+        def close_it(connection: Connection) -> None:
+            self._claims.forget_breakers()
+            close_breaker(connection, provider, self._clock())
+
+        return self.call(close_it)
 
     def intend(self, delivery_id: int) -> asyncio.Future[Granted]:
         """Ask for the dot. It may leave only after the answer YES."""
@@ -320,44 +313,6 @@ class Journal:
                     )
                     session.flush()
 
-    def _claim(self, connection: Connection, issue_id: int, most: int, account: str, limits: Limits) -> Claim:
-        cursor, now = _cursor(connection), self._clock()
-        self._execute(cursor, self._sql.issue_state, issue=issue_id)
-        state = IssueState(cursor.fetchone()[0])
-        if state is not IssueState.SENDING:
-            return Claim(state, ())
-        times: list[float] = []
-        if limits:
-            used = _rate(connection, account)
-            times = permits(limits, used, now.timestamp(), most=most, horizon_seconds=PERMIT_HORIZON_SECONDS)
-            if not times:
-                return Claim(state, (), wait_seconds=max(0.05, wait_seconds(limits, used, now.timestamp())))
-            most = len(times)
-        ids = self._candidates(cursor, issue_id, most, now)
-        if not ids:
-            return Claim(state, ())
-        suppressed, rows = self._take(cursor, ids, now)
-        if limits:
-            times = times[: len(rows)]
-            _store_rate(connection, account, use(limits, used, now.timestamp(), times))
-        return Claim(state, rows, suppressed, times)
-
-    def _candidates(self, cursor: Any, issue_id: int, most: int, now: datetime) -> list[int]:
-        ids: list[int] = []
-        for statement in (self._sql.due, self._sql.pending):
-            if len(ids) < most:
-                self._execute(cursor, statement, issue=issue_id, now=self._sql.moment(now), most=most - len(ids))
-                ids += self._sql.read_ids(cursor.fetchone())
-        return ids
-
-    def _take(self, cursor: Any, ids: list[int], now: datetime) -> tuple[int, list[Claimed]]:
-        values = {"now": self._sql.moment(now), "worker": self._owner, "ids": self._sql.id_list(ids)}
-        suppressed = self._execute(cursor, self._sql.suppress, **values)
-        self._execute(cursor, self._sql.claim, lease=self._sql.moment(now + self._lease), **values)
-        self._execute(cursor, self._sql.claimed, **values)
-        rows = [Claimed._make(row) for row in self._sql.read_claimed(cursor.fetchall())]
-        return suppressed, [row for row in rows if row.id not in self._in_hand]
-
 
 def _cursor(connection: Connection) -> Any:
     return connection.connection.cursor()
@@ -390,18 +345,6 @@ def _with_session(connection: Connection, function: Callable[[Session], Result])
         result = function(session)
         session.flush()
         return result
-
-
-def _rate(connection: Connection, account: str) -> Used:
-    with Session(connection) as session:
-        throttle = session.get(Throttle, f"account:{account}", with_for_update=True)
-        return Used.from_json(throttle.value if throttle else None)
-
-
-def _store_rate(connection: Connection, account: str, used: Used) -> None:
-    with Session(connection) as session:
-        session.merge(Throttle(name=f"account:{account}", value=used.to_json()))
-        session.flush()
 
 
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:

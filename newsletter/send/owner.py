@@ -11,7 +11,7 @@ import fcntl
 import mmap
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -156,11 +156,15 @@ class Owner:
             .where(_free(in_hand, Delivery.state == S.INTENT, or_(lost, late)))
             .values(state=S.UNCERTAIN, state_at=now, reason=STOPPED),
         )
-        if dead:
-            session.execute(update(Worker).where(Worker.id.in_(dead)).values(ended_at=now))
-            for owner in dead:
-                self._path(owner).unlink(missing_ok=True)  # its id is never used again
+        self.bury(session, dead)
         return Recovered(put_back, doubtful, held)
+
+    def bury(self, session: Session, dead: Sequence[int]) -> None:
+        """Note for people that owners have ended, and take their locks away: an id is never used again."""
+        if dead:
+            session.execute(update(Worker).where(Worker.id.in_(dead)).values(ended_at=self._now()))
+            for owner in dead:
+                self._path(owner).unlink(missing_ok=True)
 
 
 def changed(session: Session, statement: Update) -> int:

@@ -16,7 +16,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, insert, literal, select
+from sqlalchemy import ColumnElement, Row, Select, case, cast, delete, insert, literal, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
@@ -24,7 +24,9 @@ from newsletter.errors import Conflict
 from newsletter.keys import Keys
 from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import RenderedIssue
-from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, Variant
+from newsletter.send.owner import changed
+from newsletter.send.receivers import DomainLimit, DomainLimits
+from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, Setting, Variant
 from subscribers.tables import Subscriber
 from subscribers.tokens import Key, sign
 
@@ -75,9 +77,12 @@ def freeze(
         )
     moment = now.replace(microsecond=0)
     stored = _store_variants(session, issue, variants, keys)
+    limits = DomainLimits(config.send.domains)
     planned = 0
     for chunk in _chunks(_people(session, audience, variants), CHUNK_ROWS):
-        rows = [_delivery(person, issue, stored, keys.message_ids, config.bounce_domain, moment) for person in chunk]
+        rows = [
+            _delivery(person, issue, stored, keys.message_ids, config.bounce_domain, limits, moment) for person in chunk
+        ]
         session.execute(insert(Delivery), rows)
         planned += len(rows)
     if not planned:
@@ -88,8 +93,23 @@ def freeze(
     issue.state, issue.reason = IssueState.SENDING, None
     issue.planned, issue.planned_at, issue.finished_at = planned, moment, None
     issue.content_hash = _hash([_variant_hash(v) for v in variants])
+    _note_limits(session, issue.id, limits)
     session.flush()
     return planned
+
+
+def name_limits(session: Session, issue_id: int, limits: DomainLimits) -> tuple[DomainLimit, ...]:
+    """Return the limits that rows of an issue are under; first name them anew when they were named by other rules."""
+    if _noted_limits(session, issue_id) != limits.fingerprint:
+        session.execute(select(Issue.id).where(Issue.id == issue_id).with_for_update())  # one worker names them
+        wanted = _limit_of_row(limits)
+        statement = update(Delivery).where(Delivery.issue_id == issue_id, Delivery.rate_key.is_distinct_from(wanted))
+        changed(session, statement.values(rate_key=wanted))
+        _note_limits(session, issue_id, limits)
+    if not limits:
+        return ()
+    present = set(session.scalars(select(Delivery.rate_key).where(Delivery.issue_id == issue_id).distinct()))
+    return tuple(limits[name] for name in limits.names if name in present)
 
 
 def stored_rendering(variant: Variant) -> RenderedIssue:
@@ -162,7 +182,13 @@ def _variant_number(variants: Sequence[PlannedVariant]) -> ColumnElement[Any]:
 
 
 def _delivery(
-    person: Row[Any], issue: Issue, variants: dict[int, int], key: Key, bounce_domain: str, now: datetime
+    person: Row[Any],
+    issue: Issue,
+    variants: dict[int, int],
+    key: Key,
+    bounce_domain: str,
+    limits: DomainLimits,
+    now: datetime,
 ) -> dict[str, Any]:
     subscriber_id, address, address_hash, domain, token_id, first_name, name, list_id, variant = tuple(person)
     if variant not in variants:
@@ -185,7 +211,32 @@ def _delivery(
         "state": DeliveryState.PENDING,
         "state_at": now,
         "attempt": 0,
+        "rate_key": limits.key_of(domain),
     }
+
+
+def _limit_of_row(limits: DomainLimits) -> ColumnElement[Any]:
+    """Return what `DomainLimits.key_of` says, for the database to say it of each row."""
+    cases = [
+        (or_(Delivery.domain == name, Delivery.domain.endswith(f".{name}", autoescape=True)), literal(name))
+        for name in limits.names
+    ]
+    return case(*cases, else_=null()) if cases else cast(null(), Delivery.rate_key.type)
+
+
+def _noted_limits(session: Session, issue_id: int) -> str:
+    return session.scalar(select(Setting.value).where(Setting.name == _limits_name(issue_id))) or ""
+
+
+def _note_limits(session: Session, issue_id: int, limits: DomainLimits) -> None:
+    """Keep by which rules the limits of an issue's rows were named; nothing is kept where there are none."""
+    session.execute(delete(Setting).where(Setting.name == _limits_name(issue_id)))
+    if limits:
+        session.execute(insert(Setting).values(name=_limits_name(issue_id), value=limits.fingerprint))
+
+
+def _limits_name(issue_id: int) -> str:
+    return f"limits:{issue_id}"
 
 
 def _variant_hash(planned: PlannedVariant) -> str:

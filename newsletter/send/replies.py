@@ -131,10 +131,16 @@ def classify(stage: Stage, reply: SmtpReply) -> Judgement:
         return Judgement(Verdict.CONNECTION, closes=True)
     if stage is Stage.AUTH or reply.code in _AUTH_CODES:
         return Judgement(Verdict.CONFIGURATION, closes=True)
-    if reply.code == 421 and stage is not Stage.DOT:
+    if reply.code == 421 and stage is not Stage.DOT and not _is_policy_of_421(stage, reply):
         return Judgement(Verdict.CONNECTION, closes=True)
     judged = _about_mail(reply) if stage is Stage.MAIL else _about_recipient_or_content(stage, reply)
     return Judgement(judged.verdict, judged.unknown_mailbox, closes=reply.code == 421 or judged.closes)
+
+
+def _is_policy_of_421(stage: Stage, reply: SmtpReply) -> bool:
+    """Tell whether a server ends the connection because of who we are, as Google and Yahoo do: 421 4.7.28."""
+    about_us = (reply.status or "")[2:4] == "7." and not _GREYLIST.search(reply.text)
+    return about_us and stage in (Stage.RCPT, Stage.DATA, Stage.BODY)
 
 
 def _about_mail(reply: SmtpReply) -> Judgement:

@@ -9,12 +9,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from newsletter.config import Send
-from newsletter.send.breaker import Breakers
+from newsletter.send.breaker import REFUSED_COPY_WAITS, Tallies, reason_to_pause
+from newsletter.send.claims import Claimed
 from newsletter.send.copies import Copy
-from newsletter.send.journal import Claimed, Granted, Journal, Outcome
+from newsletter.send.journal import Granted, Journal, Outcome
+from newsletter.send.providers import Providers
+from newsletter.send.receivers import provider_of
 from newsletter.send.replies import Judgement, SmtpReply, Stage, Verdict, classify
 from newsletter.send.retry import retry_delay
 from newsletter.send.session import Features
+from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
+from newsletter.send.throttles import Refusal
 from newsletter.tables import DeliveryState as S
 
 # A row whose connection ends again and again before the dot is no bad luck any more: it is charged and deferred.
@@ -26,6 +31,7 @@ class Results:
     Where every attempt ends.
 
     Args:
+        sent_before: Copies of the issue that were sent before this run.
         pause: Called with the reason when the issue must not go on.
     """
 
@@ -33,12 +39,14 @@ class Results:
         self,
         journal: Journal,
         settings: Send,
-        breakers: Breakers,
+        tallies: Tallies,
         *,
+        sent_before: int,
         clock: Callable[[], datetime],
         pause: Callable[[str], None],
     ) -> None:
-        self.journal, self.breakers = journal, breakers
+        self.journal, self._tallies, self._sent_before = journal, tallies, sent_before
+        self.providers = Providers(journal, clock, self._refused)
         self.counts: Counter[S] = Counter()
         self._settings, self._clock, self._pause = settings, clock, pause
         self._returns: Counter[int] = Counter()
@@ -56,8 +64,9 @@ class Results:
         )
         verdict = judged.verdict
         if verdict is Verdict.SENT:
-            self.breakers.accepted(row.domain)
             self._record(made)
+            if self.providers.refusing:
+                self.providers.accepted(row.domain)
         elif verdict is Verdict.BOUNCED:
             gone = row.address if judged.unknown_mailbox else None
             why = "unknown mailbox" if gone else "refused"
@@ -65,15 +74,17 @@ class Results:
         elif verdict is Verdict.DEFERRED:
             self._defer(made, "try again later")
         elif verdict is Verdict.POLICY:
-            self._defer(made, "refused by policy")
-            self._pause_if(self.breakers.refused_by_policy(row.domain, reply, self._clock()))
+            again = self._clock() + REFUSED_COPY_WAITS
+            uncharged = replace(made, state=S.DEFERRED, attempt=row.attempt - 1, retry_at=again)
+            self._record(replace(uncharged, reason=REFUSED_BY_POLICY))
+            self.providers.refused(row, reply)
         elif verdict is Verdict.CONTENT:
             self._record(replace(made, state=S.HELD, reason="content refused"))
-            self._pause_if(self.breakers.refused_content(reply))
+            self._pause_if(self._tallies.refused_content(provider_of(row.domain, reply), reply))
         elif verdict is Verdict.UNCERTAIN:
             self._record(replace(made, state=S.UNCERTAIN, reason="no clear reply to the dot"))
         else:
-            self._not_its_fault(copy, verdict, made)
+            self._not_its_fault(copy, stage, verdict, made)
         return judged
 
     def uncertain(self, copy: Copy, why: str, features: Features) -> None:
@@ -101,32 +112,52 @@ class Results:
     def held(self, row: Claimed, reason: str, why: str) -> None:
         """Record a copy that must not go on the wire; others go on."""
         self._record(Outcome(row.id, S.HELD, row.attempt, reply=SmtpReply(0, why), reason=reason))
-        self._pause_if(self.breakers.held(why))
+        self._pause_if(self._tallies.held(why))
 
     def parked(self, row: Claimed, until: datetime) -> None:
         """Leave a row of a provider that refuses us for later; nobody is charged."""
-        self._record(
-            Outcome(row.id, S.DEFERRED, row.attempt - 1, retry_at=until, reason="its provider refuses our mail")
-        )
+        self._record(Outcome(row.id, S.DEFERRED, row.attempt - 1, retry_at=until, reason=PARKED))
 
     def not_accepted(self, copy: Copy, why: str) -> None:
         """Put back a copy whose connection ended before the dot; charge it only when that goes on and on."""
         row = copy.row
         self._returns[row.id] += 1
-        made = Outcome(row.id, S.PENDING, row.attempt - 1)
         if self._returns[row.id] >= UNTRIED_RETURNS:
-            self._defer(replace(made, attempt=row.attempt, reply=SmtpReply(0, why)), "the connection keeps ending")
-        elif row.attempt > 1:
-            self._record(replace(made, state=S.DEFERRED, retry_at=self._clock(), reason="put back"))
+            made = Outcome(row.id, S.PENDING, row.attempt, reply=SmtpReply(0, why))
+            self._defer(made, "the connection keeps ending")
         else:
-            self._record(made)
+            self._put_back(row)
 
-    def _not_its_fault(self, copy: Copy, verdict: Verdict, made: Outcome) -> None:
-        self.not_accepted(copy, str(made.reply))
+    def _put_back(self, row: Claimed) -> None:
+        made = Outcome(row.id, S.PENDING, row.attempt - 1)
+        if row.attempt > 1:
+            made = replace(made, state=S.DEFERRED, retry_at=self._clock(), reason="put back")
+        self._record(made)
+
+    def _not_its_fault(self, copy: Copy, stage: Stage, verdict: Verdict, made: Outcome) -> None:
+        if stage is Stage.MAIL:
+            self._put_back(copy.row)  # nothing of the recipient was known to the server yet
+        else:
+            self.not_accepted(copy, str(made.reply))
         if verdict is Verdict.CONFIGURATION:
-            self._pause(f"The mail server asks for something that the configuration does not give: {made.reply}")
+            self._pause(
+                f"The mail server asks for something that the configuration does not give: {made.reply}. "
+                "Set user name, password and TLS in the table [smtp], then resume the issue."
+            )
         elif verdict is Verdict.SENDER:
-            self._pause(f"The mail server refuses our sender address: {made.reply}")
+            self._pause(
+                f"The mail server refuses our sender address: {made.reply}. "
+                "Check organisation.from_address and bounces.domain (newsletter doctor), then resume the issue."
+            )
+
+    def _refused(self, refusal: Refusal) -> None:
+        """Pause when a provider's refusal, now stored, concerns more than its breaker can settle."""
+        if refusal.held:
+            self.counts[S.DEFERRED] -= 1
+            self.counts[S.HELD] += 1
+            self._pause_if(self._tallies.held(f"{refusal.breaker.provider} refused: {refusal.breaker.reply}"))
+        sent = self._sent_before + self.counts[S.SENT]
+        self._pause_if(reason_to_pause(refusal.breaker, refusing=refusal.refusing, sent=sent))
 
     def _defer(self, made: Outcome, reason: str) -> None:
         give_up_after = timedelta(hours=self._settings.give_up_after_hours)

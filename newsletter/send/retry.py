@@ -16,7 +16,8 @@ def retry_delay(attempt: int, *, give_up_after: timedelta, spread: float = 0.0) 
     Args:
         attempt: Attempts made so far, this one included (1 = first).
         give_up_after: The waits together are at most this.
-        spread: From -1 to 1; moves the wait by up to 20 %, so that thousands do not come back in one second.
+        spread: From -1 to 1; moves the wait by up to 20 %, so that thousands do not come back in one second. The
+            first wait is only made longer: a server that greylists for five minutes refuses whoever comes earlier.
     """
     if attempt < 1:
         raise ValueError(f"attempt {attempt} was never made")
@@ -24,7 +25,8 @@ def retry_delay(attempt: int, *, give_up_after: timedelta, spread: float = 0.0) 
     delay = _delay(attempt)
     if waited + delay > give_up_after:
         return None
-    return delay * (1 + SPREAD * max(-1.0, min(1.0, spread)))
+    spread = max(-1.0, min(1.0, spread))
+    return delay * (1 + SPREAD * (abs(spread) if attempt == 1 else spread))
 
 
 def _delay(attempt: int) -> timedelta:

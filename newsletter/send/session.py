@@ -23,6 +23,7 @@ from newsletter.send.replies import LONGEST_TEXT, SmtpReply
 
 LONGEST_REPLY_BYTES = 131_072
 QUIT_SECONDS = 2.0
+_SETTINGS = "Check smtp.tls, smtp.username and smtp.password."
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -32,13 +33,14 @@ class RelayRefused(NewsletterError):
 
     Attributes:
         lasting: Trying again changes nothing until somebody acts: a wrong password, an untrusted certificate.
+        configuration: It is lasting, and the account itself is wrong: no other account makes up for that unseen.
     """
 
     code = "relay"
 
-    def __init__(self, message: str, *, lasting: bool = False, hint: str = "") -> None:
+    def __init__(self, message: str, *, lasting: bool = False, configuration: bool = False, hint: str = "") -> None:
         super().__init__(message, hint=hint)
-        self.lasting = lasting
+        self.lasting, self.configuration = lasting or configuration, configuration
 
 
 class ConnectionLost(Exception):
@@ -207,7 +209,7 @@ async def open_conversation(account: SmtpAccount, *, local_hostname: str) -> Con
 
     if account.username and account.tls_mode == "none" and not account.on_loopback:
         raise RelayRefused(
-            f"The password for {account.host} would be sent unencrypted.", lasting=True, hint="Set smtp.tls."
+            f"The password for {account.host} would be sent unencrypted.", configuration=True, hint="Set smtp.tls."
         )
     client = _client(account, local_hostname)
     try:
@@ -221,7 +223,7 @@ async def open_conversation(account: SmtpAccount, *, local_hostname: str) -> Con
     except aiosmtplib.SMTPAuthenticationError as error:
         raise RelayRefused(
             f"{_name(account)} refuses the user or password: {error.code} {_words(error.message)}",
-            lasting=True,
+            configuration=True,
             hint="Check smtp.username and smtp.password.",
         ) from error
     except (ssl.SSLError, ssl.CertificateError) as error:
@@ -293,9 +295,10 @@ def _refused(account: SmtpAccount, error: Any) -> RelayRefused:
     code = getattr(error, "code", None)
     words = _words(str(getattr(error, "message", error)))
     if code is not None:
-        return RelayRefused(f"{_name(account)} refuses: {code} {words}", lasting=code in (530, 534, 535, 538))
-    lasting = "STARTTLS" in words or "AUTH" in words or "authentication method" in words
-    return RelayRefused(f"{_name(account)} cannot be used: {words}", lasting=lasting)
+        wrong = code in (530, 534, 535, 538) or (code == 454 and "TLS" in words)
+        return RelayRefused(f"{_name(account)} refuses: {code} {words}", configuration=wrong, hint=_SETTINGS * wrong)
+    wrong = "STARTTLS" in words or "AUTH" in words or "authentication method" in words
+    return RelayRefused(f"{_name(account)} cannot be used: {words}", configuration=wrong, hint=_SETTINGS * wrong)
 
 
 def _hand_over(client: Any, account: SmtpAccount, offered: frozenset[str]) -> Conversation:

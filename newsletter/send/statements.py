@@ -35,7 +35,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger
 
 from newsletter.send.states import states_before
-from newsletter.tables import Delivery, Issue
+from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
 from subscribers.db import UtcDateTime
 from subscribers.suppression import not_suppressed
@@ -50,6 +50,7 @@ def given(name: str, type_: Any = None) -> BindParameter[Any]:
 NOW = given("now", type_=UtcDateTime())
 TAKEABLE = (S.PENDING, S.DEFERRED)
 UNSUBSCRIBED, SUPPRESSED = "no longer subscribed", "suppressed"
+PARKED, REFUSED_BY_POLICY = "its provider refuses our mail", "refused by policy"
 CLAIMED_COLUMNS = (
     Delivery.id,
     Delivery.variant_id,
@@ -100,12 +101,19 @@ class Statements:
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        self._sqlite = dialect.name == "sqlite"
+        self.is_sqlite = dialect.name == "sqlite"
         self._bind_time = UtcDateTime().dialect_impl(dialect).bind_processor(dialect)
         self._read_time = UtcDateTime().dialect_impl(dialect).result_processor(dialect, None)
         self.issue_state = Prepared(select(Issue.state).where(Issue.id == given("issue")), dialect)
-        self.due = Prepared(self._candidates(S.DEFERRED, Delivery.retry_at <= NOW), dialect)
-        self.pending = Prepared(self._candidates(S.PENDING), dialect)
+        # By state, and whether a limit is named or the rows under none are meant.
+        self.candidates = {
+            (state, keyed): Prepared(self._candidates(state, keyed), dialect)
+            for state in (S.DEFERRED, S.PENDING)
+            for keyed in (False, True)
+        }
+        self.in_hand = Prepared(_in_hand(), dialect)
+        self.domains = Prepared(select(Delivery.id, Delivery.domain).where(self._ids), dialect)
+        self.park = Prepared(self._park(), dialect)
         self.suppress = Prepared(self._suppress(Delivery.state.in_(TAKEABLE)), dialect)
         self.claim = Prepared(self._claim(), dialect)
         self.claimed = Prepared(self._claimed(), dialect)
@@ -121,16 +129,16 @@ class Statements:
         return self._read_time(stored) if self._read_time else stored
 
     def id_list(self, ids: list[int]) -> Any:
-        return str(ids) if self._sqlite else ids
+        return str(ids) if self.is_sqlite else ids
 
     def read_ids(self, row: Any) -> list[int]:
-        """Read what `due` and `pending` give."""
+        """Read what `candidates` give."""
         found = row[0] or []
         return json.loads(found) if isinstance(found, str) else list(found)
 
     def read_claimed(self, rows: list[Any]) -> list[list[Any]]:
         """Read what `claimed` gives, a list for each row in the order of `CLAIMED_COLUMNS`."""
-        found = json.loads(rows[0][0]) if self._sqlite else [list(row) for row in rows]
+        found = json.loads(rows[0][0]) if self.is_sqlite else [list(row) for row in rows]
         dates: dict[Any, Any] = {}
         for values in found:
             token, date = values[5], values[7]
@@ -142,7 +150,7 @@ class Statements:
 
     @property
     def _ids(self) -> ColumnElement[bool]:
-        if self._sqlite:
+        if self.is_sqlite:
             return Delivery.id.in_(select(func.json_each(given("ids")).table_valued("value").c.value))
         return Delivery.id == any_(given("ids", type_=ARRAY(BigInteger)))
 
@@ -150,7 +158,10 @@ class Statements:
     def _mine(self) -> ColumnElement[bool]:
         return and_(Delivery.owner == given("worker"), Delivery.state == S.CLAIMED)
 
-    def _candidates(self, state: S, *conditions: ColumnElement[bool]) -> Any:
+    def _candidates(self, state: S, keyed: bool) -> Any:
+        conditions = [Delivery.rate_key == given("key") if keyed else Delivery.rate_key.is_(None)]
+        if state is S.DEFERRED:
+            conditions.append(Delivery.retry_at <= NOW)
         found = (
             select(Delivery.id)
             .where(Delivery.issue_id == given("issue"), Delivery.state == state, *conditions)
@@ -159,7 +170,7 @@ class Statements:
             .with_for_update(skip_locked=True)
             .subquery()
         )
-        gather = func.json_group_array if self._sqlite else func.array_agg
+        gather = func.json_group_array if self.is_sqlite else func.array_agg
         return select(gather(found.c.id))
 
     def _suppress(self, condition: ColumnElement[bool]) -> Any:
@@ -182,9 +193,16 @@ class Statements:
             )
         )
 
+    def _park(self) -> Any:
+        return (
+            update(Delivery)
+            .where(self._ids, Delivery.state.in_(TAKEABLE))
+            .values(state=S.DEFERRED, state_at=NOW, retry_at=given("again", type_=UtcDateTime()), reason=PARKED)
+        )
+
     def _claimed(self) -> Any:
         mine = select(*CLAIMED_COLUMNS).where(self._ids, self._mine).order_by(Delivery.id)
-        if not self._sqlite:
+        if not self.is_sqlite:
             return mine
         rows = mine.subquery()
         as_json = {"token_id": func.hex, "slots": func.json}
@@ -224,7 +242,7 @@ class Statements:
 
     def _rows(self, fields: Mapping[str, Any]) -> Any:
         """Return a table made of the value `rows`, a JSON array of objects."""
-        if not self._sqlite:
+        if not self.is_sqlite:
             columns = [column(name, type_) for name, type_ in fields.items()]
             values = func.json_to_recordset(given("rows", type_=JSON)).table_valued(*columns)
             return values.render_derived(name="given_rows", with_types=True).c
@@ -249,6 +267,13 @@ class Statements:
                 retry_at=case((first, None), else_=NOW),
             )
         )
+
+
+def _in_hand() -> Any:
+    """Return how many rows of a limit are in hand, of all issues and workers."""
+    live = select(Issue.id).where(Issue.state.in_((IssueState.SENDING, IssueState.PAUSED, IssueState.CANCELLED)))
+    in_hand = Delivery.state.in_((S.CLAIMED, S.INTENT))
+    return select(func.count()).where(Delivery.issue_id.in_(live), in_hand, Delivery.rate_key == given("key"))
 
 
 def _as_text(value: ColumnElement[Any]) -> ColumnElement[str]:

@@ -2,6 +2,7 @@
 The published table of a delivery's states: every edge that exists, and when it happens. An edge not here is a fault.
 
 No row ever leaves `sent` by itself, and nothing but a person or the policy takes one out of `uncertain` to send again.
+A notice of the outbox has the same states and uses the edges in `NOTICE_EDGES`; nobody retries one by hand.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
     {
         (S.PENDING, S.CLAIMED): "a worker takes the row in hand",
         (S.DEFERRED, S.CLAIMED): "its time to be tried again has come",
+        (S.PENDING, S.DEFERRED): "its provider refuses our mail; it waits for the provider, and nobody is charged",
+        (S.DEFERRED, S.HELD): "its provider takes other copies but refused this one again and again",
         (S.PENDING, S.SUPPRESSED): "consent or suppression changed between the plan and the claim",
         (S.DEFERRED, S.SUPPRESSED): "as above, while it waited to be tried again",
         (S.CLAIMED, S.SUPPRESSED): "as above, at the intent: the body was on the wire, the dot never left",
@@ -50,8 +53,18 @@ TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
         (S.HELD, S.PENDING): "`issue retry --failed`",
         (S.EXPIRED, S.PENDING): "`issue retry --failed`",
         (S.SENT, S.BOUNCED): "a delivery report after the relay had accepted it",
+        (S.PENDING, S.EXPIRED): "a notice only: its time was over before a relay took it",
+        (S.DEFERRED, S.EXPIRED): "as above, while it waited to be tried again",
     }
 )
+
+# A doubtful notice goes from `uncertain` back to `pending` where its kind says so; else it stays there for good.
+NOTICE_EDGES = frozenset(TRANSITIONS) - {
+    (S.BOUNCED, S.PENDING),
+    (S.HELD, S.PENDING),
+    (S.EXPIRED, S.PENDING),
+    (S.SENT, S.BOUNCED),
+}
 
 # Planned = FINAL + TO_DO, at any moment.
 FINAL = (S.SENT, S.BOUNCED, S.EXPIRED, S.SUPPRESSED, S.HELD, S.CANCELLED, S.UNCERTAIN)

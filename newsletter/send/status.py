@@ -1,15 +1,23 @@
-"""How far an issue is: counts that add up to what was planned, at any moment."""
+"""How far an issue is: counts that add up to what was planned, at any moment; how fast, and what it waits for."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from newsletter.config import Config
 from newsletter.errors import NotFound
+from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.states import FINAL, TO_DO
-from newsletter.tables import Delivery, DeliveryState, Issue
+from newsletter.send.throttles import open_breakers
+from newsletter.send.window import Window
+from newsletter.tables import Delivery, DeliveryState, Issue, IssueState
+
+RECENTLY = timedelta(minutes=1)
 
 
 def state_counts(session: Session, issue_id: int) -> dict[DeliveryState, int]:
@@ -19,11 +27,15 @@ def state_counts(session: Session, issue_id: int) -> dict[DeliveryState, int]:
     return {state: found.get(state, 0) for state in (*FINAL, *TO_DO)}
 
 
-def issue_counts(session: Session, issue_id: int) -> dict[str, Any]:
+def issue_counts(session: Session, issue_id: int, *, now: datetime | None = None) -> dict[str, Any]:
     """
     Return the document of `issue status`; from `sent` to `deferred` its numbers add up to `planned`.
 
-    `rate` is sent copies a second between the plan and the last outcome; null when nothing was sent yet.
+    `rate` is copies sent a second from the first to the last; of an issue that is going out, those of the last minute.
+    It is null when there were none.
+
+    Args:
+        now: Asks for the rate of the last minute.
 
     Raises:
         NotFound: When there is no such issue.
@@ -41,8 +53,53 @@ def issue_counts(session: Session, issue_id: int) -> dict[str, Any]:
         **{state.value: counts[state] for state in TO_DO},
         "started_at": issue.planned_at,
         "finished_at": issue.finished_at,
-        "rate": _rate(session, issue, counts[DeliveryState.SENT]),
+        "rate": _recent_rate(session, issue, now)
+        if now is not None and issue.state is IssueState.SENDING
+        else _rate(session, issue, counts[DeliveryState.SENT]),
     }
+
+
+def seconds_left(counts: dict[str, Any]) -> float | None:
+    """Return how long an issue needs at its rate for all but what is deferred; None when that cannot be known."""
+    if not counts["rate"] or counts["state"] != IssueState.SENDING.value:
+        return None
+    return float(sum(counts[name] for name in ("pending", "claimed", "intent")) / counts["rate"])
+
+
+def what_it_waits_for(session: Session, issue_id: int, config: Config, now: datetime) -> list[str]:
+    """Return sentences on what keeps copies of an issue that is going out from leaving now."""
+    zone = config.organisation.zone
+    window = Window.of(config.send.window, zone)
+    if window is not None and not window.is_open(now):
+        return [f"The sending window opens {local_words(window.opens_at(now), zone)}."]
+    conditions = (Delivery.issue_id == issue_id, Delivery.state == DeliveryState.DEFERRED)
+    waiting = select(func.count()).where(*conditions, Delivery.reason.in_((PARKED, REFUSED_BY_POLICY)))
+    told = []
+    if parked := session.scalar(waiting):
+        told.append(f"{parked} wait for providers that refuse our mail by policy:")
+        told += [
+            f"{b.provider}, tried again {local_words(b.until, zone)}; it said {b.reply}"
+            for b in open_breakers(session.connection())
+            if b.until is not None
+        ]
+    again = session.scalar(select(func.min(Delivery.retry_at)).where(*conditions))
+    if again is not None and again > now:
+        told.append(f"The next deferred copy is tried {local_words(again, zone)}.")
+    return told
+
+
+def local_words(moment: datetime, zone: ZoneInfo) -> str:
+    """Return a moment as people write it: `Tue 3 November, 09:00`."""
+    local = moment.astimezone(zone)
+    return f"{local:%a} {local.day} {local:%B, %H:%M}"
+
+
+def _recent_rate(session: Session, issue: Issue, now: datetime) -> float | None:
+    since = max(now - RECENTLY, issue.planned_at or now)
+    condition = (Delivery.issue_id == issue.id, Delivery.state == DeliveryState.SENT, Delivery.state_at >= since)
+    sent = session.scalar(select(func.count()).where(*condition)) or 0
+    seconds = (now - since).total_seconds()
+    return round(sent / seconds, 2) if sent and seconds > 0 else None
 
 
 def _rate(session: Session, issue: Issue, sent: int) -> float | None:

@@ -252,7 +252,7 @@ def test_once_with_nothing_due_says_so_and_ends_well(workspace: Workspace) -> No
     assert done.exit_code == 0
     assert "Nothing is due." in done.stderr
     done = CliRunner().invoke(cli, ["--workspace", str(workspace.root), "work", "--once", "--json"])
-    assert json.loads(done.stdout) == {"started": [], "sending": [], "troubles": []}
+    assert json.loads(done.stdout) == {"started": [], "sending": [], "troubles": [], "notices": 0}
 
 
 def test_once_ends_with_code_4_when_an_issue_could_not_go_on(app: App, workspace: Workspace, scheduled) -> None:

@@ -76,8 +76,8 @@ def start_sink(tmp_path: Path) -> Iterator[Callable[..., RunningSink]]:
     """Return a function that starts a server with rules and flags; all are ended after the test."""
     running: list[RunningSink] = []
 
-    def start(*flags: str, rules: list[dict[str, Any]] | None = None, port: int = 0) -> RunningSink:
-        log = tmp_path / "sink.log"
+    def start(*flags: str, rules: list[dict[str, Any]] | None = None, port: int = 0, name: str = "sink") -> RunningSink:
+        log = tmp_path / f"{name}.log"
         arguments = [sys.executable, str(SINK), "--log", str(log), "--port", str(port), *flags]
         process = subprocess.Popen([*arguments, "--rules", json.dumps(rules or [])], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None

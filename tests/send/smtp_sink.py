@@ -9,9 +9,10 @@ over, written before the reply leaves), ``cut`` (closed between the dot and the 
 ``aborted`` (the client went away in mid-body) and ``connect``. With --mixed some connections answer byte by byte, and
 some in several lines.
 
-A rule: {"stage": "connect|ehlo|mail|rcpt|data|body|dot", "match": REGEX on the recipient, "reply": TEXT or null to
-close, "accept": true to take the message over before a bad reply or a close, "times": N, "every": N, "delay": SECONDS
-before and "hold": SECONDS after it was taken over}.
+A rule: {"stage": "connect|ehlo|starttls|auth|mail|rcpt|data|body|dot", "match": REGEX on the recipient, "reply": TEXT
+or null to close, "accept": true to take the message over before a bad reply or a close, "times": N, "every": N,
+"delay": SECONDS before and "hold": SECONDS after it was taken over}. STARTTLS and AUTH are offered when a rule is
+about them.
 """
 
 from __future__ import annotations
@@ -126,12 +127,18 @@ class Talk:
                 await self.say(rule.reply)
                 return
             extensions = [] if self.sink.options.no_pipelining else ["PIPELINING"]
+            stages = {rule.stage for rule in self.sink.rules}
+            extensions += ["STARTTLS"] * ("starttls" in stages) + ["AUTH PLAIN LOGIN"] * ("auth" in stages)
             words = ["sink.example", *extensions, "SIZE 10000000", "ENHANCEDSTATUSCODES"]
             text = "".join(f"250-{word}\r\n" for word in words[:-1]) + f"250 {words[-1]}\r\n"
             self.writer.write(text.encode())
             await self.writer.drain()
         elif verb == "HELO":
             await self.say("250 sink.example")
+        elif verb == "STAR":
+            await self.answer("starttls", "454 4.7.0 not here")
+        elif verb == "AUTH":
+            await self.answer("auth", "235 2.7.0 fine")
         elif verb == "MAIL":
             self.recipient = ""
             if self.sender:

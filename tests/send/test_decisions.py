@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsletter.send.breaker import OPEN_FOR, Breakers
-from newsletter.send.replies import SmtpReply
 from newsletter.send.retry import retry_delay
 from newsletter.send.states import FINAL, TO_DO, TRANSITIONS, states_before
-from newsletter.send.throttle import Limits, Used, permits, use, wait_seconds
+from newsletter.send.throttle import Limits, Used, permits, permits_among, take_slot, use, wait_seconds
 from newsletter.tables import DeliveryState as S
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -28,6 +26,13 @@ def test_waits_grow_and_end_within_three_days():
     assert waits[:4] == [timedelta(minutes=m) for m in (5, 15, 45, 120)]
     assert all(a <= b for a, b in pairwise(waits))
     assert timedelta(hours=60) < sum(waits, timedelta()) <= THREE_DAYS
+
+
+@given(st.floats(-1, 1))
+def test_the_first_wait_is_never_shorter_than_greylisting_asks_for(spread):
+    wait = retry_delay(1, give_up_after=THREE_DAYS, spread=spread)
+    assert wait is not None
+    assert timedelta(minutes=5) <= wait <= timedelta(minutes=15)
 
 
 @given(st.integers(1, 20), st.floats(-10, 10))
@@ -84,52 +89,52 @@ def test_an_hour_and_a_day_hold_their_limits_too():
     assert len(day) >= 110
 
 
+def test_after_a_pause_nothing_is_made_up_for():
+    limits = Limits(per_minute=30)
+    used = use(limits, Used(), 1_000.0, permits(limits, Used(), 1_000.0, most=5, horizon_seconds=20))
+    after = permits(limits, used, 5_000.0, most=50, horizon_seconds=2)
+    assert after == [5_000.0]
+
+
+def test_a_clock_that_was_set_back_stops_nothing_for_long():
+    limits = Limits(per_minute=30)
+    used = use(limits, Used(), 10_000.0, [10_000.0])
+    assert wait_seconds(limits, used, 1_000.0) <= 70
+
+
+def test_a_domain_takes_only_those_slots_of_the_account_that_are_its_own_too():
+    offered = [float(n) for n in range(100, 110)]
+    assert permits_among(Limits(per_minute=30), Used(), 100.0, offered) == [100.0, 102.0, 104.0, 106.0, 108.0]
+    assert permits_among(Limits(per_minute=20), Used(), 100.0, offered) == [100.0, 103.0, 106.0, 109.0]
+    assert permits_among(Limits(), Used(), 100.0, offered) == offered
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 120))
+def test_no_minute_has_more_than_the_domain_s_limit_whatever_the_account_offers(per_minute, of_account):
+    limits, used, sent = Limits(per_minute=per_minute), Used(), []
+    grid = [1_000.0 + n * 61.5 / of_account for n in range(of_account * 4)]
+    for start in range(0, len(grid), 5):
+        offered = grid[start : start + 5]
+        chosen = permits_among(limits, used, offered[0], offered)
+        used = use(limits, used, offered[0], chosen)
+        sent += chosen
+    assert most_in_a_window(sent, 60) <= per_minute
+
+
+def test_a_copy_that_missed_its_slot_takes_the_next_one():
+    limits = Limits(per_minute=60)
+    used = Used(next_at=50.0)
+    slot, after = take_slot(limits, used, 45.0, not_before=48.0)
+    assert (slot, after.next_at) == (50.0, 50.0 + 61.5 / 60)
+    assert take_slot(Limits(), used, 45.0, not_before=48.0) == (48.0, used)
+
+
 def test_without_limits_nothing_waits():
     assert not Limits()
     assert permits(Limits(), Used(), 5.0, most=3, horizon_seconds=2) == [5.0] * 3
     assert wait_seconds(Limits(), Used(), 5.0) == 0
     assert use(Limits(per_minute=1), Used(), 5.0, []) == Used()
-
-
-def breakers(planned: int = 1_000) -> Breakers:
-    return Breakers(planned, held_pause_count=20, held_pause_percent=1)
-
-
-def test_a_breaker_opens_for_its_domain_only_and_closes_by_itself():
-    found = breakers()
-    assert found.refused_by_policy("a.example", SmtpReply(550, "5.7.1 no"), NOW) is None
-    assert found.open_until("a.example", NOW) == NOW + OPEN_FOR
-    assert found.open_until("b.example", NOW) is None
-    assert found.open_until("a.example", NOW + OPEN_FOR) is None
-    found.accepted("a.example")
-    assert found.open_until("a.example", NOW) is None
-
-
-def test_one_domain_pauses_after_ten_refusals_three_domains_at_once():
-    reply = SmtpReply(550, "5.7.1 no")
-    one = breakers()
-    assert [one.refused_by_policy("a.example", reply, NOW) for _ in range(9)] == [None] * 9
-    assert "a.example" in (one.refused_by_policy("a.example", reply, NOW) or "")
-    three = breakers()
-    said = [three.refused_by_policy(f"{name}.example", reply, NOW) for name in "abc"]
-    assert said[:2] == [None, None]
-    assert "3 receiving domains" in (said[2] or "")
-
-
-def test_the_same_content_refused_three_times_pauses():
-    found, reply = breakers(), SmtpReply(554, "5.6.0 malformed")
-    assert [found.refused_content(reply), found.refused_content(SmtpReply(552, "5.3.4 big"))] == [None, None]
-    assert found.refused_content(reply) is None
-    assert "content" in (found.refused_content(reply) or "")
-
-
-def test_held_copies_pause_by_share_or_by_number():
-    small = breakers(planned=100)
-    assert [small.held("x"), small.held("x")] == [None, None]
-    assert small.held("why") is not None
-    large = breakers(planned=100_000)
-    assert [large.held("x") for _ in range(19)] == [None] * 19
-    assert "why" in (large.held("why") or "")
 
 
 def test_every_state_is_an_end_or_still_to_do():

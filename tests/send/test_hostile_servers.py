@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 
 from newsletter.send.dispatch import send_issue
-from newsletter.send.relay import Relay
 from newsletter.tables import DeliveryState as S
 from newsletter.tables import IssueState
 from tests.send.raw_server import EHLO, GREETING
@@ -19,7 +18,7 @@ EVERYBODY = Counter({f"person{n}@example.com": 1 for n in range(1, 7)})
 
 @pytest.fixture(autouse=True)
 def _soon_down(monkeypatch):
-    monkeypatch.setitem(Relay.__init__.__kwdefaults__, "down_after_seconds", 0.3)
+    monkeypatch.setattr("newsletter.send.relay.DOWN_AFTER_SECONDS", 0.3)
 
 
 def carry(wire, reply=b"250 2.0.0 Ok\r\n"):

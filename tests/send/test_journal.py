@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import update
 
 from newsletter.app import App
+from newsletter.send.claims import Wanted
 from newsletter.send.journal import Granted, Journal, Outcome
 from newsletter.send.owner import Owner
-from newsletter.send.throttle import Limits
 from newsletter.tables import Delivery
 from newsletter.tables import DeliveryState as S
 
@@ -48,7 +48,7 @@ def state_of(app: App, delivery: int) -> Delivery:
 
 
 async def claim(journal: Journal, issue: int) -> list[int]:
-    return [row.id for row in (await journal.claim(issue, 50, "default", Limits())).rows]
+    return [row.id for row in (await journal.claim(Wanted(issue, 50))).rows]
 
 
 def test_an_intent_of_another_worker_is_never_taken_for_ones_own(frozen: tuple[App, int]) -> None:

@@ -20,10 +20,10 @@ from newsletter.errors import Conflict, NotFound
 from newsletter.send import control, uncertain
 from newsletter.send.dispatch import send_issue
 from newsletter.send.envelope import marked_sender, read_envelope_sender
-from newsletter.send.notices import NotDelivered, send_test_copy
 from newsletter.send.owner import Owner
 from newsletter.send.plan import freeze, stored_headers, stored_rendering
 from newsletter.send.status import issue_counts
+from newsletter.send.trial import NotDelivered, send_test_copy
 from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, Variant
 from subscribers.tables import Subscription
 from subscribers.tokens import read_unsubscribe_token

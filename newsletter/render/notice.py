@@ -1,0 +1,106 @@
+"""
+A notice as finished bytes: plain text, a few short lines, without logo or link to look at.
+
+Mail that no person wrote says so (RFC 3834), so that nobody's absence answers it; it never carries List-Unsubscribe.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from newsletter.errors import InvalidValue, TemplateError
+from newsletter.render import headers as h
+from newsletter.render.environment import Environment
+from newsletter.render.message import quoted_printable
+from newsletter.render.personal import one_line
+
+FOLDER = "email/notices"
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9.-]+")
+_SUBJECT = "Subject:"
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeText:
+    """What a notice says. `subject` is one line without control characters."""
+
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeHeaders:
+    """
+    Who writes to whom.
+
+    Attributes:
+        reply_to: Where an answer goes; empty: to the sender.
+        message_id: Without its angle brackets; the same in every attempt.
+        date: Aware; the same in every attempt.
+    """
+
+    from_name: str
+    from_address: str
+    to: str
+    reply_to: str
+    message_id: str
+    date: datetime
+    language: str
+
+
+def render_notice(environment: Environment, name: str, *, language: str, **values: object) -> NoticeText:
+    """
+    Render the template of one notice: its first line is the subject, the rest after a blank line the text.
+
+    A translation stands in a folder with the name of its language and wins: `notices/cy/NAME.txt.j2`.
+
+    Raises:
+        TemplateError: With file, line and cause; also when the first line is no subject.
+    """
+    template = _template(environment, name, language)
+    subject, _, body = environment.render(template, **values).partition("\n")
+    if not subject.startswith(_SUBJECT) or not body.strip():
+        raise TemplateError(f"The template {template} must begin with '{_SUBJECT} ...', a blank line, then the text.")
+    return NoticeText(one_line(subject.removeprefix(_SUBJECT)), body.strip("\n") + "\n")
+
+
+def compose_notice(text: NoticeText, headers: NoticeHeaders) -> bytes:
+    """
+    Return the whole message.
+
+    Raises:
+        InvalidValue: When a value cannot stand where it belongs: a line break in a name or subject, say.
+    """
+    if not _MESSAGE_ID.fullmatch(headers.message_id):
+        raise InvalidValue("The Message-ID of this notice is malformed: it must be one name@domain in ASCII.")
+    fields = [
+        h.mailbox("From", headers.from_name, headers.from_address),
+        b"To: " + h.plain_address("To", headers.to).encode("ascii") + b"\r\n",
+        h.unstructured("Subject", text.subject),
+        h.date_header(headers.date),
+        b"Message-ID: <" + headers.message_id.encode("ascii") + b">\r\n",
+        h.mailbox("Reply-To", "", headers.reply_to) if headers.reply_to else b"",
+        h.structured("Auto-Submitted", "auto-generated"),
+        h.structured("X-Auto-Response-Suppress", "OOF,", "AutoReply"),
+        h.structured("Content-Language", headers.language),
+        h.structured("MIME-Version", "1.0"),
+        h.structured("Content-Type", "text/plain;", "charset=utf-8"),
+        h.structured("Content-Transfer-Encoding", "quoted-printable"),
+    ]
+    return b"".join(fields) + b"\r\n" + quoted_printable(_printable(text.body))
+
+
+def _template(environment: Environment, name: str, language: str) -> str:
+    translated = f"{FOLDER}/{language.partition('-')[0].lower()}/{name}.txt.j2"
+    return translated if environment.has(translated) else f"{FOLDER}/{name}.txt.j2"
+
+
+def _printable(body: str) -> str:
+    """Return the text without control and direction characters; its lines stay."""
+    return "\n".join(_clean(line) for line in body.split("\n"))
+
+
+def _clean(line: str) -> str:
+    """Clean one line, but keep its indentation: commands to copy are indented."""
+    return line[: len(line) - len(line.lstrip(" "))] + one_line(line)
