@@ -207,7 +207,7 @@ async def open_conversation(account: SmtpAccount, *, local_hostname: str) -> Con
     """
     import aiosmtplib
 
-    if account.username and account.tls_mode == "none" and not account.on_loopback:
+    if account.username and account.tls_mode in ("none", "opportunistic") and not account.on_loopback:
         raise RelayRefused(
             f"The password for {account.host} would be sent unencrypted.", configuration=True, hint="Set smtp.tls."
         )

@@ -27,6 +27,10 @@ class Wire:
         self.file = connection.makefile("rb")
         self.recipient = ""
 
+    def close(self) -> None:
+        self.file.close()
+        self.connection.close()
+
     def say(self, data: bytes) -> None:
         self.connection.sendall(data)
 
@@ -80,8 +84,9 @@ class RawServer:
             def handle(self) -> None:
                 outer.connections += 1
                 wire = Wire(outer, self.request)
-                with wire.file, suppress(OSError, EOFError):  # the client went away
+                with suppress(OSError, EOFError):  # the client went away
                     talk(wire)
+                wire.close()
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = daemon_threads = True
