@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config import Config, Dkim
 from newsletter.keys import create_keys
 from newsletter.paths import Workspace
 from newsletter.render.headers import MessageHeaders
@@ -129,10 +129,15 @@ def wait_for(port: int) -> None:
     raise SystemExit(f"nothing listens on port {port}")
 
 
-def send_frozen(folder: Path, port: int, connections: int, **smtp: Any) -> Sent:
-    """Send the issue of a prepared workspace in a process of its own, as the command does."""
+def send_frozen(folder: Path, port: int, connections: int, *, first: str = "", **smtp: Any) -> Sent:
+    """
+    Send the issue of a prepared workspace in a process of its own, as the command does.
+
+    Args:
+        first: A statement for that process, to replace a part of the engine by what it is measured against.
+    """
     words = json.dumps([str(folder), port, connections, smtp])
-    code = "import json, sys, sending; sending.child(*json.loads(sys.argv[1]))"
+    code = f"import json, sys, sending\n{first}\nsending.child(*json.loads(sys.argv[1]))"
     here = Path(__file__).parent
     done = subprocess.run([sys.executable, "-c", code, words], cwd=here, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -206,17 +211,21 @@ def rendered() -> RenderedIssue:
     return RenderedIssue("November news", "", html + "</body></html>\n", text + "\n", "en-GB")
 
 
-def prepare(folder: Path, copies: int, *, domain: str = "domain{}.example") -> int:
+def prepare(folder: Path, copies: int, *, domain: str = "domain{}.example", signed: bool = False) -> int:
     """
     Make a workspace with a frozen issue for *copies* people; return the size of one copy.
 
     Args:
         domain: Of their addresses; a number takes the place of the braces.
+        signed: Have them signed (DKIM).
     """
     workspace = Workspace(folder)
     workspace.locks.mkdir(parents=True, exist_ok=True)
     create_keys(workspace.secrets)
-    app, now = App(workspace=workspace, config=config(25, 1), actor="benchmark"), datetime.now(UTC)
+    settings = config(25, 1).model_copy(update={"dkim": Dkim(enabled=signed)})
+    app, now = App(workspace=workspace, config=settings, actor="benchmark"), datetime.now(UTC)
+    if signed:
+        app.keys.dkim.create("benchmark")
     with app.database.write() as session:
         Base.metadata.create_all(session.connection())
         session.add(MailingList(id=1, name="members", title="Members", created_at=now))

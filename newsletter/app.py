@@ -6,14 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from newsletter.config import Config
 from newsletter.keys import Keys, load_keys
 from newsletter.paths import Workspace
 from subscribers.db import Database
+
+if TYPE_CHECKING:
+    from subscribers.bounces.intake import Intake
 
 
 def utc_now() -> datetime:
@@ -53,6 +57,29 @@ class App:
     @cached_property
     def keys(self) -> Keys:
         return load_keys(self.workspace.secrets)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """The door for what comes back; it is told of copies and of the chair by `Returns`."""
+        from newsletter.fresh_keys import FreshKeys
+        from newsletter.send.patience import patiences
+        from newsletter.send.returns import Returns
+        from subscribers.bounces.intake import Intake
+        from subscribers.bounces.verdicts import Judge
+
+        application, policy = Returns(self), self.config.bounces.policy
+        fresh = FreshKeys(self.workspace.secrets)
+        return Intake(
+            self.database,
+            application,
+            Judge(application, patiences=patiences(self.config), pepper=self.keys.pepper),
+            marks=lambda: fresh.current().marks,
+            links=lambda: fresh.current().links,
+            pepper=self.keys.pepper,
+            clock=self.now,
+            keep_raw=timedelta(days=policy.keep_days),
+            alert_after=policy.alert_after,
+        )
 
     @property
     def template_folders(self) -> tuple[Path, ...]:

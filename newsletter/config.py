@@ -7,12 +7,14 @@ commas). A secret may instead stand in a file that the same variable with ``_FIL
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from newsletter.config_group import Group
+from newsletter.config_group import each_once as _each_once
+from newsletter.config_returning import BouncePolicy, ListPatience, Mailbox, Receiver, Webhook
 from newsletter.config_values import (
     BindAddress,
     Domain,
@@ -20,9 +22,11 @@ from newsletter.config_values import (
     MailAddress,
     Network,
     OneLine,
+    OptionalDkimName,
     OptionalDomain,
     OptionalMailAddress,
     PageUrl,
+    ProviderName,
     PublicUrl,
     RelayHost,
     Slug,
@@ -31,14 +35,6 @@ from newsletter.config_values import (
     is_loopback,
     is_placeholder,
 )
-
-T = TypeVar("T")
-
-
-class Group(BaseModel):
-    """A table of the file. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Organisation(Group):
@@ -68,7 +64,8 @@ class SmtpAccount(Group):
     """
     One relay. `tls` null means `required` off loopback and `none` on it. Rates 0 mean unlimited.
 
-    `host` may be ``unix:/path`` and `protocol` ``lmtp``.
+    `host` may be ``unix:/path`` and `protocol` ``lmtp``. `provider` names the mail service that the relay belongs to:
+    each copy then carries what its webhooks hand back.
     """
 
     name: Slug = "default"
@@ -89,6 +86,7 @@ class SmtpAccount(Group):
     command_timeout_seconds: float = Field(300, gt=0)
     dot_timeout_seconds: float = Field(600, ge=1)
     local_hostname: OptionalDomain = ""
+    provider: ProviderName | Literal[""] = ""
 
     @model_validator(mode="after")
     def _protects_the_password(self) -> Self:
@@ -210,6 +208,40 @@ class Bounces(Group):
 
     envelope: Literal["verp", "fixed"] = "verp"
     domain: OptionalDomain = ""
+    mailboxes: tuple[Mailbox, ...] = ()
+    receiver: Receiver | None = None
+    webhooks: tuple[Webhook, ...] = ()
+    policy: BouncePolicy = BouncePolicy()
+    lists: tuple[ListPatience, ...] = ()
+
+    @field_validator("lists")
+    @classmethod
+    def _lists_once(cls, lists: tuple[ListPatience, ...]) -> tuple[ListPatience, ...]:
+        return _each_once(lists, (one.list for one in lists), "list")
+
+    @field_validator("mailboxes")
+    @classmethod
+    def _mailboxes_once(cls, mailboxes: tuple[Mailbox, ...]) -> tuple[Mailbox, ...]:
+        return _each_once(mailboxes, (m.name for m in mailboxes), "mailbox")
+
+    @field_validator("webhooks")
+    @classmethod
+    def _paths_once(cls, webhooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        if len({w.path for w in webhooks}) < len(webhooks):
+            raise ValueError("two webhooks of one provider have the same path_secret")
+        return webhooks
+
+
+class Dkim(Group):
+    """
+    Our own signatures, for a relay that does not sign.
+
+    `domain` empty means that of from_address; `selector` empty means the only keys there are.
+    """
+
+    enabled: bool = False
+    domain: OptionalDomain = ""
+    selector: OptionalDkimName = ""
 
 
 class Alerts(Group):
@@ -264,6 +296,7 @@ class Config(Group):
     send: Send = Send()
     issue: IssueSettings = IssueSettings()
     bounces: Bounces = Bounces()
+    dkim: Dkim = Dkim()
     alerts: Alerts = Alerts()
     database: DatabaseSettings = DatabaseSettings()
     attributes: tuple[AttributeRule, ...] = ()
@@ -276,6 +309,21 @@ class Config(Group):
     @property
     def bounce_domain(self) -> str:
         return self.bounces.domain or self.organisation.from_address.rpartition("@")[2]
+
+    @model_validator(mode="after")
+    def _signs_for_its_own_domain(self) -> Self:
+        ours, named = self.organisation.from_address.rpartition("@")[2], self.dkim_domain
+        if "." not in named or not (f".{ours}".endswith(f".{named}") or named.endswith(f".{ours}")):
+            raise ValueError(
+                f"dkim.domain ({named}) must be the domain of organisation.from_address ({ours}), or one above or "
+                "below it: other signatures do not count for DMARC"
+            )
+        return self
+
+    @property
+    def dkim_domain(self) -> str:
+        """The `d=` of our signatures."""
+        return self.dkim.domain or self.organisation.from_address.rpartition("@")[2]
 
     @property
     def unfinished(self) -> tuple[str, ...]:
@@ -291,12 +339,3 @@ class Config(Group):
             )
             if missing
         )
-
-
-def _each_once(values: tuple[T, ...], names: Iterable[str], what: str) -> tuple[T, ...]:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"{what} '{name}' is there twice")
-        seen.add(name)
-    return values

@@ -19,6 +19,7 @@ from newsletter.errors import ConfigError, ConfigProblem, WorkspaceError
 from newsletter.paths import Workspace
 
 DEFAULT = "default"
+SECRET_NAMES = ("password", "secret", "path_secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def _is_secret(key: str, value: Any) -> bool:
     if key == "database.url":
         authority = value.partition("://")[2].partition("/")[0]
         return ":" in authority.rpartition("@")[0] or "password=" in value
-    return key.rpartition(".")[2] == "password"
+    return key.rpartition(".")[2] in SECRET_NAMES
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -212,6 +213,6 @@ def in_words(error: Any) -> str:
         text = str(cause)
     else:
         text = _PLAIN_WORDS.get(error["type"]) or str(error["msg"]).replace("Input should be", "it should be")
-        if isinstance(error["input"], str | int | float) and "password" not in error["loc"]:
+        if isinstance(error["input"], str | int | float) and error["loc"][-1] not in SECRET_NAMES:
             text += f", not {error['input']!r}"
     return text if text.endswith((".", "?")) else text + "."

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SecretStr
+
+from newsletter.dkim_keys import is_name
 
 PLACEHOLDER_DOMAIN = ".invalid"
+LONGEST_SOCKET_PATH = 100  # the system has room for 107
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{24,128}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -145,6 +149,19 @@ def _slug(text: str) -> str:
     return text
 
 
+def _dkim_name_or_empty(text: str) -> str:
+    if text and not is_name(text):
+        raise ValueError(f"'{text}' is no selector: lower-case letters, digits and hyphens only, 50 at most")
+    return text
+
+
+def _path_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if text and not _PATH_SECRET.fullmatch(text):
+        raise ValueError("write 24 to 128 random letters, digits, '-' or '_', such as `openssl rand -hex 24` prints")
+    return secret
+
+
 def _host(text: str) -> str:
     if text.startswith("unix:"):
         if not text.startswith("unix:/"):
@@ -159,6 +176,24 @@ def _host(text: str) -> str:
         return _domain(text)
 
 
+def _mailbox_host(text: str) -> str:
+    if text.startswith("unix:"):
+        raise ValueError(f"'{text}' is no host name; a mailbox is reached by name or address")
+    return _host(text) if text else text
+
+
+def _folder_name(text: str) -> str:
+    if not text.strip() or not text.isprintable() or any(c in text for c in '*%"\\') or ".." in text:
+        raise ValueError(f"'{text}' is no folder name; write one such as Processed or Bounces/Processed")
+    return text.strip()
+
+
+def _socket_path(text: str) -> str:
+    if text and (not text.startswith("/") or len(text.encode()) > LONGEST_SOCKET_PATH):
+        raise ValueError(f"'{text}' is no socket; write an absolute path of at most {LONGEST_SOCKET_PATH} bytes")
+    return text
+
+
 TimezoneName = Annotated[str, AfterValidator(_timezone)]
 LanguageTag = Annotated[str, AfterValidator(_language)]
 MailAddress = Annotated[str, AfterValidator(_address)]
@@ -171,5 +206,25 @@ OptionalDomain = Annotated[str, AfterValidator(_domain_or_empty)]
 TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 BindAddress = Annotated[str, AfterValidator(_bind_address)]
 Network = Annotated[str, AfterValidator(_network)]
+OptionalDkimName = Annotated[str, AfterValidator(_dkim_name_or_empty)]
 Slug = Annotated[str, AfterValidator(_slug)]
+PathSecret = Annotated[SecretStr, AfterValidator(_path_secret)]
 RelayHost = Annotated[str, AfterValidator(_host)]
+MailboxHost = Annotated[str, AfterValidator(_mailbox_host)]
+FolderName = Annotated[str, AfterValidator(_folder_name)]
+SocketPath = Annotated[str, AfterValidator(_socket_path)]
+ProviderName = Literal[
+    "brevo",
+    "mailersend",
+    "mailgun",
+    "mailjet",
+    "mailtrap",
+    "mandrill",
+    "postal",
+    "postmark",
+    "resend",
+    "sendgrid",
+    "ses",
+    "sparkpost",
+    "unisender_go",
+]

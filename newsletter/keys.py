@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from newsletter.dkim_keys import DkimKeys
 from newsletter.errors import WorkspaceError
 from subscribers.tokens import Key, Keyring
 
@@ -24,6 +25,7 @@ class Keys:
     marks: Keyring
     message_ids: Key
     pepper: bytes
+    dkim: DkimKeys
 
 
 def create_keys(folder: Path) -> None:
@@ -43,7 +45,7 @@ def load_keys(folder: Path) -> Keys:
         WorkspaceError: When one is missing, malformed, or readable by others than its owner.
     """
     rings = {purpose: _read(_path(folder, purpose)) for purpose in PURPOSES}
-    return Keys(rings[LINKS], rings[MARKS], rings[MESSAGE_IDS].current, rings[PEPPER].current.secret)
+    return Keys(rings[LINKS], rings[MARKS], rings[MESSAGE_IDS].current, rings[PEPPER].current.secret, DkimKeys(folder))
 
 
 def rotate_key(folder: Path, purpose: str) -> Key:

@@ -1,13 +1,14 @@
 """
 What `newsletter work` does: start what is scheduled, go on with what was deferred, and sleep until something is due.
 
-It fetches nothing and decides nothing about a copy; a schedule that was missed is for a person, not for a surprise
+It fetches no source and decides nothing about a copy; a schedule that was missed is for a person, not for a surprise
 mailing hours later. One issue's trouble never stops the others.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from newsletter.app import App
+from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
 from newsletter.publishing import start_issue
 from newsletter.send.control import issues_to_send, next_due_at
@@ -28,6 +30,7 @@ from subscribers.errors import DatabaseUnavailable, SubscribersError
 LOOK_SECONDS = 2.0  # how soon a new schedule, a resumed issue or a due retry is noticed
 SHORTEST_PAUSE_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 10.0
+RETURNS_LOOK_SECONDS = 30.0
 DRAIN_SECONDS = 30.0  # for a notice on the wire; one that takes longer is settled by the next worker
 TELL_DATABASE_AWAY_AFTER = timedelta(minutes=5)
 
@@ -66,6 +69,7 @@ class Worker:
     _trouble: str = ""
     _away_since: datetime | None = None
     _told_at: datetime | None = None
+    _returns_at: float = 0.0
 
     def run(self) -> None:
         """Work until `stop` is set, with a messenger beside. A database that is away, or a copy, is waited for."""
@@ -73,7 +77,8 @@ class Worker:
         beside = threading.Thread(target=messenger.run, name="messenger", daemon=True)
         beside.start()
         try:
-            self._run()
+            with running(services(self.app, self.say), self.app, self.stop):
+                self._run()
         finally:
             self.stop.set()
             beside.join(DRAIN_SECONDS)
@@ -141,7 +146,14 @@ class Worker:
             if self.stop.is_set():
                 break
             (sending if self._attempt(self._send, task) else troubles).append(task.slug)
+        self._look_at_returns(at_once=bool(sending))
         return Round(tuple(started), tuple(sending), tuple(troubles))
+
+    def _look_at_returns(self, *, at_once: bool) -> None:
+        """Let refusals met while sending count, and see to what waits of the mail that came back."""
+        if at_once or time.monotonic() >= self._returns_at:
+            self.app.intake.look()
+            self._returns_at = time.monotonic() + RETURNS_LOOK_SECONDS
 
     def _attempt(self, work: Callable[[Task], bool], task: Task) -> bool:
         """Return whether the issue went on; whatever is the matter with it is told."""

@@ -75,7 +75,9 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Yield a session that sees one snapshot and never waits for writers; nothing it does is kept."""
-        with self._guarded(), self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
+        # PostgreSQL by itself takes a new snapshot for each statement.
+        options = {"sqlite_begin": "DEFERRED"} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self.guarded(), self.engine.connect().execution_options(**options) as connection:
             with Session(connection, expire_on_commit=False) as session:
                 yield session
             connection.rollback()
@@ -83,12 +85,13 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Yield a session whose changes are committed together at the end, or not at all."""
-        with self._guarded(), Session(self.engine, expire_on_commit=False) as session:
+        with self.guarded(), Session(self.engine, expire_on_commit=False) as session:
             yield session
             session.commit()
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def guarded(self) -> Iterator[None]:
+        """Put a driver's complaint into words, for whoever needs a connection of their own."""
         try:
             yield
         except (OperationalError, SqlDatabaseError) as error:

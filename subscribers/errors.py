@@ -6,7 +6,10 @@ What can go wrong with the list, each error with what happened, to what, and wha
     |-- Conflict
     |-- InvalidValue
     |-- TokenInvalid
-    `-- DatabaseUnavailable
+    |-- WebhookRefused      see bounces/providers/verifying
+    |-- PayloadUnreadable   see bounces/providers/payload
+    |-- DatabaseUnavailable
+    `-- MailboxTrouble      one mailbox or the receiver; nothing in it is lost, others go on
 """
 
 from __future__ import annotations
@@ -63,3 +66,18 @@ class DatabaseUnavailable(SubscribersError):
     """The database is locked, full, away or refuses the password; nothing was changed."""
 
     code = "database_unavailable"
+
+
+class MailboxTrouble(SubscribersError):
+    """
+    One place that returned mail comes in by cannot be used now; what is in it stays there.
+
+    Attributes:
+        lasting: Trying again changes nothing until somebody acts: a wrong password, a missing folder.
+    """
+
+    code = "mailbox"
+
+    def __init__(self, message: str, *, lasting: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.lasting = lasting

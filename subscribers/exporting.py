@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from subscribers import attributes, consent, people, suppression
+from subscribers.bounces.records import held_about
 from subscribers.csv_cells import safe_cell
 from subscribers.segments.text import fold, folded
 from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Tag
@@ -221,6 +222,7 @@ def everything_about(session: Session, subscriber: Subscriber, *, now: datetime)
                 session, address_hash=subscriber.address_hash, domain=subscriber.domain, now=now, lifted=True
             )
         ],
+        "returned_mail": held_about(session, subscriber.address_hash),
     }
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from subscribers import consent, people, suppression
+from subscribers.bounces import records
 from subscribers.errors import InvalidValue
 from subscribers.tables import (
     AttributeValue,
@@ -29,11 +30,13 @@ def erase(session: Session, subscriber: Subscriber, *, evidence: str, at: dateti
     """
     Delete a person at their request and keep only the keyed hash, so that no spreadsheet brings them back.
 
-    The ledger's lines stay with the hash; the readable address goes from every suppression too.
+    The ledger's lines stay with the hash; the readable address goes from every suppression too, and every mail that
+    came back about or from the person goes as a whole.
     """
     digest = subscriber.address_hash
     session.delete(subscriber)
     session.flush()
+    records.forget_person(session, digest)
     session.execute(
         update(Suppression)
         .where(Suppression.address_hash == digest)

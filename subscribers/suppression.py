@@ -22,6 +22,7 @@ UNSUBSCRIBED = "unsubscribed"
 ERASED = "erased"
 COMPLAINT = "complaint"
 HARD_BOUNCE = "hard bounce"
+SOFT_BOUNCES = "soft bounces"
 BY_HAND = "by hand"
 # Reasons that come from the person: they follow the person to another address when records are merged.
 OWN_WISH = (UNSUBSCRIBED, ERASED, COMPLAINT)

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import JSON, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from subscribers.bounces.event import BounceClass, Reason, ReportKind
+from subscribers.bounces.policy import Rule, Sign
 from subscribers.db import Base
 
 
@@ -220,3 +222,63 @@ class Segment(Base):
     expression: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class BounceReport(Base):
+    """
+    One thing that came back, as it came: a mail, a batch of a provider's events, or refusals met while sending.
+
+    `digest` is of what a mail says, without its trace fields: the same mail again changes nothing. `raw` goes after
+    some weeks, and with an erasure; `size` stays.
+    """
+
+    __tablename__ = "bounce_reports"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    way: Mapped[str] = mapped_column(String(32))
+    received_at: Mapped[datetime] = mapped_column(index=True)
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary(32), unique=True)
+    raw: Mapped[bytes | None] = mapped_column(LargeBinary)
+    size: Mapped[int]
+    sender: Mapped[str | None] = mapped_column(Text)
+    sender_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16), index=True)
+    subject: Mapped[str | None] = mapped_column(Text)
+
+
+class BounceEvent(Base):
+    """
+    What one report says of one recipient, what was made of it and by which rule; every line of `bounces list` is one.
+
+    `delivery_id` and `issue_id` name rows of the application, which this package does not know. `address` is the one
+    that the report names, `marked_hash` whom the marked copy went to: only where both agree is anybody touched.
+    `sign` is what it counts as in the policy; an undone one counts as nothing.
+    """
+
+    __tablename__ = "bounce_events"
+    __table_args__ = (Index("ix_bounce_events_marked", "marked_hash", "at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    report_id: Mapped[int] = mapped_column(ForeignKey("bounce_reports.id", ondelete="CASCADE"), index=True)
+    event_key: Mapped[bytes | None] = mapped_column(LargeBinary(32), unique=True)
+    kind: Mapped[ReportKind] = mapped_column(stored_enum(ReportKind))
+    at: Mapped[datetime] = mapped_column(index=True)
+    address: Mapped[str | None] = mapped_column(Text)
+    address_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16), index=True)
+    domain: Mapped[str] = mapped_column(String(253), default="")
+    marked_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    delivery_id: Mapped[int | None] = mapped_column(index=True)
+    issue_id: Mapped[int | None] = mapped_column(index=True)
+    list_id: Mapped[int | None] = mapped_column(ForeignKey("lists.id"))
+    klass: Mapped[BounceClass] = mapped_column(stored_enum(BounceClass), default=BounceClass.NONE)
+    status: Mapped[str] = mapped_column(String(32), default="")
+    reason: Mapped[Reason | None] = mapped_column(stored_enum(Reason))
+    words: Mapped[str] = mapped_column(Text, default="")
+    sign: Mapped[Sign] = mapped_column(stored_enum(Sign), default=Sign.NONE)
+    at_once: Mapped[bool] = mapped_column(default=False)
+    rule: Mapped[Rule] = mapped_column(stored_enum(Rule))
+    score: Mapped[float] = mapped_column(default=0.0)
+    suppression_ids: Mapped[list[int]] = mapped_column(JSON, default=list)
+    consent_event_ids: Mapped[list[int]] = mapped_column(JSON, default=list)
+    undone_at: Mapped[datetime | None]
+    undone_by: Mapped[str | None] = mapped_column(String(200))
+    undone_reason: Mapped[str | None] = mapped_column(Text)

@@ -173,7 +173,28 @@ def test_a_secret_in_a_file_that_others_can_read_is_refused_with_the_fix(load) -
     assert load(smtp=secret, mode=0o600).config.smtp.username == "me"
     url = '[database]\nurl = "postgresql+psycopg://me:canary@db/news"'
     assert "chmod 600" in problems(load, more=url, mode=0o640)["database.url"]
+    hook = '[[bounces.webhooks]]\nprovider = "mailgun"\nsecret = "canary"\npath_secret = "canary-canary-canary-canary"'
+    told = problems(load, more=hook, mode=0o640)
+    assert "chmod 600" in told["bounces.webhooks.0.secret"]
+    assert "chmod 600" in told["bounces.webhooks.0.path_secret"]
+    assert "canary" not in str(told)
     assert load(mode=0o644)
+
+
+def test_what_is_wrong_with_a_secret_is_told_without_it(load) -> None:
+    hook = '[[bounces.webhooks]]\nprovider = "mailgun"\nsecret = 1234567\npath_secret = "canary"'
+    told = problems(load, more=hook)
+    assert set(told) == {"bounces.webhooks.0.secret", "bounces.webhooks.0.path_secret"}
+    assert "openssl" in told["bounces.webhooks.0.path_secret"]
+    assert "canary" not in str(told)
+    assert "1234567" not in str(told)
+
+
+def test_a_webhooks_secret_may_stand_in_a_file(load, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("key-1\n")
+    environ = {"NEWSLETTER__BOUNCES__WEBHOOKS__0__SECRET_FILE": str(tmp_path / "secret")}
+    loaded = load(environ, more='[[bounces.webhooks]]\nprovider = "mailgun"')
+    assert loaded.config.bounces.webhooks[0].secret.get_secret_value() == "key-1"
 
 
 def test_no_secret_is_ever_shown(load) -> None:
@@ -190,8 +211,9 @@ def test_no_secret_is_ever_shown(load) -> None:
 
 def test_every_leaf_is_shown(load) -> None:
     shown = {key for key, _ in shown_values(load().config)}
-    tables = {"organisation", "smtp", "web", "send", "issue", "bounces", "alerts", "database"}
+    tables = {"organisation", "smtp", "web", "send", "issue", "bounces", "bounces.policy", "dkim", "alerts", "database"}
     in_lists = ("smtp.accounts.", "send.domains.", "send.window.", "issue.sections.", "attributes.")
+    in_lists += ("bounces.mailboxes.", "bounces.receiver.", "bounces.lists.", "bounces.webhooks.")
     assert shown == {k for k in known_keys() if not k.startswith(in_lists)} - tables
 
 

@@ -1,4 +1,4 @@
-"""`newsletter bounces`: what came back, and what it means."""
+"""`newsletter bounces`: what came back, and what it means; more verbs live in the files `bounces_*.py` beside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from newsletter.cli import bounces_fetch, bounces_looking, bounces_taking
 from newsletter.cli.main import Context, Verbs, pass_context
 
 # Only files that begin like a mail are read; a folder of mail often holds notes and licences too.
@@ -16,10 +17,15 @@ _HEAD_BYTES = 2_000
 
 @click.group(cls=Verbs)
 def command() -> None:
-    """Read and judge returned mail.
+    """Mail that came back: take it, look at it, undo what was made of it.
 
-    Example: newsletter bounces classify returned/
+    Example: newsletter bounces list --unmatched
     """
+
+
+for _file in (bounces_fetch, bounces_taking, bounces_looking):
+    for _verb in _file.VERBS:
+        command.add_command(_verb)
 
 
 @command.command()

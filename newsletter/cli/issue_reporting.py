@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from pathlib import Path
 
 import click
 
 from newsletter.cli.issue_argument import issue_argument
 from newsletter.cli.main import Context, pass_context
 
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-MOST_DOMAINS = 8
+MOST_ON_A_PAGE = 1_000
 
 
 @click.command()
@@ -24,6 +22,7 @@ def status(context: Context, issue_name: str) -> None:
     Example: newsletter issue status latest --json
     """
     from newsletter.cli.issue_text import wrapped
+    from newsletter.cli.report_text import counts_text
     from newsletter.compose.issue import find
     from newsletter.send.status import issue_counts, what_it_waits_for
     from newsletter.tables import IssueState
@@ -44,86 +43,48 @@ def status(context: Context, issue_name: str) -> None:
 
 @click.command()
 @issue_argument
+@click.option(
+    "--html",
+    "page",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page with charts; only you can read it, for it holds names.",
+)
 @pass_context
-def report(context: Context, issue_name: str) -> None:
-    """Say what came of an issue: counts, the reasons of failures, and the receiving domains.
+def report(context: Context, issue_name: str, page: Path | None) -> None:
+    """Say what came of an issue: by domain, by reply, over time, and who needs somebody.
 
-    Example: newsletter issue report 2026-11
+    Example: newsletter issue report 2026-11 --html report.html
     """
-    from newsletter.cli.issue_text import wrapped
+    from newsletter.cli.report_text import MOST_PEOPLE, report_text
     from newsletter.compose.issue import find
-    from newsletter.send.status import issue_counts
+    from newsletter.send.reporting import report_document, report_issue
 
-    with context.app.database.read() as session:
-        issue = find(session, issue_name)
-        counts = issue_counts(session, issue.id)
-        reasons, domains = _reasons(session, issue.id), _domains(session, issue.id)
-    if context.output.as_json:
-        context.output.data({**counts, "reasons": reasons, "domains": domains})
-        return
-    context.output.show(counts_text(counts))
-    if reasons:
-        context.output.show("\nWhy some did not arrive")
-    for each in reasons:
-        words = f"{each['state']}: {each['reason'] or 'no reason given'} {each['reply'] or ''}"
-        context.output.show(wrapped(words, indent=9, first=f"{each['count']:>7}"))
-    if domains:
-        context.output.show("\nReceiving domains")
-    for each in domains[:MOST_DOMAINS]:
-        words = f"{each['domain']}, {each['sent']} sent"
-        context.output.show(wrapped(words, indent=9, first=f"{each['planned']:>7}"))
+    app, output = context.app, context.output
+    most = None if output.as_json else MOST_ON_A_PAGE if page else MOST_PEOPLE
+    with app.database.read() as session:
+        found = report_issue(session, find(session, issue_name), zone=app.config.organisation.zone, most_people=most)
+    if page is not None:
+        _write_page(context, found, page)
+    if output.as_json:
+        output.data(report_document(found))
+    elif page is None:
+        with_bars = output.color and sys.stdout.isatty()
+        text = report_text(found, drawn=with_bars)
+        output.show(text if with_bars else click.unstyle(text))
 
 
-def counts_text(counts: dict[str, Any]) -> str:
-    from newsletter.cli.issue_text import wrapped
-    from newsletter.cli.progress import rate_words, time_left_words
-    from newsletter.send.status import seconds_left
+def _write_page(context: Context, found: object, path: Path) -> None:
+    from newsletter.cli.list_files import private_file
+    from newsletter.publishing.report_page import report_page
+    from newsletter.send.reporting import IssueReport
 
-    lines = [f"{counts['issue']}  {counts['state'].replace('_', ' ')}"]
-    if counts["reason"]:
-        lines.append(wrapped(counts["reason"], indent=11, first="Reason"))
-    names = (
-        "planned", "sent", "bounced", "expired", "suppressed", "held", "cancelled", "uncertain", "pending", "claimed",
-        "intent", "deferred",
-    )  # fmt: skip
-    lines += [f"{name.capitalize():<11}{counts[name]:>9,}" for name in names if counts[name] or name in names[:2]]
-    if counts["rate"]:
-        number, _, unit = rate_words(counts["rate"]).partition(" ")
-        left = seconds_left(counts)
-        lines.append(f"{'Rate':<11}{number:>9} {unit}" + (f", {time_left_words(left)}" if left is not None else ""))
-    return "\n".join(lines)
-
-
-def _reasons(session: Session, issue_id: int) -> list[dict[str, Any]]:
-    from sqlalchemy import func, select
-
-    from newsletter.tables import Delivery, DeliveryState
-
-    statement = (
-        select(Delivery.state, Delivery.reason, Delivery.reply_status, func.count())
-        .where(Delivery.issue_id == issue_id, Delivery.state.not_in((DeliveryState.SENT, DeliveryState.PENDING)))
-        .group_by(Delivery.state, Delivery.reason, Delivery.reply_status)
-        .order_by(func.count().desc())
-    )
-    return [
-        {"state": state.value, "reason": reason, "reply": reply, "count": count}
-        for state, reason, reply, count in session.execute(statement)
-    ]
-
-
-def _domains(session: Session, issue_id: int) -> list[dict[str, Any]]:
-    from sqlalchemy import case, func, select
-
-    from newsletter.tables import Delivery, DeliveryState
-
-    sent = func.sum(case((Delivery.state == DeliveryState.SENT, 1), else_=0))
-    statement = (
-        select(Delivery.domain, func.count(), sent)
-        .where(Delivery.issue_id == issue_id)
-        .group_by(Delivery.domain)
-        .order_by(func.count().desc(), Delivery.domain)
-    )
-    return [{"domain": d, "planned": n, "sent": int(s)} for d, n, s in session.execute(statement)]
+    assert isinstance(found, IssueReport)
+    app = context.app
+    html = report_page(found, app.template_folders, organisation=app.config.organisation, now=app.now())
+    with private_file(path, bom=False) as file:
+        file.write(html)
+    context.output.note(f"Wrote {path}. It holds names and addresses: only you can read it.")
 
 
 VERBS = (

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from newsletter.cli.issue_argument import issue_argument, people_words
-from newsletter.cli.issue_reporting import MOST_DOMAINS, counts_text
 from newsletter.cli.main import Context
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from newsletter.publishing import Prepared
     from newsletter.send.dispatch import SendReport
     from newsletter.tables import Issue
+
+MOST_DOMAINS = 8
 
 
 @click.command()
@@ -112,12 +113,24 @@ def _send(context: Context, issue_id: int, slug: str) -> int:
         context.output.data(report.counts)
     else:
         _tell_sent(context, slug, report)
+    _count_refusals(context)
     tell_chair(context.app)
     return report.exit_code
 
 
+def _count_refusals(context: Context) -> None:
+    """Let what was refused count against addresses; what cannot be done now is done by the next run or worker."""
+    from subscribers.errors import DatabaseUnavailable
+
+    try:
+        context.app.intake.look()
+    except DatabaseUnavailable as error:
+        context.output.warn(error.message)
+
+
 def _tell_sent(context: Context, slug: str, report: SendReport) -> None:
     from newsletter.cli.issue_text import tell
+    from newsletter.cli.report_text import counts_text
     from newsletter.send.status import local_words
     from newsletter.tables import IssueState
 

@@ -45,6 +45,8 @@ NOUNS = {
     "suppressions": "newsletter.cli.suppressions",
     "bounces": "newsletter.cli.bounces",
     "uncertain": "newsletter.cli.uncertain",
+    "dkim": "newsletter.cli.dkim",
+    "keys": "newsletter.cli.keys",
     "db": "newsletter.cli.db",
     "config": "newsletter.cli.config",
 }
@@ -65,8 +67,10 @@ SUMMARIES = {
     "segments": "Groups of people by town, role, tag, list, day of joining and so on.",
     "imports": "Imports of people: each is a batch that can be looked at and undone.",
     "suppressions": "Addresses and domains that are never mailed.",
-    "bounces": "Read and judge returned mail.",
+    "bounces": "Mail that came back: take it, look at it, undo what was made of it.",
     "uncertain": "Copies that may or may not have arrived: list them, settle them.",
+    "dkim": "Keys that sign mail (DKIM), where your mail server does not sign it.",
+    "keys": "The secrets of the workspace.",
     "db": "Look after the database: its version, and which copy is the live one.",
     "config": "See the configuration that is in force.",
 }

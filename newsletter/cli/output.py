@@ -105,6 +105,11 @@ class Output:
         return Progress(label, total, visible=not self.quiet and sys.stderr.isatty(), console=self.console(stderr=True))
 
 
+def plain(text: str) -> str:
+    """Return what others wrote (a name, a reply, a DNS record) as text that cannot steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()

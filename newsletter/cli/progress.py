@@ -17,12 +17,13 @@ class Progress:
     def __enter__(self) -> Self:
         if self._visible:
             from rich import progress
+            from rich.table import Column
 
             self._bar = progress.Progress(
                 progress.TextColumn("{task.description}"),
                 progress.BarColumn(bar_width=None),
                 progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[detail]}"),
+                progress.TextColumn("{task.fields[detail]}", table_column=Column(no_wrap=True)),
                 _time_left_column(),
                 console=self._console,
             )
@@ -73,6 +74,7 @@ def _counted(number: int, unit: str) -> str:
 
 def _time_left_column() -> Any:
     from rich import progress, text
+    from rich.table import Column
 
     class TimeLeft(progress.ProgressColumn):
         max_refresh = 0.5
@@ -82,4 +84,4 @@ def _time_left_column() -> Any:
             seconds = task.time_remaining if given is None else given
             return text.Text("" if task.finished or seconds is None else time_left_words(seconds))
 
-    return TimeLeft()
+    return TimeLeft(table_column=Column(no_wrap=True))

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from newsletter.tables import Delivery, DeliveryState
+from subscribers.bounces.records import forget_person
 
 _NOT_BEGUN = (DeliveryState.PENDING, DeliveryState.DEFERRED)
 
@@ -23,13 +24,20 @@ def stop_deliveries(session: Session, subscriber_id: int, *, reason: str, at: da
 
 
 def forget_address(session: Session, subscriber_id: int) -> int:
-    """Blank address, name and replies of the person's copies; the rows stay for the counts. Return how many."""
-    copies = session.scalars(select(Delivery.id).where(Delivery.subscriber_id == subscriber_id)).all()
+    """
+    Blank address, name and replies of the person's copies, and all mail that came back about them, under any address.
+
+    The rows stay for the counts. Return how many copies.
+    """
+    copies = session.execute(select(Delivery.id, Delivery.address_hash).where(Delivery.subscriber_id == subscriber_id))
+    hashes = [row.address_hash for row in copies]
     session.execute(
         update(Delivery).where(Delivery.subscriber_id == subscriber_id).values(address="", slots={}, reply_text=None),
         execution_options={"synchronize_session": False},
     )
-    return len(copies)
+    for digest in set(hashes):
+        forget_person(session, digest)
+    return len(hashes)
 
 
 def hand_over(session: Session, gone_id: int, kept_id: int) -> None:

@@ -6,5 +6,6 @@ A check never raises for what it was made to find: trouble is a `Finding` with w
 
 from newsletter.doctor.examination import examine
 from newsletter.doctor.findings import Finding, Level, worst
+from newsletter.doctor.lookup import read_name_server
 
-__all__ = ["Finding", "Level", "examine", "worst"]
+__all__ = ["Finding", "Level", "examine", "read_name_server", "worst"]

@@ -4,33 +4,56 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from jinja2 import Environment, TemplateSyntaxError
+from sqlalchemy import func, select
 
+from newsletter.config import Send
 from newsletter.doctor.findings import Finding, fail, ok, warn
-from newsletter.errors import TemplateError, WorkspaceError
+from newsletter.doctor.waiting import check_waiting
+from newsletter.errors import NewsletterError, TemplateError, WorkspaceError
 from newsletter.keys import load_keys
 from newsletter.migrations import HEAD, revision
 from newsletter.paths import Workspace, shipped_templates
+from newsletter.render.message import compile_message
+from newsletter.send.plan import stored_headers, stored_rendering
+from newsletter.tables import Variant
 from subscribers.db import Database
 from subscribers.errors import DatabaseUnavailable
 
 OPEN_TO_OTHERS = 0o077
+MOST_EXPOSED = 5
 
 
-def check_privacy(workspace: Workspace) -> Iterator[Finding]:
-    """Who is on the list is nobody else's business on this machine."""
-    private = [workspace.secrets, *sorted(workspace.secrets.glob("*.key")), workspace.config, workspace.database]
-    exposed = [p for p in private if p.exists() and p.stat().st_mode & OPEN_TO_OTHERS]
+def check_privacy(workspace: Workspace, database: Path | None = None) -> Iterator[Finding]:
+    """
+    Who is on the list is nobody else's business on this machine.
+
+    Args:
+        database: The SQLite file, where it is not the workspace's own.
+    """
+    secret = [workspace.secrets, *sorted(workspace.secrets.rglob("*"))]
+    private = [workspace.config, *_database_files(database or workspace.database)]
+    private += [path for path in sorted(workspace.outbox.rglob("*")) if path.is_file()]
+    exposed = [p for p in (*secret, *private) if p.exists() and p.stat().st_mode & OPEN_TO_OTHERS]
     if workspace.root.stat().st_mode & OPEN_TO_OTHERS == 0:
-        exposed = [p for p in exposed if p.is_relative_to(workspace.secrets)]  # nobody gets as far as the others
-    for path in exposed:
-        make = fail if path.is_relative_to(workspace.secrets) else warn
+        # Nobody gets as far as the others.
+        exposed = [p for p in exposed if p in secret or not p.is_relative_to(workspace.root)]
+    for path in exposed[:MOST_EXPOSED]:
+        make = fail if path in secret else warn
         mode = 700 if path.is_dir() else 600
         yield make("privacy", f"Others can read {path}.", f"Run: chmod {mode} {shlex.quote(str(path))}")
+    if len(exposed) > MOST_EXPOSED:
+        more = f"Others can read {len(exposed) - MOST_EXPOSED} more files."
+        yield warn("privacy", more, f"Run: chmod 700 {shlex.quote(str(workspace.root))}")
     if not exposed:
-        yield ok("privacy", "Only you can read the keys, the configuration and the database.")
+        yield ok("privacy", "Only you can read the keys, the configuration, the database and the outbox.")
+
+
+def _database_files(database: Path) -> list[Path]:
+    return [database.with_name(database.name + ending) for ending in ("", "-wal", "-shm")]
 
 
 def check_keys(workspace: Workspace) -> Finding:
@@ -68,16 +91,37 @@ def _syntax_problem(path: Path) -> str:
     return ""
 
 
-def check_database(url: str) -> Iterator[Finding]:
-    """Look at version and health. A file that is absent is not created."""
+def check_database(url: str, settings: Send | None = None, *, now: datetime) -> Iterator[Finding]:
+    """Look at version and health, and at what waits there. A file that is absent is not created."""
     database = Database(url)
     try:
         found = revision(database)
         yield _judge_revision(found)
         if found is not None:
             yield from _check_integrity(database)
+        if found == HEAD:
+            yield from check_waiting(database, settings or Send(), now)
     except DatabaseUnavailable as error:
         yield fail("database", error.message, error.hint)
+    finally:
+        database.close()
+
+
+def largest_copy(url: str) -> int | None:
+    """Return the bytes of the largest message that was frozen so far; None when there is none."""
+    database = Database(url)
+    try:
+        if revision(database) != HEAD:
+            return None
+        with database.read() as session:
+            size = func.length(Variant.html) + func.length(Variant.text)
+            variant = session.scalars(select(Variant).order_by(size.desc()).limit(1)).first()
+        if variant is None:
+            return None
+        segments = compile_message(stored_rendering(variant), stored_headers(variant)).segments
+        return sum(map(len, segments))
+    except (DatabaseUnavailable, NewsletterError):
+        return None
     finally:
         database.close()
 

@@ -21,12 +21,17 @@ RELEASED = datetime(2026, 11, 1, tzinfo=UTC)  # a clock before this is wrong
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"})
 
 
-def check_machine(workspace: Path, now: datetime) -> Iterator[Finding]:
-    """Look at the machine that the workspace is on."""
+def check_machine(workspace: Path, now: datetime, *, connections: int | None = None) -> Iterator[Finding]:
+    """
+    Look at the machine that the workspace is on.
+
+    Args:
+        connections: To all relays together, for what the disk makes of them; null while the configuration is unread.
+    """
     yield judge_python(sys.version_info[:3])
     yield judge_clock(now, _newest_file(workspace))
     yield judge_space(shutil.disk_usage(workspace).free)
-    yield _judge_disk(workspace)
+    yield _judge_disk(workspace, connections)
     mounts = Path("/proc/mounts")
     if mounts.is_file():
         yield judge_file_system(workspace, mounts.read_text(errors="replace"))
@@ -58,12 +63,20 @@ def judge_space(free_bytes: int) -> Finding:
     return ok("disk space", text)
 
 
-def judge_fsync(per_second: float) -> Finding:
-    """Each batch of deliveries waits for the disk, so the disk bounds how fast an issue goes."""
+def judge_fsync(per_second: float, connections: int | None = None) -> Finding:
+    """
+    Say how fast an issue can go at most.
+
+    Each connection has one message in hand and waits for one durable write before its end leaves; what all of them
+    wait for is written together.
+    """
     text = f"{per_second:,.0f} durable writes a second"
+    if connections is not None:
+        bound = per_second * connections
+        text += f"; with {connections} connections an issue goes at {bound:,.0f} messages a second at most"
     if per_second < SLOW_FSYNCS_PER_SECOND:
-        return warn("disk speed", text, "Sending will be slow here; put the workspace on an SSD.")
-    return ok("disk speed", text)
+        return warn("disk speed", f"{text}.", "Put the workspace on an SSD, or allow more connections.")
+    return ok("disk speed", f"{text}.")
 
 
 def judge_file_system(workspace: Path, mounts: str) -> Finding:
@@ -85,9 +98,9 @@ def _newest_file(workspace: Path) -> datetime | None:
     return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
-def _judge_disk(workspace: Path) -> Finding:
+def _judge_disk(workspace: Path, connections: int | None) -> Finding:
     try:
-        return judge_fsync(measure_fsync(workspace))
+        return judge_fsync(measure_fsync(workspace), connections)
     except OSError as error:
         return fail("disk speed", f"Nothing can be written here: {error.strerror}.", "Check owner, mode and space.")
 

@@ -43,6 +43,13 @@ def unfinished_settings(facts: IssueFacts) -> Iterator[Found]:
             yield Found("config.toml", f"{key} is still to be filled in.", "Write it into config.toml.")
 
 
+@issue_rule("no-signing-key", blocks=True)
+def no_signing_key(facts: IssueFacts) -> Iterator[Found]:
+    if facts.signing_trouble is not None:
+        message, fix = facts.signing_trouble
+        yield Found("dkim", message, fix)
+
+
 @issue_rule("not-approved", blocks=True)
 def not_approved(facts: IssueFacts) -> Iterator[Found]:
     if facts.approval != "four-eyes" or not facts.for_sending:

@@ -43,6 +43,7 @@ class IssueFacts:
         previous_subjects: Subjects of issues already sent.
         previous_titles: Titles of posts and resources in the last issue.
         unfinished_settings: Configuration keys that `init` left open, such as a sender under `.invalid`.
+        signing_trouble: Why copies cannot be signed as configured, and what to do; null when they can, or need not.
     """
 
     slug: str
@@ -66,6 +67,7 @@ class IssueFacts:
     previous_subjects: tuple[str, ...] = ()
     previous_titles: tuple[str, ...] = ()
     unfinished_settings: tuple[str, ...] = ()
+    signing_trouble: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,11 @@ from newsletter.compose.issue import content_hash, is_approved
 from newsletter.compose.pictures import picture_for
 from newsletter.compose.review import changed_blocks
 from newsletter.config import Config
+from newsletter.dkim_keys import DkimKeyUnusable
+from newsletter.keys import Keys
 from newsletter.preflight import IssueFacts
 from newsletter.render.links import media_url
+from newsletter.send.signing import signing_of_new_mail
 from newsletter.tables import Issue, ItemKind, Picture
 
 
@@ -23,6 +26,7 @@ def issue_facts(
     issue: Issue,
     *,
     config: Config,
+    keys: Keys,
     now: datetime,
     counts: Mapping[str, int] | None,
     for_sending: bool,
@@ -52,7 +56,17 @@ def issue_facts(
         previous_subjects=tuple(other.subject for other in earlier),
         previous_titles=tuple(_titles(earlier[0])) if earlier else (),
         unfinished_settings=config.unfinished,
+        signing_trouble=signing_trouble(config, keys, now),
     )
+
+
+def signing_trouble(config: Config, keys: Keys, now: datetime) -> tuple[str, str] | None:
+    """Return why new mail cannot be signed as configured, and what to do; null when nothing is in the way."""
+    try:
+        signing_of_new_mail(config, keys, now)
+    except DkimKeyUnusable as error:
+        return error.message, error.hint
+    return None
 
 
 def own_hosts(config: Config) -> tuple[str, ...]:

@@ -10,14 +10,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
+from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.preflight import RenderedVariant
 from newsletter.publishing.prepare import Prepared, content_of, prepare
-from newsletter.render.links import preferences_url, unsubscribe_url
-from newsletter.render.message import compile_message
-from newsletter.render.personal import PersonalValues
-from newsletter.send.plan import stored_headers, stored_rendering
+from newsletter.send.claims import Claimed
+from newsletter.send.copies import FrozenVariant
+from newsletter.send.plan import stored_rendering
 from newsletter.tables import Delivery, Issue, Variant
-from subscribers.tokens import unsubscribe_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +42,21 @@ def look_at(app: App, session: Session, issue: Issue) -> Look:
 
 
 def planned_message(app: App, session: Session, issue: Issue) -> bytes | None:
-    """Return the whole message of the first person of variant 1, as it was planned; null when nobody is left."""
+    """
+    Return the whole message of the first person of variant 1, as it was planned; null when nobody is left.
+
+    It is to be looked at, and nothing is sent: a key that is no longer there leaves the signatures out.
+    """
     variant = _variants(session, issue)[0]
     statement = select(Delivery).where(Delivery.variant_id == variant.id, Delivery.address != "")
     row = session.scalars(statement.order_by(Delivery.id).limit(1)).first()
     if row is None:
         return None
-    key = app.keys.links.get(variant.headers["links_key_id"])
-    token = unsubscribe_token(key, row.token_id, row.list_id)
-    web_url = app.config.web.url.rstrip("/")
-    values = PersonalValues(
-        address=row.address,
-        first_name=row.slots.get("first_name", ""),
-        name=row.slots.get("name", ""),
-        unsubscribe_url=unsubscribe_url(web_url, token),
-        preferences_url=preferences_url(web_url, token),
-        date=row.date,
-        message_id=row.message_id,
-    )
-    return compile_message(stored_rendering(variant), stored_headers(variant)).compose(values)
+    claimed = Claimed(**{name: getattr(row, name) for name in Claimed._fields})
+    try:
+        return FrozenVariant.load(variant, app.config, app.keys).compose(claimed)
+    except DkimKeyUnusable:
+        return FrozenVariant.load(variant, app.config, app.keys, signed=False).compose(claimed)
 
 
 def _variants(session: Session, issue: Issue) -> list[Variant]:

@@ -4,6 +4,7 @@ Render every variant of an issue that occurs in its audience, and judge them; re
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +25,7 @@ from newsletter.render import links
 from newsletter.render.environment import make_environment
 from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import render_issue
+from newsletter.send.envelope import leave_address
 from newsletter.tables import Block, Issue
 from subscribers import lists
 from subscribers.audience import Audience, audience_counts, select_audience
@@ -77,7 +79,9 @@ def prepare(
     for each in readers.sets:
         content = content_of(app, session, issue, (block for block in issue.blocks if block.id in each.blocks))
         variants.append(RenderedVariant(each.number, content, render_issue(content, environment), each.people))
-    facts = issue_facts(session, issue, config=app.config, now=now, counts=readers.counts, for_sending=for_sending)
+    facts = issue_facts(
+        session, issue, config=app.config, keys=app.keys, now=now, counts=readers.counts, for_sending=for_sending
+    )
     report = check(variants, facts)
     report = replace(report, blocks=(*readers.trouble, *report.blocks))
     return Prepared(readers, tuple(variants), report, content_hash(issue, app.config))
@@ -147,14 +151,25 @@ def message_headers(session: Session, issue: Issue, config: Config) -> MessageHe
     if len(audience.lists) == 1 and not audience.segments:
         mailing_list = lists.get(session, audience.lists[0])
         name, title = mailing_list.name, mailing_list.title
-    answers_to = organisation.reply_to or organisation.from_address
     return MessageHeaders(
         from_name=organisation.from_name or organisation.name,
         from_address=organisation.from_address,
         reply_to=organisation.reply_to,
         list_id=f"{name}.{domain}",
         list_title=title,
-        unsubscribe_mailto=f"mailto:{answers_to}?subject=unsubscribe%20{{token}}",
-        feedback_id=f"{issue.slug}:{name}:newsletter:{domain}",
+        unsubscribe_mailto=f"mailto:{leave_address(config)}?subject=unsubscribe%20{{token}}",
+        feedback_id=f"{issue.slug}:{name}:newsletter:{sender_id(domain)}",
         language=issue.language,
     )
+
+
+def sender_id(domain: str) -> str:
+    """
+    Return how Gmail is to know the organisation in Feedback-ID: 5 to 15 characters, always the same ones.
+
+    The domain itself where it fits, else its beginning and a hash of it.
+    """
+    if 5 <= len(domain) <= 15:
+        return domain
+    digest = hashlib.sha256(domain.encode()).hexdigest()[:7]
+    return f"{domain[:7].rstrip('.-')}-{digest}"

@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 from newsletter.app import App
 from newsletter.compose.issue import content_hash, find
 from newsletter.errors import NotFound
+from newsletter.publishing.facts import signing_trouble
 from newsletter.publishing.frozen import Look, planned_message
 from newsletter.publishing.prepare import Prepared, message_headers
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import compile_message
 from newsletter.render.personal import PersonalValues
 from newsletter.send.plan import message_id
+from newsletter.send.signing import sign_message
 from newsletter.send.trial import nobodys_values, send_test_copy
 from newsletter.tables import Issue
 from subscribers.addresses import parse_address
@@ -37,7 +39,10 @@ def sample_message(app: App, session: Session, issue: Issue, look: Look) -> byte
             return planned
     headers = message_headers(session, issue, app.config)
     person = _first_reader(app, session, issue, look.prepared) if look.prepared is not None else None
-    return compile_message(look.variants[0].rendered, headers).compose(person or sample_values(app))
+    message = compile_message(look.variants[0].rendered, headers).compose(person or sample_values(app))
+    if signing_trouble(app.config, app.keys, app.now()) is not None:  # preflight tells; this is only to be looked at
+        return message
+    return sign_message(app.config, app.keys, message, app.now())
 
 
 def send_tests(app: App, slug: str, look: Look, *, number: int, addresses: Sequence[str]) -> None:

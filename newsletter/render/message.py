@@ -2,7 +2,8 @@
 A variant compiled once into byte segments and slots, so that a member's copy costs a join and not a rendering.
 
 Every line of a copy has at most 76 bytes of body (78 in the header where it can be folded), ends in CRLF, holds
-printable ASCII only and never begins with a dot, so dot-stuffing never changes it. The same values give the same bytes.
+printable ASCII only and never begins with a dot, so dot-stuffing never changes it. The body has no two spaces together
+and none ends a line, so it is its own relaxed form (DKIM). The same values give the same bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from newsletter.render import headers as h
 from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import RenderedIssue
 from newsletter.render.personal import LINK_SLOTS, PersonalValues, Slot, fill_subject, split_slots
+from subscribers.bounces.provider_marks import MarkField
 
 LINE_BYTES = 76
 SOFT_BREAK = b"=\r\n"
@@ -55,12 +57,19 @@ class CompiledMessage:
         return b"".join(pieces)
 
 
-def compile_message(rendered: RenderedIssue, headers: MessageHeaders) -> CompiledMessage:
-    """Encode what all copies share; leave places for what differs."""
+def compile_message(
+    rendered: RenderedIssue, headers: MessageHeaders, mark_fields: Sequence[MarkField] = ()
+) -> CompiledMessage:
+    """
+    Encode what all copies share; leave places for what differs.
+
+    Args:
+        mark_fields: Headers that carry a copy's mark, because the provider that sends it hands them back.
+    """
     boundary = _boundary(rendered)
     segments: list[bytes] = []
     holes: list[tuple[int, Encoder]] = []
-    for piece in (*_header_pieces(rendered, headers, boundary), *_body_pieces(rendered, boundary)):
+    for piece in (*_header_pieces(rendered, headers, mark_fields, boundary), *_body_pieces(rendered, boundary)):
         if not isinstance(piece, bytes):
             holes.append((len(segments), piece))
             segments.append(b"")
@@ -87,12 +96,16 @@ def _boundary(rendered: RenderedIssue) -> str:
     return f"=_{hashlib.sha256(content.encode()).hexdigest()[:32]}"
 
 
-def _header_pieces(rendered: RenderedIssue, headers: MessageHeaders, boundary: str) -> Iterator[bytes | Encoder]:
+def _header_pieces(
+    rendered: RenderedIssue, headers: MessageHeaders, mark_fields: Sequence[MarkField], boundary: str
+) -> Iterator[bytes | Encoder]:
     yield h.mailbox("From", headers.from_name, headers.from_address)
     yield _to
     yield _subject(rendered.subject)
     yield lambda values: h.date_header(values.date)
     yield _message_id
+    for field in mark_fields:
+        yield _mark(field)
     if headers.reply_to:
         yield h.mailbox("Reply-To", "", headers.reply_to)
     yield h.list_id(headers.list_title, headers.list_id)
@@ -155,6 +168,8 @@ def _checked_link(url: str) -> str:
 
 def _quoted_line(line: str) -> bytes:
     encoded = b"".join([_QP[byte] for byte in line.encode()])
+    while b"  " in encoded:
+        encoded = encoded.replace(b"  ", b"=20 ")
     if encoded[-1:] == b" ":
         encoded = encoded[:-1] + b"=20"
     chunks, position = [], 0
@@ -195,6 +210,15 @@ def _message_id(values: PersonalValues) -> bytes:
     if not found:
         raise InvalidValue("The Message-ID of this copy is malformed: it must be one name@domain in ASCII.")
     return b"Message-ID: <" + found[1].encode("ascii") + b">\r\n"
+
+
+def _mark(field: MarkField) -> Encoder:
+    before, after = f"{field.name}: {field.before}".encode("ascii"), f"{field.after}\r\n".encode("ascii")
+
+    def encode(values: PersonalValues) -> bytes:
+        return before + values.mark.encode("ascii") + after if values.mark else b""
+
+    return encode
 
 
 def _list_unsubscribe(mailto: str) -> bytes | Encoder:

@@ -72,6 +72,21 @@ def compose_notice(text: NoticeText, headers: NoticeHeaders) -> bytes:
     Raises:
         InvalidValue: When a value cannot stand where it belongs: a line break in a name or subject, say.
     """
+    content_type = [
+        h.structured("MIME-Version", "1.0"),
+        h.structured("Content-Type", "text/plain;", "charset=utf-8"),
+        h.structured("Content-Transfer-Encoding", "quoted-printable"),
+    ]
+    return notice_fields(text, headers) + b"".join(content_type) + b"\r\n" + notice_body(text.body)
+
+
+def notice_fields(text: NoticeText, headers: NoticeHeaders) -> bytes:
+    """
+    Return the header fields that every notice has, without those that say what its body is.
+
+    Raises:
+        InvalidValue: As `compose_notice`.
+    """
     if not _MESSAGE_ID.fullmatch(headers.message_id):
         raise InvalidValue("The Message-ID of this notice is malformed: it must be one name@domain in ASCII.")
     fields = [
@@ -84,11 +99,13 @@ def compose_notice(text: NoticeText, headers: NoticeHeaders) -> bytes:
         h.structured("Auto-Submitted", "auto-generated"),
         h.structured("X-Auto-Response-Suppress", "OOF,", "AutoReply"),
         h.structured("Content-Language", headers.language),
-        h.structured("MIME-Version", "1.0"),
-        h.structured("Content-Type", "text/plain;", "charset=utf-8"),
-        h.structured("Content-Transfer-Encoding", "quoted-printable"),
     ]
-    return b"".join(fields) + b"\r\n" + quoted_printable(_printable(text.body))
+    return b"".join(fields)
+
+
+def notice_body(body: str) -> bytes:
+    """Return the text of a notice, quoted-printable."""
+    return quoted_printable(_printable(body))
 
 
 def _template(environment: Environment, name: str, language: str) -> str:

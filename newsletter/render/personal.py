@@ -34,6 +34,7 @@ class PersonalValues:
     Attributes:
         date: Aware; the Date header, the same in every attempt.
         message_id: With or without its angle brackets; the same in every attempt.
+        mark: What providers hand back, where one is configured; empty leaves their headers out.
     """
 
     address: str
@@ -43,6 +44,7 @@ class PersonalValues:
     preferences_url: str
     date: datetime
     message_id: str
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

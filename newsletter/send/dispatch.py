@@ -13,24 +13,27 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
+from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.errors import Conflict, NotFound
+from newsletter.send.ahead import CopiesAhead, threads_for_signing
 from newsletter.send.breaker import Tallies
 from newsletter.send.claims import Claimed
 from newsletter.send.control import PauseKind, finish_if_done, forget_pause, pause
 from newsletter.send.copies import CopyMaker
-from newsletter.send.feeding import Feeding
+from newsletter.send.feeding import CLAIM_ROWS, Feeding
 from newsletter.send.instance import note_place, require_live
 from newsletter.send.journal import Journal
-from newsletter.send.owner import Owner
+from newsletter.send.owner import Owner, crashes_happened
 from newsletter.send.plan import name_limits
 from newsletter.send.receivers import DomainLimit, DomainLimits
-from newsletter.send.relay import Relay
+from newsletter.send.relay import Maker, Relay
 from newsletter.send.report import Parts, Progress, RecentRate, SendReport
 from newsletter.send.results import Results
 from newsletter.send.runtime import interpreter_for_sending, loop_factory, own_name, signals_drain
@@ -110,16 +113,39 @@ async def _run(
             clock=app.now,
         )
         try:
-            sender = await Sender.prepare(app, issue_id, journal, owner, on_progress, stop)
+            try:
+                sender = await Sender.prepare(app, issue_id, journal, owner, on_progress, stop)
+            except DkimKeyUnusable as error:
+                pausing = partial(_pause_unsigned, issue_id=issue_id, owner=owner, error=error, now=app.now())
+                counts = await journal.in_session(pausing)
+                return _report(counts, started)
             with signals_drain(sender.drain) if signals else nullcontext():
                 await sender.run()
             counts = await journal.in_session(lambda session: _close(session, issue_id, owner, app.now()))
         finally:
             await journal.close()
     sender.tell()
+    return _report(counts, started, stopped=sender.stopped, goes_on_at=sender.goes_on_at)
+
+
+def _report(
+    counts: dict[str, Any], started: float, *, stopped: bool = False, goes_on_at: datetime | None = None
+) -> SendReport:
     state = IssueState(counts["state"])
-    goes_on_at = sender.goes_on_at if state is IssueState.SENDING else None
-    return SendReport(state, counts["reason"], counts, time.monotonic() - started, sender.stopped, goes_on_at)
+    goes_on_at = goes_on_at if state is IssueState.SENDING else None
+    return SendReport(state, counts["reason"], counts, time.monotonic() - started, stopped, goes_on_at)
+
+
+def _pause_unsigned(
+    session: Session, issue_id: int, owner: Owner, error: DkimKeyUnusable, now: datetime
+) -> dict[str, Any]:
+    """Pause an issue whose copies cannot be signed as they were planned: none of them leaves unsigned."""
+    issue = session.get_one(Issue, issue_id)
+    if issue.state is not IssueState.SENDING:
+        raise error
+    pause(session, issue, f"{error.message} {error.hint}".strip(), now=now, kind=PauseKind.REFUSALS)
+    owner.leave(session)
+    return issue_counts(session, issue_id)
 
 
 def _close(session: Session, issue_id: int, owner: Owner, now: datetime) -> dict[str, Any]:
@@ -139,6 +165,7 @@ class Sender:
         owner: Owner,
         *,
         maker: CopyMaker,
+        cautious: bool,
         counts: dict[DeliveryState, int],
         domains: tuple[DomainLimit, ...],
         on_progress: Callable[[Progress], None],
@@ -153,11 +180,14 @@ class Sender:
         self._window = Window.of(app.config.send.window, app.config.organisation.zone)
         settings = app.config.send
         tallies = Tallies(self._planned, settings.held_pause_count, settings.held_pause_percent)
-        self.maker, self.local_hostname, self.clock = maker, local_hostname, app.now
+        self.local_hostname, self.clock = local_hostname, app.now
+        self.maker: Maker = maker
+        self._plain_maker, self._cautious = maker, cautious
         self.composing = owner.composing
         sent_before = counts[DeliveryState.SENT]
         self.results = Results(journal, settings, tallies, sent_before=sent_before, clock=app.now, pause=self.pause)
-        self.relays = [Relay(account, self) for account in app.config.smtp.all_accounts]
+        reserve = CLAIM_ROWS if maker.signs else 0
+        self.relays = [Relay(account, self, reserve=reserve) for account in app.config.smtp.all_accounts]
         self._feeding = Feeding(journal, issue_id, self.relays, domains, self)
         self._most_on_a_connection = {limit.name: limit.messages_per_connection for limit in domains}
         self.stopped = False
@@ -178,14 +208,18 @@ class Sender:
         """Settle what dead workers left, apply the policy for uncertain copies, compile the variants."""
         limits = DomainLimits(app.config.send.domains)
 
-        def read(session: Session) -> tuple[CopyMaker, dict[DeliveryState, int], tuple[DomainLimit, ...]]:
+        def settle(session: Session) -> tuple[dict[DeliveryState, int], tuple[DomainLimit, ...]]:
             note_place(session, app.now())
             owner.recover(session, dot_timeout=dot_timeout(app.config))
             apply_policy(session, app.config, issue_id, app.now())
-            maker = CopyMaker.load(session, issue_id, app.config, app.keys)
-            return maker, state_counts(session, issue_id), name_limits(session, issue_id, limits)
+            return state_counts(session, issue_id), name_limits(session, issue_id, limits)
 
-        maker, counts, domains = await journal.in_session(read)
+        def load(session: Session) -> tuple[CopyMaker, bool]:
+            maker = CopyMaker.load(session, issue_id, app.config, app.keys)
+            return maker, maker.signs and crashes_happened(session, issue_id)
+
+        counts, domains = await journal.in_session(settle)
+        maker, cautious = await journal.in_session(load)
         local_hostname = app.config.smtp.local_hostname or await asyncio.to_thread(own_name)
         return cls(
             app,
@@ -193,6 +227,7 @@ class Sender:
             journal,
             owner,
             maker=maker,
+            cautious=cautious,
             counts=counts,
             domains=domains,
             on_progress=on_progress,
@@ -245,6 +280,7 @@ class Sender:
 
     async def run(self) -> None:
         watches = [asyncio.create_task(watch) for watch in (self._watch(), self._watch_database())]
+        ahead = self._make_ahead()
         try:
             async with asyncio.TaskGroup() as group:
                 for relay in self.relays:
@@ -255,8 +291,9 @@ class Sender:
             self.end()
             for watch in watches:
                 watch.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watch
+            await asyncio.gather(*watches, return_exceptions=True)
+            if ahead is not None:
+                await ahead.close()
             for relay in self.relays:
                 relay.put_back_all()
         await self.results.providers.settled()
@@ -264,6 +301,17 @@ class Sender:
             await self._journal.in_session(self._store_pause)
         elif any(self.results.counts.values()):
             await self._journal.in_session(lambda session: forget_pause(session, self._issue_id))
+
+    def _make_ahead(self) -> CopiesAhead | None:
+        """Start the threads that make copies, where these are signed."""
+        maker = self._plain_maker
+        if not maker.signs:
+            return None
+        threads = threads_for_signing(cautious=self._cautious)
+        most = sum(relay.account.connections + 3 * CLAIM_ROWS for relay in self.relays)
+        ahead = CopiesAhead(maker, self._owner.composing, threads=threads, most=most)
+        self.maker = ahead
+        return ahead
 
     def drain(self) -> None:
         """Take nothing new; let what is on the wire finish. A second call drops the connections."""

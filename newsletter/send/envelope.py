@@ -1,19 +1,10 @@
-"""
-The envelope sender of a copy: one of its own for each delivery (VERP), so that what comes back names the delivery.
-
-The mark is signed: a forged one is found out and bounces nobody. It holds no address and works in lower case alone.
-"""
+"""The envelope sender of what we mail: marked for each delivery, or one for all where a relay rewrites it."""
 
 from __future__ import annotations
 
-import hmac
-import re
-
 from newsletter.config import Config
-from subscribers.tokens import Key, Keyring, sign
-
-MARK_BYTES = 10
-_LOCAL = re.compile(r"b\+(\d{1,18})\.([0-9a-f]{20})", re.IGNORECASE)
+from subscribers.bounces.verp import LEAVE_LOCAL_PART, marked_local_part
+from subscribers.tokens import Key
 
 
 def fixed_sender(config: Config) -> str:
@@ -23,19 +14,18 @@ def fixed_sender(config: Config) -> str:
 
 def marked_sender(key: Key, delivery_id: int, bounce_domain: str) -> str:
     """Return the envelope sender of one delivery."""
-    return f"b+{delivery_id}.{_mark(key, delivery_id)}@{bounce_domain}"
+    return f"{marked_local_part(key, delivery_id)}@{bounce_domain}"
 
 
-def read_envelope_sender(keyring: Keyring, local_part: str) -> int | None:
-    """Return the delivery that a marked local part names; None for anything that no key of ours signed."""
-    found = _LOCAL.fullmatch(local_part)
-    if not found:
-        return None
-    delivery_id = int(found[1])
-    if any(hmac.compare_digest(found[2].lower(), _mark(key, delivery_id)) for key in keyring.keys):
-        return delivery_id
-    return None
+def leave_address(config: Config) -> str:
+    """
+    Return where a mail program writes to unsubscribe.
 
-
-def _mark(key: Key, delivery_id: int) -> str:
-    return sign(key, "verp", str(delivery_id).encode())[:MARK_BYTES].hex()
+    Where nothing says that this program reads what comes back, a person must.
+    """
+    bounces = config.bounces
+    if not (bounces.domain or bounces.mailboxes or bounces.receiver):
+        return config.organisation.reply_to or config.organisation.from_address
+    if bounces.envelope == "fixed":
+        return fixed_sender(config)
+    return f"{LEAVE_LOCAL_PART}@{config.bounce_domain}"

@@ -31,10 +31,13 @@ class Evidence(StrEnum):
     RETURNED = "returned"
 
 
+# Why a copy is bounced that its mail server had taken: no refusal met in a session has this reason.
+CAME_BACK = "a report came back"
+
 # For each evidence: the state that it leads to, from which states, and why.
 _EDGES = {
     Evidence.ACCEPTED: (S.SENT, (S.INTENT, S.UNCERTAIN), "a report shows that it was accepted"),
-    Evidence.RETURNED: (S.BOUNCED, (S.INTENT, S.UNCERTAIN, S.SENT), "a report came back"),
+    Evidence.RETURNED: (S.BOUNCED, (S.INTENT, S.UNCERTAIN, S.SENT), CAME_BACK),
 }
 
 

@@ -77,6 +77,7 @@ class Feeding:
                 await feeder
             if relay.down is None or self._run.ending:
                 return
+            await relay.all_arrived()
             relay.put_back_all()
             relay.was_out = True
             if relay.down.configuration or all(other.down for other in self._relays):

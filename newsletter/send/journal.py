@@ -54,7 +54,13 @@ class Granted(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one attempt. `suppress` is the address whose mailbox does not exist."""
+    """
+    What came of one attempt.
+
+    Attributes:
+        suppress: The address whose mailbox does not exist.
+        remote_id: What a provider calls the copy that it took over.
+    """
 
     delivery_id: int
     state: S
@@ -65,6 +71,7 @@ class Outcome:
     remote_host: str = ""
     tls_version: str | None = None
     suppress: str | None = None
+    remote_id: str | None = None
 
 
 class _NotAllGranted(Exception):
@@ -296,6 +303,7 @@ class Journal:
             "why": outcome.reason,
             "host": outcome.remote_host,
             "tls": outcome.tls_version,
+            "remote": outcome.remote_id,
         }
 
     def _suppress(self, connection: Connection, outcomes: list[Outcome]) -> None:

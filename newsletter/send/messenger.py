@@ -164,7 +164,8 @@ def tell_database_away(app: Parts, trouble: str, since: str) -> bool:
     )
     word = NoticeKind.ALERT.value
     messages = {
-        to: written(app, text, to=to, message_id=new_message_id(app.config, word)) for to in app.config.alerts.to
+        to: written(app, text, to=to, message_id=new_message_id(app.config, word), alert=True)
+        for to in app.config.alerts.to
     }
     trip = carry(app, Unrecorded(app, NoticeKind.ALERT, messages), threading.Event())
     return any(each.state is S.SENT for each in trip.carried)

@@ -13,9 +13,11 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
+from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.render.notice import NoticeHeaders, NoticeText, compose_notice
 from newsletter.send.outbox import enqueue
 from newsletter.send.report import Parts
+from newsletter.send.signing import sign_message
 from newsletter.tables import Notice, NoticeKind
 from subscribers.addresses import parse_address
 
@@ -43,6 +45,7 @@ def post(
 
     Raises:
         InvalidValue: When a value cannot stand in a header, or *to* cannot be mailed.
+        DkimKeyUnusable: When it should be signed and there is no key for that; an alert goes unsigned instead.
     """
     mark = new_message_id(app.config, kind.value)
     return enqueue(
@@ -50,7 +53,7 @@ def post(
         kind=kind,
         to=to,
         subject=text.subject,
-        message=written(app, text, to=to, message_id=mark, reply_to=reply_to),
+        message=written(app, text, to=to, message_id=mark, reply_to=reply_to, alert=kind is NoticeKind.ALERT),
         message_id=mark,
         now=app.now(),
         pepper=app.keys.pepper,
@@ -59,8 +62,10 @@ def post(
     )
 
 
-def written(app: Parts, text: NoticeText, *, to: str, message_id: str, reply_to: str = "") -> bytes:
-    """Return the finished bytes of a notice from the organisation."""
+def written(
+    app: Parts, text: NoticeText, *, to: str, message_id: str, reply_to: str = "", alert: bool = False
+) -> bytes:
+    """Return the finished bytes of a notice from the organisation; an *alert* goes unsigned rather than not at all."""
     organisation = app.config.organisation
     headers = NoticeHeaders(
         from_name=organisation.from_name or organisation.name,
@@ -71,13 +76,23 @@ def written(app: Parts, text: NoticeText, *, to: str, message_id: str, reply_to:
         date=app.now().replace(microsecond=0),
         language=organisation.language,
     )
-    return finished(app, compose_notice(text, headers))
+    message = compose_notice(text, headers)
+    try:
+        return finished(app, message)
+    except DkimKeyUnusable:
+        if not alert:
+            raise
+        return message
 
 
 def finished(app: Parts, message: bytes) -> bytes:
-    """Return the bytes as every attempt sends them."""
-    del app  # its keys sign here, where mail is signed by us and not by the relay
-    return message
+    """
+    Return the bytes as every attempt sends them: signed, where mail is signed by us and not by the relay.
+
+    Raises:
+        DkimKeyUnusable: When there is no key for that.
+    """
+    return sign_message(app.config, app.keys, message, app.now())
 
 
 def new_message_id(config: Config, word: str) -> str:

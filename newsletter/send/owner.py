@@ -18,10 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import ColumnElement, CursorResult, Update, and_, case, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, case, exists, or_, select, text, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
+from newsletter.send.states import TO_DO
 from newsletter.tables import Delivery, Issue, IssueState, Worker
 from newsletter.tables import DeliveryState as S
 from subscribers.db import Database
@@ -29,7 +30,7 @@ from subscribers.db import Database
 ADVISORY_CLASS = 0x4E4C  # first half of the advisory lock's key; the worker's id is the second
 STOPPED = "its sender stopped between the dot and the reply"
 CRASHED = ("its sender crashed on it", "its sender crashed on it twice", "its sender crashed on it three times")
-MARK_BYTES = 8
+MARK_BYTES, MARKS = 8, 16  # a mark for each thread that makes copies
 LIVE_ISSUES = (IssueState.SENDING, IssueState.PAUSED, IssueState.CANCELLED, IssueState.SENT)
 
 
@@ -60,8 +61,8 @@ class Owner:
         self._locks.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self._path(self.id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(self._file, MARK_BYTES)
-        self._mark = mmap.mmap(self._file, MARK_BYTES)
+        os.ftruncate(self._file, MARK_BYTES * MARKS)
+        self._mark = mmap.mmap(self._file, MARK_BYTES * MARKS)
         if not self._database.is_sqlite:
             self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             self._connection.execute(text("SELECT pg_advisory_lock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
@@ -79,17 +80,19 @@ class Owner:
             self._connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
             self._connection.close()
 
-    def composing(self, delivery: int) -> None:
-        """Note which row is being composed, 0 for none: where a crash of this process leaves it to be read."""
+    def composing(self, delivery: int, thread: int = 0) -> None:
+        """Note which row a thread is composing, 0 for none: where a crash of this process leaves it to be read."""
         assert self._mark is not None
-        self._mark[:] = delivery.to_bytes(MARK_BYTES, "little")
+        self._mark[thread * MARK_BYTES : (thread + 1) * MARK_BYTES] = delivery.to_bytes(MARK_BYTES, "little")
 
-    def _composed_at_death(self, owner: int) -> int:
-        """Return the row that a dead owner was composing; 0 for none, or when it ran on another machine."""
+    def _composed_at_death(self, owner: int) -> list[int]:
+        """Return the rows that a dead owner was composing; none when it ran on another machine."""
         try:
-            return int.from_bytes(self._path(owner).read_bytes(), "little")
+            marks = self._path(owner).read_bytes()
         except OSError:
-            return 0
+            return []
+        found = (int.from_bytes(marks[at : at + MARK_BYTES], "little") for at in range(0, len(marks), MARK_BYTES))
+        return [delivery for delivery in found if delivery]
 
     def is_dead(self, owner: int) -> bool:
         """Return whether another owner's lock is free: then it has ended, however it ended."""
@@ -147,7 +150,11 @@ class Owner:
         owners = session.scalars(select(Delivery.owner).where(in_hand).distinct()).all()
         dead = [owner for owner in owners if owner is not None and self.is_dead(owner)]
         lost = Delivery.owner.in_(dead)
-        held = sum(_charge_crash(session, owner, self._composed_at_death(owner), now) for owner in dead)
+        held = sum(
+            _charge_crash(session, owner, delivery, now)
+            for owner in dead
+            for delivery in self._composed_at_death(owner)
+        )
         put_back = _put_back(session, and_(in_hand, or_(lost, Delivery.lease_until < now)), now)
         late = and_(Delivery.lease_until < now - dot_timeout, Delivery.state_at < now - dot_timeout)
         doubtful = changed(
@@ -165,6 +172,12 @@ class Owner:
             session.execute(update(Worker).where(Worker.id.in_(dead)).values(ended_at=self._now()))
             for owner in dead:
                 self._path(owner).unlink(missing_ok=True)
+
+
+def crashes_happened(session: Session, issue_id: int) -> bool:
+    """Return whether a sender crashed on a copy that is still to be sent: one of those that it was making just then."""
+    charged = (Delivery.issue_id == issue_id, Delivery.state.in_(TO_DO), Delivery.reason.in_(CRASHED[:2]))
+    return bool(session.scalar(select(exists().where(*charged))))
 
 
 def changed(session: Session, statement: Update) -> int:

@@ -2,7 +2,7 @@
 Freeze an issue: its variants and one delivery row for everybody in the audience, in one transaction.
 
 From here on neither segments nor templates are run again. All that a copy's bytes depend on is in the two tables:
-subject, HTML, text and header of the variant; address, personal values, Date, Message-ID and token of the row.
+subject, HTML, text, header and signing of the variant; address, personal values, Date, Message-ID and token of the row.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import RenderedIssue
 from newsletter.send.owner import changed
 from newsletter.send.receivers import DomainLimit, DomainLimits
+from newsletter.send.signing import Signing, signing_of_new_mail
 from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, Setting, Variant
 from subscribers.tables import Subscriber
 from subscribers.tokens import Key, sign
@@ -69,6 +70,7 @@ def freeze(
 
     Raises:
         Conflict: When the issue was planned before, when there is nobody to mail, or when no variant fits somebody.
+        DkimKeyUnusable: When copies should be signed and there is no key for it.
     """
     if issue.state not in PLANNABLE or issue.planned_at is not None:
         raise Conflict(
@@ -76,7 +78,8 @@ def freeze(
             hint=f"See how far it is: newsletter issue status {issue.slug}",
         )
     moment = now.replace(microsecond=0)
-    stored = _store_variants(session, issue, variants, keys)
+    signing = signing_of_new_mail(config, keys, moment)
+    stored = _store_variants(session, issue, variants, keys, config, signing)
     limits = DomainLimits(config.send.domains)
     planned = 0
     for chunk in _chunks(_people(session, audience, variants), CHUNK_ROWS):
@@ -122,13 +125,26 @@ def stored_headers(variant: Variant) -> MessageHeaders:
     return MessageHeaders.from_json(variant.headers["message"])
 
 
+def stored_signing(variant: Variant) -> Signing | None:
+    """Return how the copies of a variant are signed; None when they were planned unsigned."""
+    stored = variant.headers.get("dkim")
+    return Signing.from_json(stored) if stored else None
+
+
 def message_id(key: Key, issue_id: int, subscriber_id: int, domain: str) -> str:
     """Return the Message-ID, without brackets, that a subscriber's copy of an issue has in every attempt."""
     digest = sign(key, "message-id", f"{issue_id}:{subscriber_id}".encode())
     return f"{base64.b32encode(digest)[:MESSAGE_ID_CHARACTERS].decode().lower()}@{domain}"
 
 
-def _store_variants(session: Session, issue: Issue, variants: Sequence[PlannedVariant], keys: Keys) -> dict[int, int]:
+def _store_variants(
+    session: Session,
+    issue: Issue,
+    variants: Sequence[PlannedVariant],
+    keys: Keys,
+    config: Config,
+    signing: Signing | None,
+) -> dict[int, int]:
     ids: dict[int, int] = {}
     for planned in variants:
         rendered = planned.rendered
@@ -144,6 +160,10 @@ def _store_variants(session: Session, issue: Issue, variants: Sequence[PlannedVa
                 "preheader": rendered.preheader,
                 "language": rendered.language,
                 "links_key_id": keys.links.current.key_id,
+                "marks_key_id": keys.marks.current.key_id,
+                "web_url": config.web.url.rstrip("/"),
+                "providers": sorted({account.provider for account in config.smtp.all_accounts if account.provider}),
+                **({"dkim": signing.to_json()} if signing else {}),
             },
         )
         session.add(row)

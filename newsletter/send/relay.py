@@ -15,7 +15,7 @@ from typing import Protocol
 from newsletter.config import SmtpAccount
 from newsletter.errors import NewsletterError
 from newsletter.send.claims import Claimed
-from newsletter.send.copies import Copy, CopyMaker
+from newsletter.send.copies import Copy, Deliver
 from newsletter.send.lane import Lane
 from newsletter.send.pool import Pool
 from newsletter.send.results import Results
@@ -29,10 +29,20 @@ STALLED_AFTER_SECONDS = 5.0
 LONGEST_LEAD_SECONDS = 20.0
 
 
+class Maker(Protocol):
+    """Who makes copies: each when it is asked for, or ahead."""
+
+    def hand_in(self, rows: Sequence[Claimed], slots: Sequence[float], deliver: Deliver) -> None: ...
+
+    def make(self, row: Claimed, not_before: float = 0.0) -> Copy: ...
+
+    def keep(self, copy: Copy) -> None: ...
+
+
 class Run(Protocol):
     """What a relay needs of the run that it is part of."""
 
-    maker: CopyMaker
+    maker: Maker
     results: Results
     local_hostname: str
 
@@ -49,23 +59,28 @@ class Run(Protocol):
 
 
 class Relay:
-    """One account: rows in hand, open conversations, and its health."""
+    """
+    One account: rows in hand, open conversations, and its health.
 
-    def __init__(self, account: SmtpAccount, run: Run) -> None:
+    Args:
+        reserve: Rows to have in hand beside one for each connection: more where copies are made ahead.
+    """
+
+    def __init__(self, account: SmtpAccount, run: Run, *, reserve: int = 0) -> None:
         self.account = account
         self.limits = Limits(account.per_minute, account.per_hour, account.per_day)
         self.pool = Pool(lambda: run.results.now().timestamp())
         self.arrived = asyncio.Event()
         self.wanted = asyncio.Event()
         self.open: set[Conversation] = set()
-        self.in_hand = 0
+        self.in_hand = self.on_the_way = 0
         self.claimed = 0.0
         self.lead_seconds = 0.0
         self.feels_limits = False
         self.spent_until = 0.0
         self.was_out = False
         self.down: RelayRefused | None = None
-        self._run = run
+        self._run, self._enough = run, account.connections + reserve
         self._failing_since: float | None = None
         self._settled, self._settled_seen, self._settled_at = 0, 0, time.monotonic()
 
@@ -76,8 +91,8 @@ class Relay:
 
     @property
     def is_hungry(self) -> bool:
-        """Tell whether it has fewer rows without a slot than connections."""
-        return len(self.pool.untimed) <= self.account.connections
+        """Tell whether it has fewer rows without a slot than connections, and than is held in reserve."""
+        return len(self.pool.untimed) + self.on_the_way <= self._enough
 
     def takes_part(self) -> bool:
         """Tell whether others should wait for it to take its share: it is there, may send, and gets on."""
@@ -94,10 +109,22 @@ class Relay:
         self.claimed = max(self.claimed, share * self.account.weight)
 
     def give(self, rows: Sequence[Claimed], slots: Sequence[float]) -> None:
-        self.pool.add(rows, slots)
+        """Take claimed rows in hand; they can be begun once their copies are made, where that is done ahead."""
         self.in_hand += len(rows)
         self.claimed += len(rows)
+        self.on_the_way += len(rows)
+        self._run.maker.hand_in(rows, slots, self._have)
+
+    def _have(self, rows: Sequence[Claimed], slots: Sequence[float]) -> None:
+        self.pool.add(rows, slots)
+        self.on_the_way -= len(rows)
         self.arrived.set()
+
+    async def all_arrived(self) -> None:
+        """Wait until every row that was given can be begun, or put back."""
+        while self.on_the_way:
+            self.arrived.clear()
+            await self.arrived.wait()
 
     def settle(self) -> None:
         """Count a row as no longer in hand; the journal has been told what came of it."""
@@ -157,6 +184,7 @@ class Relay:
 
     def return_copy(self, copy: Copy) -> None:
         """Put a copy that was composed but not begun back to the front."""
+        self._run.maker.keep(copy)
         self.pool.put_first(copy.row, copy.not_before)
         self.arrived.set()
 

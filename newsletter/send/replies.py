@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from subscribers.bounces.classify import classify as classify_refusal
 from subscribers.bounces.event import Reason
+from subscribers.bounces.policy import suppresses_at_once
 
 LONGEST_TEXT = 512
 
@@ -170,6 +171,4 @@ def _about_recipient_or_content(stage: Stage, reply: SmtpReply) -> Judgement:
         # 4.5.3, too many recipients, is about one transaction; we send one recipient in each.
         policy = verdict is Verdict.POLICY and status != "4.5.3" and not _GREYLIST.search(reply.text)
         return Judgement(Verdict.POLICY if policy else Verdict.DEFERRED)
-    # The mailbox is gone only where nothing but that is said: 5.1.1, or words without a code.
-    gone = reason is Reason.USER_UNKNOWN and status in ("", "5.1.1")
-    return Judgement(verdict, unknown_mailbox=gone and verdict is Verdict.BOUNCED)
+    return Judgement(verdict, unknown_mailbox=verdict is Verdict.BOUNCED and suppresses_at_once(reason, status))

@@ -21,6 +21,7 @@ from newsletter.send.session import Features
 from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.throttles import Refusal
 from newsletter.tables import DeliveryState as S
+from subscribers.bounces.provider_marks import remote_id
 
 # A row whose connection ends again and again before the dot is no bad luck any more: it is charged and deferred.
 UNTRIED_RETURNS = 3
@@ -61,6 +62,7 @@ class Results:
             reply=reply,
             remote_host=features.remote_host,
             tls_version=features.tls_version,
+            remote_id=remote_id(features.provider, reply.text) if judged.verdict is Verdict.SENT else None,
         )
         verdict = judged.verdict
         if verdict is Verdict.SENT:

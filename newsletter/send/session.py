@@ -49,12 +49,13 @@ class ConnectionLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the relay offers and how the connection is kept."""
+    """What the relay offers, how the connection is kept, and whose relay it is (`SmtpAccount.provider`)."""
 
     pipelining: bool
     smtputf8: bool
     remote_host: str
     tls_version: str | None
+    provider: str = ""
 
 
 class Conversation(asyncio.Protocol):
@@ -310,6 +311,7 @@ def _hand_over(client: Any, account: SmtpAccount, offered: frozenset[str]) -> Co
         smtputf8="smtputf8" in offered,
         remote_host=f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else account.host,
         tls_version=secured.version() if secured else None,
+        provider=account.provider,
     )
     conversation = Conversation(transport, features)
     # The client object is done: cut it off from the transport, which is ours now.

@@ -74,6 +74,7 @@ OUTCOME_FIELDS = {
     "why": String(),
     "host": String(),
     "tls": String(),
+    "remote": String(),
 }
 
 
@@ -237,6 +238,7 @@ class Statements:
                 reason=rows.why,
                 remote_host=rows.host,
                 tls_version=rows.tls,
+                remote_id=rows.remote,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -59,7 +60,7 @@ def issue_counts(session: Session, issue_id: int, *, now: datetime | None = None
     }
 
 
-def seconds_left(counts: dict[str, Any]) -> float | None:
+def seconds_left(counts: Mapping[str, Any]) -> float | None:
     """Return how long an issue needs at its rate for all but what is deferred; None when that cannot be known."""
     if not counts["rate"] or counts["state"] != IssueState.SENDING.value:
         return None

@@ -58,6 +58,7 @@ def send_test_copy(
     Raises:
         InvalidValue: When *to* is no address that can be mailed.
         NotDelivered: When no relay took it over; it is then not sent later either.
+        DkimKeyUnusable: When it should be signed and there is no key for that.
         GateRefused: When the finished bytes break a rule: so would every copy of the issue.
     """
     address = parse_address(to).address

@@ -22,12 +22,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from newsletter.app import App
+from newsletter.fresh_keys import FreshKeys
 from newsletter.web import leaving
-from newsletter.web.fresh_keys import FreshKeys
 from newsletter.web.notices import BY_STATUS, FAULT
 from newsletter.web.pages import Pages, load_pages
 from newsletter.web.protection import Protection, page_headers
 from newsletter.web.published import calendar_of, media_path, web_version
+from newsletter.web.sns_certificates import Certificates
+from newsletter.web.webhooks import Webhooks
 from subscribers.errors import DatabaseUnavailable, TokenInvalid
 from subscribers.tokens import UnsubscribeClaim, read_unsubscribe_token
 
@@ -42,11 +44,12 @@ ISSUE_POLICY = (
 T = TypeVar("T")
 
 
-def make_site(app: App) -> Protection:
+def make_site(app: App, *, certificates: Certificates | None = None) -> Protection:
     """Return the site as an ASGI application. Keys are read and templates compiled now, so a fault shows at once."""
     pages = load_pages(app.template_folders, app.config.organisation)
     keys = FreshKeys(app.workspace.secrets)
-    handlers = _Handlers(app, pages, keys, anyio.CapacityLimiter(1 if app.database.is_sqlite else 10))
+    writers = anyio.CapacityLimiter(1 if app.database.is_sqlite else 10)
+    handlers = _Handlers(app, pages, keys, writers)
     routes = [
         Route("/unsubscribe/{token}", handlers.unsubscribe, methods=["GET", "POST"]),
         Route("/preferences/{token}", handlers.preferences),
@@ -54,6 +57,7 @@ def make_site(app: App) -> Protection:
         Route("/media/{name}", handlers.media),
         Route("/events/{name}.ics", handlers.event),
         Route("/health", handlers.health),
+        Webhooks(app.config, door=app.intake, clock=app.now, writers=writers, certificates=certificates).route(),
     ]
     faults = {
         HTTPException: handlers.refused,

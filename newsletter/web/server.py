@@ -11,6 +11,7 @@ import uvicorn
 from newsletter.app import App
 from newsletter.errors import NewsletterError
 from newsletter.web.public import make_site
+from newsletter.web.sns_certificates import Certificates
 
 BACKLOG = 512
 GRACEFUL_SECONDS = 10
@@ -53,11 +54,11 @@ def serve_site(app: App, sock: socket.socket, *, verbose: bool) -> None:
     make_server(app).run(sockets=[sock])
 
 
-def make_server(app: App) -> uvicorn.Server:
+def make_server(app: App, *, certificates: Certificates | None = None) -> uvicorn.Server:
     """Return the server of the site, not yet running. A path holds a token, so uvicorn's own access log is off."""
     logging.getLogger("uvicorn.access").disabled = True
     settings = uvicorn.Config(
-        make_site(app),
+        make_site(app, certificates=certificates),
         lifespan="off",
         access_log=False,
         log_config=None,

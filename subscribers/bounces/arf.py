@@ -21,18 +21,18 @@ def read_feedback(mail: Mail) -> MailReport | None:
     if mail.feedback:
         said = "\n".join(mail.feedback)
         value = header_value(said, "original-rcpt-to") or header_value(said, "removal-recipient")
-        return _complaint(addresses_in(value), returned)
+        return _complaint(addresses_in(value), returned, header_value(said, "feedback-type").lower()[:40])
     microsoft = header_value(returned[:4000], "x-hmxmroriginalrecipient")
     if microsoft and "complaint about message from" in mail.header("subject").lower():
         return _complaint(addresses_in(microsoft), returned)
     if _DMARC.search(mail.header("subject")):
-        return _complaint([], returned)
+        return _complaint([], returned, "auth-failure")
     if mail.header("x-apple-unsubscribe").lower() == "true":
         return _complaint(addresses_in(mail.header("from")), returned)
     return None
 
 
-def _complaint(addresses: list[str], returned: str) -> MailReport:
+def _complaint(addresses: list[str], returned: str, feedback_type: str = "") -> MailReport:
     message_id = header_value(returned, "message-id").strip("<>")
     people = tuple(RecipientReport(a, BounceClass.NONE, counts=False) for a in addresses)
-    return MailReport(MailKind.FEEDBACK, people, message_id)
+    return MailReport(MailKind.FEEDBACK, people, message_id, feedback_type)

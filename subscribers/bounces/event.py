@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+
+LONGEST_WORDS = 1000
 
 
 class MailKind(StrEnum):
@@ -18,6 +21,34 @@ class MailKind(StrEnum):
     MDN = "mdn"
     DELIVERED = "delivered"
     ORDINARY = "ordinary"
+
+
+class EventKind(StrEnum):
+    """What one event of a provider's webhook says."""
+
+    BOUNCE = "bounce"
+    DELAYED = "delayed"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBED = "unsubscribed"
+    DELIVERED = "delivered"
+    AUTOREPLY = "autoreply"
+    OTHER = "other"
+
+
+class ReportKind(StrEnum):
+    """What came back: the kinds of returned mail, of provider events and of refusals met while sending, in one list."""
+
+    BOUNCE = "bounce"
+    DELAYED = "delayed"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBED = "unsubscribed"
+    DELIVERED = "delivered"
+    AUTOREPLY = "autoreply"
+    CHALLENGE = "challenge"
+    MDN = "mdn"
+    FEEDBACK = "feedback"
+    REPLY = "reply"
+    OTHER = "other"
 
 
 class BounceClass(StrEnum):
@@ -83,8 +114,67 @@ class RecipientReport:
 
 @dataclass(frozen=True, slots=True)
 class MailReport:
-    """What one mail is, and what it says of whom. `message_id` is that of the mail it is about, where stated."""
+    """
+    What one mail is, and what it says of whom.
+
+    Attributes:
+        message_id: That of the mail it is about, where stated.
+        feedback_type: Of a feedback report, in lower case: ``abuse``, ``auth-failure``; empty where none is stated.
+    """
 
     kind: MailKind
     recipients: tuple[RecipientReport, ...] = ()
     message_id: str = ""
+    feedback_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """
+    What one event of a provider's webhook says, in the words of this package.
+
+    Attributes:
+        event_id: The provider's own id of the event; the same id again changes nothing.
+        klass: Of a bounce; None for every other kind.
+        words: The provider's or receiver's words, for people.
+        at: When it happened, as the provider says.
+        message_id: The Message-ID of the copy, where the provider hands it back.
+        remote_id: What the provider calls the copy.
+        mark: Our own envelope sender, its local part or our metadata header, where the provider hands it back.
+    """
+
+    event_id: str
+    kind: EventKind
+    address: str
+    klass: BounceClass | None = None
+    counts: bool = False
+    status: str = ""
+    reason: Reason | None = None
+    words: str = ""
+    at: datetime | None = None
+    message_id: str | None = None
+    remote_id: str | None = None
+    mark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """
+    What came back says of one recipient, in the same words whichever way it came.
+
+    Attributes:
+        address: The recipient it names; empty where it names none, and the mark alone says whom it is about.
+        forwarded_to: Another address that the copy had been sent on to, and which failed.
+        in_session: An answer to our own session, not a report.
+    """
+
+    kind: ReportKind
+    at: datetime
+    address: str = ""
+    klass: BounceClass = BounceClass.NONE
+    counts: bool = False
+    status: str = ""
+    reason: Reason | None = None
+    words: str = ""
+    forwarded_to: str = ""
+    in_session: bool = False

@@ -7,16 +7,47 @@ Only the parts that a report is made of are decoded, each cut at a size that no 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from email import message_from_bytes
+from email.feedparser import FeedParser
 from email.header import decode_header
 from email.message import Message
+from email.parser import HeaderParser
+from email.policy import Compat32, compat32
+from itertools import count
+from typing import Any
 
 LARGEST_MAIL = 1_000_000
 LARGEST_TEXT = 100_000
+LONGEST_ENCODED_HEADER = 10_000
+LONGEST_BOUNDARY = 500  # RFC 2046 5.1.1 allows 70 characters
 MOST_PARTS = 50
+MOST_PARSED_PARTS = 1_000
 _TAGS = re.compile(r"<(?:br|/p|/div|/tr|/td|/li|/h\d)[^>]{0,200}>", re.I)
 _ANY_TAG = re.compile(r"<(?![\w.+-]{1,64}@)[^<>]{1,500}>")
+
+
+class _Part(Message):
+    """
+    A part that reads its content type once, for the parser asks for it seven times, each a walk through the header.
+
+    A boundary of any length would be compiled as a pattern, and kept; one that is too long is none.
+    """
+
+    _content_type = ""
+
+    def get_content_type(self) -> str:
+        if not self._content_type:
+            self._content_type = super().get_content_type()
+        return self._content_type
+
+    def get_boundary(self, failobj: Any = None) -> Any:
+        found = super().get_boundary(failobj)
+        return failobj if isinstance(found, str) and len(found) > LONGEST_BOUNDARY else found
+
+    def set_default_type(self, ctype: str) -> None:
+        super().set_default_type(ctype)
+        self._content_type = ""
 
 
 @dataclass(slots=True)
@@ -37,13 +68,16 @@ class Mail:
     feedback: list[str] = field(default_factory=list)
     disposition: list[str] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
+    _headers: dict[str, str] = field(default_factory=dict)
 
     def header(self, name: str) -> str:
         """Return a header decoded and on one line; empty when absent."""
-        wanted = name.lower()
-        # raw_items gives what was read; get() would hide bytes beyond ASCII in a Header object of unknown charset.
-        value = next((v for n, v in self.message.raw_items() if n.lower() == wanted), None)
-        return "" if value is None else decode(_unescaped(str(value)))
+        found = self._headers
+        if not found:
+            # raw_items gives what was read; get() would hide bytes beyond ASCII in a Header object of unknown charset.
+            for written, value in self.message.raw_items():
+                found.setdefault(written.lower(), str(value))
+        return decode(_unescaped(found.get(name.lower(), "")))
 
 
 def read_mail(raw: bytes) -> Mail:
@@ -53,21 +87,53 @@ def read_mail(raw: bytes) -> Mail:
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if raw.startswith(b"From "):
         raw = raw.partition(b"\n")[2]
-    try:
-        message = message_from_bytes(raw)
-    except Exception:  # the parser of the standard library has raised on odd bytes before; the text is still there
-        message = Message()
-        message.set_payload(raw.decode("latin-1"))
+    message = _parse(raw)
     mail = Mail(message)
     _collect(message, mail, [0])
     return mail
+
+
+def _parse(raw: bytes) -> Message:
+    """Parse a mail wholly, else its header alone, else nothing of it: its text is still there."""
+    text = raw.decode("ascii", "surrogateescape")
+    for parse in (_in_parts, HeaderParser().parsestr):
+        try:
+            return parse(text)
+        except Exception:  # noqa: S112  (the parser of the standard library has raised on odd bytes before)
+            continue
+    message = Message()
+    message.set_payload(raw.decode("latin-1"))
+    return message
+
+
+class _TooManyParts(Exception):
+    """A mail of 100 kB can be made to fall into 100,000 parts, each an object; no report has more than a few."""
+
+
+def _in_parts(text: str) -> Message:
+    # In one piece: fed in blocks, as message_from_bytes does, the parser joins lines that a block cut.
+    parser = FeedParser(_counted_parts())
+    parser.feed(text)
+    return parser.close()
+
+
+def _counted_parts() -> Callable[..., _Part]:
+    made = count()
+
+    def make(policy: Compat32 = compat32) -> _Part:
+        if next(made) > MOST_PARSED_PARTS:
+            raise _TooManyParts
+        return _Part(policy)
+
+    return make
 
 
 def decode(value: str) -> str:
     """Return a header value with its encoded words decoded, folded white space as one blank."""
     if "=?" in value:
         try:
-            value = "".join(_word(text, charset) for text, charset in decode_header(value))
+            cut = value[:LONGEST_ENCODED_HEADER]  # the decoder's time grows with the square of the length
+            value = "".join(_word(text, charset) for text, charset in decode_header(cut))
         except Exception:  # a malformed encoded word is shown as it stands
             return " ".join(value.split())
     return " ".join(value.split())

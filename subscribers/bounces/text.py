@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 ADDRESS = r"[A-Za-z0-9._%+=!#$&'*/?^`{|}~-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,252}"
 _ADDRESS = re.compile(ADDRESS)
 
 # A line that says that the returned message follows.
 _RETURNED = re.compile(
-    r"^[ \t>*=|.#<(-]*(?:(?:this is )?(?:a )?(?:copy|transcript)? ?(?:of )?(?:the |your |a )?"
+    r"^[ \t>*=|.#<(-]{0,100}(?:(?:this is )?(?:a )?(?:copy|transcript)? ?(?:of )?(?:the |your |a )?"
     r"(?:original|returned|unsent|forwarded|undelivered|source) (?:e-?mail|message|mail)(?! (?:was|id|has|could))"
     r"|(?:this is |here is |included is |below is |below this line is |the following is )?a copy of "
     r"|below this line|start of returned|message (?:text|headers?) follow|headers? of the"
@@ -69,6 +70,7 @@ class NamedRecipient:
     diagnostic: str
 
 
+@lru_cache(maxsize=8)  # asked for the same text several times while one mail is read
 def cut_returned(text: str) -> tuple[str, str]:
     """Split a text into the report and the returned message below it (either may be empty)."""
     for found in _RETURNED.finditer(text):

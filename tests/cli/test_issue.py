@@ -376,6 +376,37 @@ def test_a_relay_that_is_down_pauses_the_issue_and_a_later_send_goes_on(desk: De
     assert desk.json("issue", "send", "spring", code=4)["sent"] == 2
 
 
+def test_outside_the_window_send_says_when_it_opens_and_does_nothing(desk: Desk) -> None:
+    drafted(desk)
+    config = desk.root / "config.toml"
+    always = config.read_text()
+    other_day = (datetime.now(UTC) + timedelta(days=3)).strftime("%a").lower()
+    config.write_text(f'{always}\n[send.window]\ndays = ["{other_day}"]\nstart = "09:00"\n')
+    told = desk.run("issue", "send", "spring", "--yes").stderr
+    assert "the sending window (send.window) opens" in told
+    assert "newsletter issue schedule spring --at" in told
+    assert desk.json("issue", "send", "spring", "--yes")["planned"] == 0
+    assert (desk.catcher.mails, desk.json("issue", "show", "spring")["state"]) == ([], "draft")
+    start_planned(desk)
+    assert "`newsletter work` goes on with spring" in desk.run("issue", "send", "spring").stderr
+    shown = desk.run("issue", "status", "spring").stdout
+    assert "Waiting    The sending window opens" in shown
+    assert all(len(line) < 80 for line in shown.splitlines())
+    config.write_text(always)
+    assert desk.json("issue", "send", "spring", code=4)["sent"] == 2
+
+
+def start_planned(desk: Desk) -> None:
+    """Freeze the issue as the worker does at its time."""
+    from newsletter.publishing import start_issue
+
+    app = desk.app()
+    with app.database.read() as session:
+        issue_id = session.query(Issue).one().id
+    start_issue(app, issue_id, approve_as="ann")
+    app.close()
+
+
 def test_a_persons_pause_stands_until_it_is_resumed(desk: Desk) -> None:
     from newsletter.publishing import start_issue
     from newsletter.send import control

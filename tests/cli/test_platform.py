@@ -15,6 +15,7 @@ import pytest
 
 from newsletter.cli.main import NOUNS, SUMMARIES, main
 from newsletter.migrations import HEAD
+from tests.peers.dns import DnsServer
 
 
 class Said(NamedTuple):
@@ -301,3 +302,48 @@ def test_init_refuses_a_value_in_one_sentence(run, tmp_path: Path) -> None:
 def test_doctor_never_cuts_a_path(run, workspace: Path) -> None:
     said = run("--workspace", str(workspace), "doctor", COLUMNS="40")
     assert str(workspace / "config.toml") in said.out
+
+
+class TestDoctorOfTheDns:
+    GIVEN = (
+        "--name", "Vale", "--from-address", "news@example.org", "--postal-address", "1 High Street",
+        "--web-url", "https://news.example.org",
+    )  # fmt: skip
+
+    def test_records_to_publish_stand_whole_on_lines_of_their_own(self, run) -> None:
+        run("init", "ws", *self.GIVEN)
+        records = {("example.org", "MX"): ["10 mx.example.org."], ("mx.example.org", "A"): ["192.0.9.10"]}
+        with DnsServer(records) as server:
+            said = run("--workspace", "ws", "doctor", "--resolver", f"127.0.0.1:{server.port}", COLUMNS="80")
+            found = json.loads(
+                run("--workspace", "ws", "doctor", "--json", "--resolver", f"127.0.0.1:{server.port}").out
+            )
+        assert said.code == 1
+        lines = [line.strip() for line in said.out.splitlines()]
+        assert "name   _dmarc.example.org" in lines
+        assert "value  v=DMARC1; p=none; rua=mailto:news@example.org" in lines
+        assert {"type": "TXT", "name": "example.org", "value": "v=spf1 ip4:ADDRESS ~all"} in [
+            f["record"] for f in found
+        ]
+        assert [line for line in said.out.splitlines() if len(line) > 80 and "config.toml" not in line] == []
+
+    def test_a_record_cannot_steer_the_terminal(self, run) -> None:
+        run("init", "ws", *self.GIVEN)
+        records = {("example.org", "TXT"): ["v=spf1 \x1b[2J -all"], ("_dmarc.example.org", "TXT"): ["v=DMARC1; p=\x07"]}
+        with DnsServer(records) as server:
+            said = run("--workspace", "ws", "doctor", "--resolver", f"127.0.0.1:{server.port}")
+        assert "[2J" in said.out
+        assert "\x1b" not in said.out
+        assert "\x07" not in said.out
+
+    def test_without_being_told_nothing_is_asked(self, run) -> None:
+        run("init", "ws", *self.GIVEN)
+        said = json.loads(run("--workspace", "ws", "doctor", "--json").out)
+        assert [f["message"] for f in said if f["check"] == "DNS"] == [
+            "SPF, DKIM, DMARC and MX not looked up (add --online)."
+        ]
+
+    def test_a_wrong_name_server_is_told(self, run, workspace: Path) -> None:
+        said = run("--workspace", "ws", "doctor", "--resolver", "dns.example")
+        assert said.code != 0
+        assert "'dns.example' is no name server" in said.err

@@ -19,14 +19,14 @@ from sqlalchemy import select
 from newsletter.app import App
 from newsletter.cli.main import cli
 from newsletter.compose.issue import approve, schedule
-from newsletter.config import Config
+from newsletter.config import Config, SendWindow
 from newsletter.demo.catcher import Catcher
 from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
 from newsletter.publishing import start_issue
 from newsletter.tables import Block, BlockKind, Delivery, DeliveryState, Issue, IssueState
-from newsletter.worker import Worker
+from newsletter.worker import LOOK_SECONDS, Round, Worker
 from subscribers import consent, lists, people
 from subscribers.tables import Basis
 
@@ -229,6 +229,23 @@ def test_a_deferred_copy_goes_on_when_it_is_due(
     assert worker.once().sending == ("2026-11",)
     assert len(catcher.caught) == 3
     assert issue_of(app).state is IssueState.SENT
+
+
+def test_outside_the_sending_window_a_schedule_is_started_and_goes_out_when_it_opens(
+    app: App, worker: Worker, clock: Clock, scheduled, catcher: Catcher, said: list[str]
+) -> None:
+    window = SendWindow(start="12:00", end="13:00")
+    app.config = app.config.model_copy(update={"send": app.config.send.model_copy(update={"window": window})})
+    scheduled()
+    clock.time = MORNING + timedelta(hours=1, minutes=5)
+    assert worker.once().started == ("2026-11",)
+    assert "The sending window opens 2026-11-02 12:00" in said[-1]
+    assert worker.once() == Round()
+    assert worker._pause() == LOOK_SECONDS  # it does not spin over what is due and may not go
+    assert (len(said), catcher.caught, issue_of(app).state) == (1, [], IssueState.SENDING)
+    clock.time = MORNING + timedelta(hours=3, minutes=1)
+    assert worker.once().sending == ("2026-11",)
+    assert len(catcher.caught) == 3
 
 
 def test_a_relay_that_is_away_pauses_and_is_tried_again(

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,6 +200,13 @@ postlog unix-dgram n - n - 1 postlogd
 @pytest.fixture(scope="session")
 def postfix() -> Iterator[Postfix]:
     """Postfix with a queue of its own. It knows every mailbox of example.org but ``gone``."""
+    with running_postfix() as found:
+        yield found
+
+
+@contextmanager
+def running_postfix(main: str = "", master: str = "", files: Mapping[str, str] | None = None) -> Iterator[Postfix]:
+    """Start a Postfix with more lines of main.cf and master.cf, where ``{port}`` and ``{folder}`` are its own."""
     program = shutil.which("postfix", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         missing("Postfix")
@@ -208,7 +215,9 @@ def postfix() -> Iterator[Postfix]:
     with folder_for(None) as folder:
         folder.chmod(0o755)
         found = Postfix(free_port(), folder)
-        _furnish(found, Path(str(program)).parent)
+        _furnish(found, Path(str(program)).parent, main, master)
+        for name, text in (files or {}).items():
+            (folder / "config" / name).write_text(text)
         command = [str(program), "-c", str(folder / "config")]
         try:
             # Not `start-fg`: its master takes a session of its own and outlives whoever is told to stop.
@@ -220,15 +229,15 @@ def postfix() -> Iterator[Postfix]:
             subprocess.run([*command, "stop"], capture_output=True, check=False, timeout=60)
 
 
-def _furnish(postfix: Postfix, programs: Path) -> None:
+def _furnish(postfix: Postfix, programs: Path, main: str, master: str) -> None:
     folder, user = postfix.folder, pwd.getpwnam("nobody")
     for name, owner in (("queue", None), ("data", "postfix"), ("mail", "nobody"), ("config", None)):
         (folder / name).mkdir()
         if owner is not None:
             shutil.chown(folder / name, owner)
     values = {"folder": folder, "sbin": programs, "uid": user.pw_uid, "gid": user.pw_gid, "port": postfix.port}
-    (folder / "config" / "main.cf").write_text(_MAIN_CF.format(**values))
-    (folder / "config" / "master.cf").write_text(_MASTER_CF.format(**values))
+    (folder / "config" / "main.cf").write_text((_MAIN_CF + main).format(**values))
+    (folder / "config" / "master.cf").write_text((_MASTER_CF + master).format(**values))
     known = f"if !/^{UNKNOWN_LOCAL_PART}@/\n/@example\\.org$/ all/\nendif\n"  # it allows no $1 here
     (folder / "config" / "mailboxes").write_text(known)
 

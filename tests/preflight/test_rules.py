@@ -179,6 +179,7 @@ BY_FACTS: list[tuple[str, dict[str, Any]]] = [
     ("no-audience", {"recipients": None}),
     ("no-audience", {"recipients": 0}),
     ("unfinished-settings", {"unfinished_settings": ("organisation.from_address",)}),
+    ("no-signing-key", {"signing_trouble": ("There are no keys to sign with.", "Make them.")}),
     ("not-approved", {"for_sending": True, "approval": "four-eyes"}),
     (
         "not-approved",
@@ -198,7 +199,7 @@ BLOCKING = {
     "missing-view-link", "standing-notice", "empty-issue", "text-part", "control-character", "language", "past-event",
     "script-of-text", "cancelled-event", "event-ends-before-start", "event-without-zone", "scheduled-in-past",
     "empty-link", "local-link", "http-link-of-ours", "picture-without-alt", "picture-without-width", "picture-address",
-    "too-large", "no-audience", "unfinished-settings", "not-approved",
+    "too-large", "no-audience", "unfinished-settings", "not-approved", "no-signing-key",
 }  # fmt: skip
 
 

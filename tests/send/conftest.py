@@ -23,6 +23,7 @@ from newsletter.send.plan import PlannedVariant, freeze
 from newsletter.tables import Delivery, Issue
 from subscribers.tables import Basis, MailingList, Subscriber, Subscription, SubscriptionState
 from subscribers.tokens import address_hash
+from tests.send.issue_out import Sent
 from tests.send.raw_server import RawServer, Wire
 
 SINK = Path(__file__).with_name("smtp_sink.py")
@@ -94,9 +95,10 @@ def start_sink(tmp_path: Path) -> Iterator[Callable[..., RunningSink]]:
 def sending_app(app: App, config: Config) -> Callable[..., App]:
     """Return a function that points the application at a port, with a clock that runs."""
 
-    def point(port: int, *, send: dict[str, Any] | None = None, **smtp: Any) -> App:
+    def point(port: int, *, send: dict[str, Any] | None = None, dkim: dict[str, Any] | None = None, **smtp: Any) -> App:
         values = {"host": "127.0.0.1", "port": port, "tls": "none", "connections": 3, **smtp}
-        app.config = Config.model_validate({**config.model_dump(mode="python"), "smtp": values, "send": send or {}})
+        groups = {"smtp": values, "send": send or {}, "dkim": dkim or {}}
+        app.config = Config.model_validate({**config.model_dump(mode="python"), **groups})
         app.now = lambda: datetime.now(UTC)
         return app
 
@@ -188,3 +190,13 @@ def raw_server() -> Iterator[Callable[..., RawServer]]:
     yield start
     for server in running:
         server.stop()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.journey)])
+def sent(request: pytest.FixtureRequest, plan_issue: Callable[..., int]) -> Sent:
+    """An issue `one` that is out to five people."""
+    app = request.getfixturevalue("app" if request.param == "sqlite" else "app_on_postgresql")
+    made = Sent(app, plan_issue)
+    app.now = lambda: made.time
+    made.issue("one")
+    return made

@@ -91,7 +91,7 @@ def test_an_issue_that_pauses_because_of_refusals_mails_the_chair_once(start_sin
     (mail,) = received(mailbox)
     assert mail["Subject"] == "Newsletter 2026-11 has stopped"
     text = " ".join(mail.get_content().split())
-    assert "example.com refuses our mail by policy (550 5.7.1)." in text
+    assert "example.com refuses our mail by policy, 10 times so far (550 5.7.1)." in text
     assert "0 of 12 copies are out" in text
     assert "newsletter issue send 2026-11" in text
     for _ in range(3):
@@ -112,6 +112,8 @@ def test_a_cause_that_comes_back_after_it_was_over_is_told_again(start_sink, ale
     work(app)
     with app.database.write() as session:
         control.resume(session, session.get(Issue, issue))
+    app.now.tick(hours=2)
+    work(app)  # one copy tries whether the provider takes mail again
     app.now.tick(hours=2)
     work(app)
     assert len(sink.accepted()) == 11

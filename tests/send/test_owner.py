@@ -32,13 +32,18 @@ send_issue(App(workspace=Workspace(Path(sys.argv[1])), config=config, actor="tes
 """
 
 
+def settings_of(app) -> str:
+    """Return the configuration as the child reads it."""
+    return json.dumps(app.config.model_dump(mode="json", exclude={"smtp": {"password", "accounts"}}))
+
+
 def test_a_row_on_which_its_sender_crashed_three_times_is_held_and_all_others_go_out(
     start_sink, sending_app, plan_issue, deliveries
 ):
     sink = start_sink()
     app = sending_app(sink.port)
     issue = plan_issue(app, 20)
-    config = json.dumps(app.config.model_dump(mode="json", exclude={"smtp": {"password", "accounts"}}))
+    config = settings_of(app)
     for _ in range(3):
         words = [sys.executable, "-c", CRASHING, str(app.workspace.root), str(issue)]
         assert subprocess.run(words, input=config, text=True, check=False).returncode == -9

@@ -19,7 +19,6 @@ from newsletter.cli.uncertain import command as uncertain_command
 from newsletter.errors import Conflict, NotFound
 from newsletter.send import control, uncertain
 from newsletter.send.dispatch import send_issue
-from newsletter.send.envelope import marked_sender, read_envelope_sender
 from newsletter.send.owner import Owner
 from newsletter.send.plan import freeze, stored_headers, stored_rendering
 from newsletter.send.status import issue_counts
@@ -244,14 +243,6 @@ def test_a_refused_test_copy_says_the_servers_words(start_sink, sending_app, pla
         variant = session.scalars(select(Variant)).one()
     with pytest.raises(NotDelivered, match="who is that"):
         send_test_copy(app, stored_rendering(variant), stored_headers(variant), to="chair@example.net")
-
-
-def test_an_envelope_mark_names_its_delivery_and_cannot_be_forged(app):
-    local = marked_sender(app.keys.marks.current, 4711, "example.org").partition("@")[0]
-    assert read_envelope_sender(app.keys.marks, local) == 4711
-    assert read_envelope_sender(app.keys.marks, local.upper()) == 4711
-    assert read_envelope_sender(app.keys.marks, local.replace("4711", "4712")) is None
-    assert read_envelope_sender(app.keys.marks, "news") is None
 
 
 def test_a_finished_run_leaves_no_lock_file(start_sink, sending_app, plan_issue):

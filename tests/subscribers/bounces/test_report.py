@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,45 @@ def test_the_labelled_corpus_reaches_its_goals(shared: Path, tmp_path: Path) -> 
         [sys.executable, str(shared / "bounces" / "labels" / "score.py"), str(answers)], capture_output=True, text=True
     )
     assert score.returncode == 0, score.stdout
+
+
+def test_a_mail_of_a_hundred_thousand_parts_is_no_burden() -> None:
+    """The parser of the standard library makes an object of each part: the mail took a second, and 100 MB."""
+    head = dsn("5.1.1", "550 5.1.1 user unknown").replace(b"--b--", b"")
+    for parts in (b"--b\n" * 100_000, b"--b\n\n" * 100_000):
+        start = time.thread_time()
+        found = read_report(head + parts + b"--b--\n")
+        assert time.thread_time() - start < 0.2
+        assert [p.address for p in found.recipients] == ["ann@dead.example"]
+
+
+def test_a_subject_of_a_hundred_thousand_encoded_words_is_no_burden() -> None:
+    words = "=?utf-8?q?x?= a " * 20_000
+    start = time.thread_time()
+    assert read_report(plain("ann@example.org", words, "hello")).kind is MailKind.ORDINARY
+    assert time.thread_time() - start < 0.2
+
+
+def test_a_boundary_of_300_kb_is_no_boundary() -> None:
+    """The parser of the standard library compiles it as a pattern."""
+    mail = plain("ann@example.org", "hello", "hello", f'Content-Type: multipart/mixed; boundary="{"<br>" * 75_000}"')
+    start = time.thread_time()
+    assert read_report(mail).kind is MailKind.ORDINARY
+    assert time.thread_time() - start < 0.1
+
+
+def test_any_mutation_of_a_report_gives_an_answer_soon_and_in_the_same_memory(tmp_path: Path) -> None:
+    """The short form of the benchmark, which mutates 200,000 mails."""
+    reports = [
+        dsn("5.1.1", "550 5.1.1 user unknown"),
+        dsn("4.4.1", "timed out", action="delayed"),
+        plain("MAILER-DAEMON@mx.example", "failure notice", "<ann@dead.example>:\n550 no such user\n"),
+        plain("ann@example.org", "Out of office", "I am away", "Auto-Submitted: auto-replied"),
+    ]
+    for number, report in enumerate(reports):
+        (tmp_path / f"{number}.eml").write_bytes(report)
+    script = Path(__file__).parents[3] / "benchmarks" / "fuzz_bounces.py"
+    command = [sys.executable, str(script), str(tmp_path), "--mails", "3000", "--seed", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 exceptions, 0 over 200 ms" in done.stdout

@@ -1,4 +1,4 @@
-"""The keys as they are now: a key that was rotated while the site runs verifies the next link, without a restart."""
+"""The keys as they are now: a key that was rotated while a process runs verifies at once, without a restart."""
 
 from __future__ import annotations
 
