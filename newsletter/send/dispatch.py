@@ -291,11 +291,14 @@ class Sender:
             self.end()
             for watch in watches:
                 watch.cancel()
-            await asyncio.gather(*watches, return_exceptions=True)
+            watched = await asyncio.gather(*watches, return_exceptions=True)
             if ahead is not None:
                 await ahead.close()
             for relay in self.relays:
                 relay.put_back_all()
+        for failure in watched:
+            if isinstance(failure, Exception):
+                raise failure
         await self.results.providers.settled()
         if self._pause_reason is not None:
             await self._journal.in_session(self._store_pause)
@@ -343,16 +346,19 @@ class Sender:
 
     async def _watch(self) -> None:
         """Progress, overdue replies and the wish to stop: also while the database is locked by another program."""
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            now = asyncio.get_running_loop().time()
-            for relay in self.relays:
-                for conversation in list(relay.open):
-                    conversation.overdue(now)
-            self.tell()
-            self.end_outside_window()
-            if self._stop_asked is not None and self._stop_asked.is_set() and not self.stopped:
-                self.drain()
+        with self.ending_on_failure():
+            while True:
+                await asyncio.sleep(TICK_SECONDS)
+                self._tick(asyncio.get_running_loop().time())
+
+    def _tick(self, now: float) -> None:
+        for relay in self.relays:
+            for conversation in list(relay.open):
+                conversation.overdue(now)
+        self.tell()
+        self.end_outside_window()
+        if self._stop_asked is not None and self._stop_asked.is_set() and not self.stopped:
+            self.drain()
 
     async def _watch_database(self) -> None:
         """What other processes did to the issue, the leases of this worker, and workers that died meanwhile."""
