@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.send.claims import Claim, Claimed, Claims, Wanted
 from newsletter.send.replies import LONGEST_TEXT, SmtpReply
+from newsletter.send.sent_mark import RAISE, SentMark
 from newsletter.send.statements import Prepared, Statements
 from newsletter.send.throttles import Refusal, close_breaker, refuse
 from newsletter.tables import DeliveryState as S
@@ -111,6 +112,7 @@ class Journal:
         # again; were it in hand twice, the failure of one would put back what the other has sent.
         self._in_hand: set[int] = set()
         self._claims = Claims(self._sql, owner=owner, lease=lease, clock=clock, in_hand=self._in_hand)
+        self._sent_mark = 0
         self.commits = 0
         self._thread.start()
 
@@ -175,10 +177,11 @@ class Journal:
     # -- in the thread
 
     def _run(self) -> None:
-        with self._database.engine.connect() as connection:
+        with self._database.engine.connect() as connection, SentMark.beside(self._database) as mark:
             while True:
                 work = self._gather()
                 answers = self._do(connection, work)
+                mark.raise_to(self._sent_mark)  # before anybody learns that a dot may leave
                 if answers:
                     self._loop.call_soon_threadsafe(_answer, answers)
                 if work.stop:
@@ -262,7 +265,12 @@ class Journal:
             self._execute(cursor, self._sql.release, now=now, worker=self._owner, ids=ids)
         self._in_hand.difference_update(work.releases, (outcome.delivery_id for outcome in work.outcomes))
         ids = [delivery_id for delivery_id, _ in work.intents]
-        return grant(cursor, ids, now) if ids else []
+        if not ids:
+            return []
+        if self._database.is_sqlite:
+            cursor.execute(RAISE)
+            self._sent_mark = next(iter(cursor.fetchone() or ()), 0)
+        return grant(cursor, ids, now)
 
     def _grant_all(self, cursor: Any, ids: list[int], now: Any) -> list[Granted]:
         values = {"now": now, "worker": self._owner, "ids": self._sql.id_list(ids)}
