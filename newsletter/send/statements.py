@@ -121,7 +121,6 @@ class Statements:
         self.claimed = Prepared(self._claimed(), dialect)
         self.intent = Prepared(self._intent(), dialect)
         self.refuse = Prepared(self._suppress(self._mine), dialect)
-        self.states = Prepared(select(Delivery.id, Delivery.state).where(self._ids), dialect)
         self.outcomes = Prepared(self._outcomes(), dialect)
         self.release = Prepared(self._release(), dialect)
 

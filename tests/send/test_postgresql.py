@@ -107,3 +107,17 @@ def test_rows_are_named_anew_when_the_limits_have_changed(start_sink, on_postgre
 
 def times_of(sink, address: str) -> list[float]:
     return sorted(event["at"] for event in sink.events("accepted") if address in event["to"])
+
+
+def test_a_worker_stopped_in_mid_transaction_stops_no_other(on_postgresql, plan_issue, start_sink):
+    """It keeps the locks of its rows until it wakes: others leave these rows alone, and send all others."""
+    app = on_postgresql(start_sink().port)
+    issue = plan_issue(app, 6)
+    with app.database.write() as session:
+        values = {"state": DeliveryState.CLAIMED, "owner": 999, "attempt": 1, "lease_until": app.now()}
+        session.execute(update(Delivery).where(Delivery.subscriber_id == 1).values(**values))
+    with app.database.engine.connect() as stopped:
+        stopped.execute(update(Delivery).where(Delivery.subscriber_id == 1).values(attempt=1))
+        counts = send_issue(app, issue, handle_signals=False).counts
+        assert (counts["sent"], counts["claimed"]) == (5, 1)
+    assert send_issue(app, issue).counts["sent"] == 6
