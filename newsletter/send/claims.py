@@ -7,7 +7,7 @@ Rows under a limit are asked for by its name, then the others: a claim never loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -105,10 +105,20 @@ class Claims:
 
     Args:
         owner: Id of the worker.
+        in_hand: What it has in hand already; a row of these is given to nobody a second time.
     """
 
-    def __init__(self, sql: Statements, *, owner: int, lease: timedelta, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        sql: Statements,
+        *,
+        owner: int,
+        lease: timedelta,
+        clock: Callable[[], datetime],
+        in_hand: Set[int] = frozenset(),
+    ) -> None:
         self._sql, self._owner, self._lease, self._clock = sql, owner, lease, clock
+        self._has = in_hand
         self.refusing: tuple[Breaker, ...] = ()
         self._by_domain: dict[str, Breaker] = {}
         self._looked_at: datetime | None = None
@@ -294,7 +304,8 @@ class Claims:
         suppressed = self._execute(cursor, self._sql.suppress, **values)
         self._execute(cursor, self._sql.claim, lease=self._sql.moment(now + self._lease), **values)
         self._execute(cursor, self._sql.claimed, **values)
-        return suppressed, [Claimed._make((*row, key)) for row in self._sql.read_claimed(cursor.fetchall())]
+        found = (Claimed._make((*row, key)) for row in self._sql.read_claimed(cursor.fetchall()))
+        return suppressed, [row for row in found if row.id not in self._has]
 
     def _is_due(self, cursor: Any, wanted: Wanted, now: datetime) -> bool:
         keys = [None, *(limit.name for limit in wanted.domains)]

@@ -29,7 +29,7 @@ from newsletter.send.report import Parts
 from newsletter.send.retry import retry_delay
 from newsletter.send.runtime import loop_factory, own_name
 from newsletter.send.session import ConnectionLost, Conversation, RelayRefused, open_conversation
-from newsletter.send.throttle import LATE_SECONDS
+from newsletter.send.throttle import is_lost
 from newsletter.tables import DeliveryState as S
 from newsletter.tables import NoticeKind
 
@@ -256,9 +256,9 @@ class Courier:
 
     async def _reach_slot(self, account: SmtpAccount, slot: float) -> None:
         """Wait for the slot that the account's rate gave, or for another one when that has passed."""
-        while slot and ((wait := slot - self._app.now().timestamp()) > 0 or wait < -LATE_SECONDS):
-            if wait > 0:
-                await asyncio.sleep(wait)
+        while slot and ((now := self._app.now().timestamp()) < slot or is_lost(slot, now)):
+            if not is_lost(slot, now):
+                await asyncio.sleep(slot - now)
             else:
                 slot = await asyncio.to_thread(self._custody.another_slot, account)
 

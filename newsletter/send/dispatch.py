@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -279,7 +279,7 @@ class Sender:
     # -- the run
 
     async def run(self) -> None:
-        watch = asyncio.create_task(self._watch())
+        watches = [asyncio.create_task(watch) for watch in (self._watch(), self._watch_database())]
         ahead = self._make_ahead()
         try:
             async with asyncio.TaskGroup() as group:
@@ -289,13 +289,16 @@ class Sender:
             raise _first(failures) from None
         finally:
             self.end()
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+            for watch in watches:
+                watch.cancel()
+            watched = await asyncio.gather(*watches, return_exceptions=True)
             if ahead is not None:
                 await ahead.close()
             for relay in self.relays:
                 relay.put_back_all()
+        for failure in watched:
+            if isinstance(failure, Exception):
+                raise failure
         await self.results.providers.settled()
         if self._pause_reason is not None:
             await self._journal.in_session(self._store_pause)
@@ -342,27 +345,46 @@ class Sender:
             pause(session, issue, reason, now=self._app.now(), kind=kind)
 
     async def _watch(self) -> None:
-        """Progress, overdue replies, what other processes did to the issue, and workers that died meanwhile."""
+        """Progress, overdue replies and the wish to stop: also while the database is locked by another program."""
+        with self.ending_on_failure():
+            while True:
+                await asyncio.sleep(TICK_SECONDS)
+                self._tick(asyncio.get_running_loop().time())
+
+    def _tick(self, now: float) -> None:
+        for relay in self.relays:
+            for conversation in list(relay.open):
+                conversation.overdue(now)
+        self.tell()
+        self.end_outside_window()
+        if self._stop_asked is not None and self._stop_asked.is_set() and not self.stopped:
+            self.drain()
+
+    async def _watch_database(self) -> None:
+        """What other processes did to the issue, the leases of this worker, and workers that died meanwhile."""
         loop = asyncio.get_running_loop()
-        look_at, recover_at = loop.time() + LOOK_AT_ISSUE_SECONDS, loop.time() + RECOVER_SECONDS
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            now = loop.time()
-            for relay in self.relays:
-                for conversation in list(relay.open):
-                    conversation.overdue(now)
-            self.tell()
-            self.end_outside_window()
-            if self._stop_asked is not None and self._stop_asked.is_set() and not self.stopped:
-                self.drain()
-            if now >= look_at:
-                look_at = now + LOOK_AT_ISSUE_SECONDS
+        recover_at = loop.time() + RECOVER_SECONDS
+        with self.ending_on_failure():
+            while True:
+                await asyncio.sleep(LOOK_AT_ISSUE_SECONDS)
                 await self._look_at_issue()
-            if now >= recover_at:
-                recover_at = now + RECOVER_SECONDS
-                await self._journal.in_session(
-                    lambda session: self._owner.recover(session, dot_timeout=dot_timeout(self._app.config))
-                )
+                if loop.time() >= recover_at:
+                    recover_at = loop.time() + RECOVER_SECONDS
+                    await self._journal.in_session(self._see_to_leases)
+
+    @contextmanager
+    def ending_on_failure(self) -> Iterator[None]:
+        """End the run when what feeds or watches it fails: nobody else would tell the connections that wait."""
+        try:
+            yield
+        except BaseException:
+            self.end()
+            raise
+
+    def _see_to_leases(self, session: Session) -> None:
+        config = self._app.config
+        self._owner.renew(session, self._issue_id, lease=timedelta(seconds=config.send.lease_seconds))
+        self._owner.recover(session, dot_timeout=dot_timeout(config))
 
     async def _look_at_issue(self) -> None:
         statement = select(Issue.state).where(Issue.id == self._issue_id)

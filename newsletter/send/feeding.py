@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 from newsletter.send.claims import Claim, Claimed, Wanted
@@ -38,6 +38,8 @@ class FedRun(Protocol):
     def end(self) -> None: ...
 
     def end_outside_window(self) -> bool: ...
+
+    def ending_on_failure(self) -> AbstractContextManager[None]: ...
 
     def pause(self, reason: str, kind: PauseKind) -> None: ...
 
@@ -91,16 +93,20 @@ class Feeding:
 
     async def _feed(self, relay: Relay) -> None:
         """Keep rows in hand, a few more than there are connections."""
-        while not self._run.ending and relay.down is None:
-            if not relay.is_hungry:
-                relay.wanted.clear()
-                await relay.wanted.wait()
-            elif self._run.end_outside_window():
-                return
-            elif len(self._relays) > 1 and self._others_first(relay):
-                await self._run.sleep(OTHERS_FIRST_SECONDS)
-            else:
-                await self._take(relay, await self._journal.claim(self._wanted(relay, self._rows(relay))))
+        with self._run.ending_on_failure():
+            while not self._run.ending and relay.down is None:
+                await self._feed_once(relay)
+
+    async def _feed_once(self, relay: Relay) -> None:
+        if not relay.is_hungry:
+            relay.wanted.clear()
+            await relay.wanted.wait()
+        elif self._run.end_outside_window():
+            return
+        elif len(self._relays) > 1 and self._others_first(relay):
+            await self._run.sleep(OTHERS_FIRST_SECONDS)
+        else:
+            await self._take(relay, await self._journal.claim(self._wanted(relay, self._rows(relay))))
 
     def _wanted(self, relay: Relay, most: int) -> Wanted:
         return Wanted(self._issue_id, most, relay.account.name, relay.limits, self._domains, relay.lead_seconds)

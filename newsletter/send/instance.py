@@ -2,7 +2,8 @@
 Which copy of a database is the live one: a copied or restored one sends nothing until a person says that it is.
 
 Where a database lies is noted in it: the file's number on its disk and the machine, or the PostgreSQL server and
-database. A copy finds itself elsewhere. What it holds as still to be sent may have been sent by the other one since.
+database. A copy finds itself elsewhere; one that was put back into the old place is behind (`sent_mark`). What it holds
+as still to be sent may have been sent since.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from newsletter.errors import NewsletterError
-from newsletter.send import notice_rows
+from newsletter.send import notice_rows, sent_mark
 from newsletter.send.control import PauseKind, forget_pause, pause, pause_kind
 from newsletter.send.owner import changed
 from newsletter.send.states import TO_DO
@@ -64,12 +65,13 @@ def require_live(session: Session) -> None:
         CopiedDatabase: With what to do.
     """
     noted = session.get(Setting, SETTING)
-    if noted is not None and noted.value["place"] != place(session):
+    if noted is not None and (noted.value["place"] != place(session) or sent_mark.is_behind(session)):
         raise CopiedDatabase(noted.value)
 
 
 def note_place(session: Session, now: datetime) -> None:
     """Note where this database lies, unless that was done before."""
+    sent_mark.prepare(session)
     if session.get(Setting, SETTING) is None:
         # Two workers that begin at once may both come here; they note the same.
         insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
@@ -93,6 +95,7 @@ def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopt
     values = {"state": S.UNCERTAIN, "state_at": now, "retry_at": None, "reason": COPIED}
     uncertain = changed(session, update(Delivery).where(Delivery.state.in_(doubtful)).values(values))
     notice_rows.doubt(session, doubtful, reason=COPIED, now=now)
+    sent_mark.catch_up(session)
     _note(session, now)
     return Adopted(uncertain, tuple(paused))
 

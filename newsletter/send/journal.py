@@ -9,6 +9,7 @@ good, nothing is granted any more: rows that were to be sent stay as they were, 
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
@@ -25,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.send.claims import Claim, Claimed, Claims, Wanted
 from newsletter.send.replies import LONGEST_TEXT, SmtpReply
+from newsletter.send.sent_mark import RAISE, SentMark
 from newsletter.send.statements import Prepared, Statements
 from newsletter.send.throttles import Refusal, close_breaker, refuse
 from newsletter.tables import DeliveryState as S
@@ -38,21 +40,22 @@ __all__ = ["Claim", "Claimed", "Granted", "Journal", "Outcome", "Wanted"]
 # Without a pause other processes of a SQLite workspace wait for seconds; with it, for 2 ms (measured).
 PAUSE_AFTER_COMMIT_SECONDS = 0.0005
 LOCKED_FOR = timedelta(minutes=2)
+# SQLite's lock; PostgreSQL's deadlock, which it ends by failing one of the two.
+_PASSING = re.compile(r"database is locked|deadlock detected", re.IGNORECASE)
 Result = TypeVar("Result")
 
 
 class Granted(StrEnum):
-    """The answer to an intent. LOST: the row is no longer ours (lease over, cancelled), so no dot may leave."""
+    """The answer to an intent. LOST: the row is not ours to send (lease over, cancelled), so no dot may leave."""
 
     YES = "yes"
     SUPPRESSED = "suppressed"
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """
-    What came of one attempt.
+    What came of one attempt. A tuple, since one is made for every copy and a frozen dataclass takes thrice as long.
 
     Attributes:
         suppress: The address whose mailbox does not exist.
@@ -69,6 +72,10 @@ class Outcome:
     tls_version: str | None = None
     suppress: str | None = None
     remote_id: str | None = None
+
+
+class _NotAllGranted(Exception):
+    """Some intents were refused; the transaction is done again, one intent at a time."""
 
 
 @dataclass(slots=True)
@@ -98,9 +105,13 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
         self._sql = Statements(database.engine.dialect)
-        self._claims = Claims(self._sql, owner=owner, lease=lease, clock=clock)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._broken: BaseException | None = None
+        # What was claimed and has no outcome yet. A worker that was stopped may find its own row free to be claimed
+        # again; were it in hand twice, the failure of one would put back what the other has sent.
+        self._in_hand: set[int] = set()
+        self._claims = Claims(self._sql, owner=owner, lease=lease, clock=clock, in_hand=self._in_hand)
+        self._sent_mark = 0
         self.commits = 0
         self._thread.start()
 
@@ -165,10 +176,11 @@ class Journal:
     # -- in the thread
 
     def _run(self) -> None:
-        with self._database.engine.connect() as connection:
+        with self._database.engine.connect() as connection, SentMark.beside(self._database) as mark:
             while True:
                 work = self._gather()
                 answers = self._do(connection, work)
+                mark.raise_to(self._sent_mark)  # before anybody learns that a dot may leave
                 if answers:
                     self._loop.call_soon_threadsafe(_answer, answers)
                 if work.stop:
@@ -201,13 +213,17 @@ class Journal:
         answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         if work.outcomes or work.intents or work.releases:
             begin = Connection.begin if any(o.suppress for o in work.outcomes) else _transaction
-            granted, error = self._guarded(connection, lambda c: self._settle(c, work), begin)
-            for delivery_id, future in work.intents:
-                answers.append((future, granted[delivery_id] if granted else None, error))
+            granted, error = self._guarded(connection, lambda c: self._settle(c, work, self._grant_all), begin)
+            if isinstance(error, _NotAllGranted):
+                granted, error = self._guarded(connection, lambda c: self._settle(c, work, self._grant_each), begin)
+            for number, (_, future) in enumerate(work.intents):
+                answers.append((future, granted[number] if granted else None, error))
             if error is not None:
                 self._broken = error
         for function, future in work.calls:
             result, error = self._guarded(connection, function)
+            if isinstance(result, Claim):
+                self._in_hand.update(row.id for row in result.rows)
             answers.append((future, result, error))
         return answers
 
@@ -225,7 +241,7 @@ class Journal:
                     result = function(connection)
             except DatabaseError as error:
                 explained = explain_database_error(error)
-                if "locked" in str(error.orig).lower() and time.monotonic() < give_up:
+                if _PASSING.search(str(error.orig)) and time.monotonic() < give_up:
                     continue
                 self._broken = explained or error
             except Exception as error:
@@ -235,7 +251,9 @@ class Journal:
                 return result, None
         return None, self._broken
 
-    def _settle(self, connection: Connection, work: _Work) -> dict[int, Granted]:
+    def _settle(
+        self, connection: Connection, work: _Work, grant: Callable[[Any, list[int], Any], list[Granted]]
+    ) -> list[Granted]:
         cursor, now = _cursor(connection), self._sql.moment(self._clock())
         if work.outcomes:
             rows = self._sql.row_list([self._outcome_row(outcome) for outcome in work.outcomes])
@@ -244,39 +262,57 @@ class Journal:
         if work.releases:
             ids = self._sql.id_list(work.releases)
             self._execute(cursor, self._sql.release, now=now, worker=self._owner, ids=ids)
-        return self._grant(cursor, [delivery_id for delivery_id, _ in work.intents], now)
-
-    def _grant(self, cursor: Any, ids: list[int], now: Any) -> dict[int, Granted]:
+        self._in_hand.difference_update(work.releases, (outcome.delivery_id for outcome in work.outcomes))
+        ids = [delivery_id for delivery_id, _ in work.intents]
         if not ids:
-            return {}
+            return []
+        if self._database.is_sqlite:
+            cursor.execute(RAISE)
+            self._sent_mark = next(iter(cursor.fetchone() or ()), 0)
+        return grant(cursor, ids, now)
+
+    def _grant_all(self, cursor: Any, ids: list[int], now: Any) -> list[Granted]:
         values = {"now": now, "worker": self._owner, "ids": self._sql.id_list(ids)}
-        if self._execute(cursor, self._sql.intent, **values) == len(ids):
-            return dict.fromkeys(ids, Granted.YES)
-        self._execute(cursor, self._sql.refuse, **values)
-        self._execute(cursor, self._sql.states, **values)
-        states: dict[int, str] = dict(cursor.fetchall())
-        answers = {S.INTENT.value: Granted.YES, S.SUPPRESSED.value: Granted.SUPPRESSED}
-        return {n: answers.get(states.get(n, ""), Granted.LOST) for n in ids}
+        if self._execute(cursor, self._sql.intent, **values) != len(ids):
+            # Which ones changed cannot be read from their state: another worker's intent looks the same.
+            raise _NotAllGranted
+        return [Granted.YES] * len(ids)
+
+    def _grant_each(self, cursor: Any, ids: list[int], now: Any) -> list[Granted]:
+        answers = []
+        for delivery_id in ids:
+            values = {"now": now, "worker": self._owner, "ids": self._sql.id_list([delivery_id])}
+            if self._execute(cursor, self._sql.intent, **values):
+                answers.append(Granted.YES)
+                continue
+            if self._execute(cursor, self._sql.refuse, **values):
+                answers.append(Granted.SUPPRESSED)
+            else:
+                self._execute(cursor, self._sql.release, **values)  # still ours, but its lease is over
+                answers.append(Granted.LOST)
+            self._in_hand.discard(delivery_id)
+        return answers
 
     def _execute(self, cursor: Any, statement: Prepared, **values: Any) -> int:
         cursor.execute(statement.text, statement.values(**values))
         return int(cursor.rowcount)
 
-    def _outcome_row(self, outcome: Outcome) -> dict[str, Any]:
+    def _outcome_row(self, outcome: Outcome) -> tuple[Any, ...]:
+        """Return what is stored of an outcome, in the order of `OUTCOME_FIELDS`."""
         reply = outcome.reply
-        return {
-            "delivery": outcome.delivery_id,
-            "new_state": outcome.state.value,
-            "tries": outcome.attempt,
-            "again": self._sql.moment(outcome.retry_at),
-            "code": (reply.code or None) if reply else None,
-            "status": reply.status if reply else None,
-            "words": reply.text[:LONGEST_TEXT] if reply else None,
-            "why": outcome.reason,
-            "host": outcome.remote_host,
-            "tls": outcome.tls_version,
-            "remote": outcome.remote_id,
-        }
+        return (
+            outcome.delivery_id,
+            outcome.state.value,
+            outcome.attempt,
+            self._sql.moment(outcome.retry_at),
+            (reply.code or None) if reply else None,
+            reply.status if reply else None,
+            reply.text[:LONGEST_TEXT] if reply else None,
+            outcome.reason,
+            outcome.remote_host,
+            outcome.tls_version,
+            outcome.remote_id,
+        )
 
     def _suppress(self, connection: Connection, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:

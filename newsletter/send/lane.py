@@ -15,7 +15,7 @@ from newsletter.send.copies import Copy
 from newsletter.send.journal import Granted
 from newsletter.send.replies import SmtpReply, Stage, Verdict
 from newsletter.send.session import ConnectionLost, Conversation, RelayRefused, open_conversation
-from newsletter.send.throttle import LATE_SECONDS
+from newsletter.send.throttle import is_lost
 
 if TYPE_CHECKING:
     from newsletter.send.relay import Relay, Run
@@ -215,11 +215,11 @@ class Lane:
 
     async def _reach_slot(self, copy: Copy) -> bool:
         """Wait for a copy's slot, or for another one when that has passed; False when the run ends first."""
-        while (wait := copy.not_before - self._results.now().timestamp()) > 0 or wait < -LATE_SECONDS:
+        while (now := self._results.now().timestamp()) < copy.not_before or is_lost(copy.not_before, now):
             if self._run.ending:
                 return False
-            if wait > 0:
-                await self._run.sleep(wait)
+            if not is_lost(copy.not_before, now):
+                await self._run.sleep(copy.not_before - now)
             else:
                 self._relay.needs_lead(asyncio.get_running_loop().time() - self._begun_at)
                 copy.not_before = await self._run.new_slot(self._relay, copy.row)

@@ -128,6 +128,13 @@ class Owner:
         """Note for people that this worker is done."""
         session.execute(update(Worker).where(Worker.id == self.id).values(ended_at=self._now()))
 
+    def renew(self, session: Session, issue_id: int, *, lease: timedelta) -> int:
+        """Prolong the leases of what this worker has in hand: it is slow, not stopped. Return how many needed it."""
+        now = self._now()
+        mine = and_(Delivery.issue_id == issue_id, Delivery.state == S.CLAIMED, Delivery.owner == self.id)
+        running_out = Delivery.lease_until < now + lease / 2
+        return changed(session, update(Delivery).where(mine, running_out).values(lease_until=now + lease))
+
     def recover(self, session: Session, *, dot_timeout: timedelta) -> Recovered:
         """
         Settle what dead owners had in hand, and what stopped ones held beyond their lease.
@@ -137,8 +144,10 @@ class Owner:
         """
         now = self._now()
         issues = select(Issue.id).where(Issue.state.in_(LIVE_ISSUES))
-        in_hand = and_(Delivery.issue_id.in_(issues), Delivery.state.in_((S.CLAIMED, S.INTENT)))
-        owners = session.scalars(select(Delivery.owner).where(in_hand, Delivery.owner != self.id).distinct()).all()
+        in_hand = and_(
+            Delivery.issue_id.in_(issues), Delivery.state.in_((S.CLAIMED, S.INTENT)), Delivery.owner != self.id
+        )
+        owners = session.scalars(select(Delivery.owner).where(in_hand).distinct()).all()
         dead = [owner for owner in owners if owner is not None and self.is_dead(owner)]
         lost = Delivery.owner.in_(dead)
         held = sum(
@@ -151,7 +160,7 @@ class Owner:
         doubtful = changed(
             session,
             update(Delivery)
-            .where(in_hand, Delivery.state == S.INTENT, or_(lost, late))
+            .where(_free(in_hand, Delivery.state == S.INTENT, or_(lost, late)))
             .values(state=S.UNCERTAIN, state_at=now, reason=STOPPED),
         )
         self.bury(session, dead)
@@ -178,6 +187,15 @@ def changed(session: Session, statement: Update) -> int:
     return result.rowcount
 
 
+def _free(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """
+    Choose rows that nobody has locked: one stopped in the middle of a transaction keeps its locks until it wakes.
+
+    Whoever waited for it would be stopped with it.
+    """
+    return Delivery.id.in_(select(Delivery.id).where(*conditions).with_for_update(skip_locked=True))
+
+
 def _charge_crash(session: Session, owner: int, delivery: int, now: datetime) -> int:
     """Count a crash against the row that was being composed; at the third it is held. Return how many were held."""
     row = and_(Delivery.id == delivery, Delivery.owner == owner, Delivery.state == S.CLAIMED)
@@ -194,7 +212,7 @@ def _put_back(session: Session, condition: ColumnElement[bool], now: datetime) -
     return changed(
         session,
         update(Delivery)
-        .where(condition, Delivery.state == S.CLAIMED)
+        .where(_free(condition, Delivery.state == S.CLAIMED))
         .values(
             state=case((cancelled, S.CANCELLED.value), (first, S.PENDING.value), else_=S.DEFERRED.value),
             state_at=now,

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from newsletter.send.claims import Claimed
+from newsletter.send.throttle import is_lost
 
 Slotted = tuple[Claimed, float]
 
@@ -49,14 +50,18 @@ class Pool:
 
     def take(self, lead_seconds: float) -> Slotted | None:
         """Return a row that may be begun now, *lead_seconds* before its slot; None when there is none."""
-        if self._timed and self._timed[0][0] - lead_seconds <= self._clock():
+        if self._timed and self.seconds_until_next(lead_seconds) == 0:
             slot, _, row = heapq.heappop(self._timed)
             return row, slot
         return (self.untimed.popleft(), 0.0) if self.untimed else None
 
     def seconds_until_next(self, lead_seconds: float) -> float | None:
         """Return how long until the next row with a slot may be begun; None when there is no such row."""
-        return max(0.001, self._timed[0][0] - lead_seconds - self._clock()) if self._timed else None
+        if not self._timed:
+            return None
+        slot, now = self._timed[0][0], self._clock()
+        # Whoever takes a row whose slot is lost gets another one for it.
+        return 0.0 if is_lost(slot, now) else max(0.0, slot - lead_seconds - now)
 
     def empty(self) -> Iterator[Claimed]:
         """Take everything out."""

@@ -71,6 +71,7 @@ class Conversation(asyncio.Protocol):
         self._replies: deque[SmtpReply] = deque()
         self._partial = bytearray()
         self._lines: list[bytes] = []
+        self._lines_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._ended: str | None = None
         transport.set_protocol(self)
@@ -79,14 +80,19 @@ class Conversation(asyncio.Protocol):
     # -- what arrives
 
     def data_received(self, data: bytes) -> None:
-        self._partial += data
-        if len(self._partial) + sum(map(len, self._lines)) > LONGEST_REPLY_BYTES:
+        if self._ended is not None:
+            return  # whatever follows nonsense answers nothing
+        if b"\n" not in data:
+            self._partial += data
+        else:
+            *lines, rest = (self._partial + data).split(b"\n")
+            self._partial = bytearray(rest)
+            for line in lines:
+                self._line(line)
+                if self._ended is not None:
+                    return
+        if len(self._partial) + self._lines_bytes > LONGEST_REPLY_BYTES:
             self._end("The relay sent a reply without end.")
-            return
-        *lines, rest = self._partial.split(b"\n")
-        self._partial = rest
-        for line in lines:
-            self._line(line)
         self._wake()
 
     def _line(self, line: bytes | bytearray) -> None:
@@ -96,12 +102,13 @@ class Conversation(asyncio.Protocol):
             return
         if line[3:4] == b"-":
             self._lines.append(bytes(line[4:]))
+            self._lines_bytes += len(line)
             return
         if not self._lines:
             self._replies.append(_read_reply(bytes(line)))
         else:
             self._replies.append(_read_reply(bytes(code) + b" " + b" ".join([*self._lines, bytes(line[4:])])))
-            self._lines = []
+            self._lines, self._lines_bytes = [], 0
 
     def eof_received(self) -> bool:
         self._end("The relay closed the connection.")
@@ -201,7 +208,7 @@ async def open_conversation(account: SmtpAccount, *, local_hostname: str) -> Con
     """
     import aiosmtplib
 
-    if account.username and account.tls_mode == "none" and not account.on_loopback:
+    if account.username and account.tls_mode in ("none", "opportunistic") and not account.on_loopback:
         raise RelayRefused(
             f"The password for {account.host} would be sent unencrypted.", configuration=True, hint="Set smtp.tls."
         )

@@ -22,8 +22,8 @@ LATE_SECONDS = 0.5
 EARLY_SECONDS = 0.8
 # Copies counted by the hour or the day leave no later than this after they were counted.
 COUNTED_LATE_SECONDS = 120
-# Nobody takes slots further ahead: a next slot beyond this is of a clock that was set back since.
-FURTHEST_SECONDS = 60.0
+# Nobody takes slots further ahead: one beyond this was given before the clock was set back.
+FURTHEST_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,11 @@ def take_slot(limits: Limits, used: Used, now: float, *, not_before: float) -> t
     return slot, replace(used, next_at=slot + _pace(limits))
 
 
+def is_lost(slot: float, now: float) -> bool:
+    """Tell whether a slot is of no more use: it has passed, or the clock was set back since it was given."""
+    return not now - LATE_SECONDS <= slot <= now + FURTHEST_SECONDS
+
+
 def wait_seconds(limits: Limits, used: Used, now: float) -> float:
     """Return how long until one more message may leave; 0 if now."""
     waits = [0.0]
@@ -119,7 +124,9 @@ def wait_seconds(limits: Limits, used: Used, now: float) -> float:
 
 
 def _next_slot(limits: Limits, used: Used, now: float) -> float:
-    return max(now, min(used.next_at, now + FURTHEST_SECONDS + _pace(limits)))
+    if used.next_at > now + FURTHEST_SECONDS:
+        return now + _pace(limits)  # the last one left before now, whatever the clock said then
+    return max(now, used.next_at)
 
 
 def _pace(limits: Limits) -> float:

@@ -24,6 +24,7 @@ from newsletter.tables import Delivery, Issue
 from subscribers.tables import Basis, MailingList, Subscriber, Subscription, SubscriptionState
 from subscribers.tokens import address_hash
 from tests.send.issue_out import Sent
+from tests.send.raw_server import RawServer, Wire
 
 SINK = Path(__file__).with_name("smtp_sink.py")
 HEADERS = MessageHeaders(
@@ -175,6 +176,20 @@ def deliveries() -> Callable[[App], dict[str, Delivery]]:
             return {row.address: row for row in session.scalars(select(Delivery))}
 
     return read
+
+
+@pytest.fixture
+def raw_server() -> Iterator[Callable[..., RawServer]]:
+    """Return a function that starts a server whose every byte the test decides."""
+    running: list[RawServer] = []
+
+    def start(talk: Callable[[Wire], Any]) -> RawServer:
+        running.append(RawServer(talk))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.journey)])

@@ -1,15 +1,18 @@
 """
 A scripted SMTP server that injects faults; run as a process of its own, its log is the truth that tests check against.
 
-    python smtp_sink.py --log FILE [--port N] [--rules JSON] [--no-pipelining] [--bytewise] [--multiline] [--keep DIR]
+    python smtp_sink.py --log FILE [--port N] [--rules JSON] [--no-pipelining] [--bytewise] [--multiline] [--mixed]
+        [--keep DIR]
 
 It prints its port, then serves until it is ended. Each line of the log is a JSON object: ``accepted`` (a message taken
-over, written before the reply leaves), ``cut`` (closed between the dot and the reply), ``refused``, ``aborted`` (the
-client went away in mid-body) and ``connect``.
+over, written before the reply leaves), ``cut`` (closed between the dot and the reply), ``refused`` (with its code),
+``aborted`` (the client went away in mid-body) and ``connect``. With --mixed some connections answer byte by byte, and
+some in several lines.
 
 A rule: {"stage": "connect|ehlo|starttls|auth|mail|rcpt|data|body|dot", "match": REGEX on the recipient, "reply": TEXT
 or null to close, "accept": true to take the message over before a bad reply or a close, "times": N, "every": N,
-"delay": SECONDS}. STARTTLS and AUTH are offered when a rule is about them.
+"delay": SECONDS before and "hold": SECONDS after it was taken over}. STARTTLS and AUTH are offered when a rule is
+about them.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ class Rule:
         self.accept = given.get("accept", False)
         self.left = given.get("times", 10**9)
         self.every = given.get("every", 1)
-        self.delay = given.get("delay", 0)
+        self.delay, self.hold = given.get("delay", 0), given.get("hold", 0)
         self.seen = 0
 
     def applies(self, stage: str, recipient: str) -> bool:
@@ -70,12 +73,15 @@ class Talk:
         self.sink, self.reader, self.writer = sink, reader, writer
         self.number = next(sink.connections)
         self.sender, self.recipient = "", ""
+        options = sink.options
+        self.bytewise = options.bytewise or (options.mixed and self.number % 3 == 0)
+        self.multiline = options.multiline or (options.mixed and self.number % 5 == 0)
 
     async def say(self, text: str) -> None:
         raw = (text + "\r\n").encode()
-        if self.sink.options.multiline and text[:1] in "25":
+        if self.multiline and text[:1] in "25":
             raw = f"{text[:3]}-first line\r\n{text[:3]}-second line\r\n".encode() + raw
-        if not self.sink.options.bytewise:
+        if not self.bytewise:
             self.writer.write(raw)
             await self.writer.drain()
             return
@@ -96,6 +102,7 @@ class Talk:
                 return True
         if rule.reply is None:
             raise Close
+        self.sink.note("refused", stage=stage, to=self.recipient, connection=self.number, code=int(rule.reply[:3]))
         await self.say(rule.reply)
         if rule.reply.startswith("421"):
             raise Close
@@ -157,7 +164,6 @@ class Talk:
             return
         self.recipient = line[8:].strip("<> ")
         if not await self.answer("rcpt", "250 2.1.5 Ok"):
-            self.sink.note("refused", stage="rcpt", to=self.recipient, connection=self.number)
             self.recipient = ""
 
     async def data(self) -> None:
@@ -188,13 +194,17 @@ class Talk:
             await asyncio.sleep(rule.delay)
         if rule is None or rule.accept or (rule.delay and rule.reply is None):
             self.accept(raw)
+        if rule is not None and rule.hold:
+            await asyncio.sleep(rule.hold)
         if rule is None or (rule.delay and rule.reply is None and not rule.accept):
             await self.say("250 2.0.0 Ok: queued")
         elif rule.reply is None:
             self.sink.note("cut", to=self.recipient, connection=self.number)
             raise Close
         else:
-            self.sink.note("refused", stage="dot", to=self.recipient, connection=self.number)
+            code = int(rule.reply[:3])
+            if code >= 400:
+                self.sink.note("refused", stage="dot", to=self.recipient, connection=self.number, code=code)
             await self.say(rule.reply)
             if rule.reply.startswith("421"):
                 raise Close
@@ -233,7 +243,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--rules", default="[]")
     parser.add_argument("--keep")
-    for flag in ("--no-pipelining", "--bytewise", "--multiline"):
+    for flag in ("--no-pipelining", "--bytewise", "--multiline", "--mixed"):
         parser.add_argument(flag, action="store_true")
     asyncio.run(serve(parser.parse_args()))
 

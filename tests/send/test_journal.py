@@ -1,0 +1,116 @@
+"""The journal's answers: a dot is granted only to the one worker whose own intent the database has just taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from newsletter.app import App
+from newsletter.send.claims import Wanted
+from newsletter.send.journal import Granted, Journal, Outcome
+from newsletter.send.owner import Owner
+from newsletter.tables import Delivery
+from newsletter.tables import DeliveryState as S
+
+LEASE = timedelta(minutes=15)
+
+
+@pytest.fixture
+def frozen(sending_app: Callable[..., App], plan_issue: Callable[..., int]) -> tuple[App, int]:
+    app = sending_app(1)
+    return app, plan_issue(app, 4)
+
+
+def with_journal(app: App, use: Callable[[Journal], Coroutine[Any, Any, Any]], worker: int = 1) -> Any:
+    async def run() -> Any:
+        journal = Journal(app.database, owner=worker, pepper=app.keys.pepper, lease=LEASE, clock=app.now)
+        try:
+            return await use(journal)
+        finally:
+            await journal.close()
+
+    return asyncio.run(run())
+
+
+def change(app: App, delivery: int, **values: Any) -> None:
+    with app.database.write() as session:
+        session.execute(update(Delivery).where(Delivery.id == delivery).values(**values))
+
+
+def state_of(app: App, delivery: int) -> Delivery:
+    with app.database.read() as session:
+        return session.get_one(Delivery, delivery)
+
+
+async def claim(journal: Journal, issue: int) -> list[int]:
+    return [row.id for row in (await journal.claim(Wanted(issue, 50))).rows]
+
+
+def test_an_intent_of_another_worker_is_never_taken_for_ones_own(frozen: tuple[App, int]) -> None:
+    """A worker stopped beyond its lease wakes while another has the same copy on the wire."""
+    app, issue = frozen
+
+    async def wake(journal: Journal) -> list[Granted]:
+        ids = await claim(journal, issue)
+        change(app, ids[1], state=S.INTENT, owner=2)
+        return list(await asyncio.gather(*(journal.intend(n) for n in ids)))
+
+    assert with_journal(app, wake) == [Granted.YES, Granted.LOST, Granted.YES, Granted.YES]
+    assert state_of(app, 2).owner == 2
+
+
+def test_one_row_is_granted_once_however_often_it_is_asked_for(frozen: tuple[App, int]) -> None:
+    app, issue = frozen
+
+    async def ask_again(journal: Journal) -> list[Granted]:
+        ids = await claim(journal, issue)
+        together = list(await asyncio.gather(journal.intend(ids[0]), journal.intend(ids[0])))
+        return [*together, await journal.intend(ids[0])]
+
+    assert with_journal(app, ask_again) == [Granted.YES, Granted.LOST, Granted.LOST]
+
+
+def test_a_row_in_hand_is_not_given_out_again_by_a_later_claim(frozen: tuple[App, int]) -> None:
+    """Put back by another worker while this one was stopped, it is free, and still in this one's hand."""
+    app, issue = frozen
+
+    async def wake(journal: Journal) -> tuple[list[int], list[int], list[int]]:
+        first = await claim(journal, issue)
+        change(app, first[2], state=S.PENDING, attempt=0)
+        again = await claim(journal, issue)
+        journal.record(Outcome(first[2], S.PENDING, 0))
+        return first, again, await claim(journal, issue)
+
+    first, again, settled = with_journal(app, wake)
+    assert (again, settled) == ([], [first[2]])
+
+
+def test_a_lost_lease_puts_the_row_back_uncharged(frozen: tuple[App, int]) -> None:
+    app, issue = frozen
+
+    async def wake(journal: Journal) -> tuple[Granted, list[int]]:
+        ids = await claim(journal, issue)
+        change(app, ids[0], lease_until=app.now() - timedelta(seconds=1))
+        return await journal.intend(ids[0]), await claim(journal, issue)
+
+    assert with_journal(app, wake) == (Granted.LOST, [1])
+    assert state_of(app, 1).attempt == 1
+
+
+def test_a_slow_worker_renews_its_leases_and_takes_nothing_from_itself(frozen: tuple[App, int]) -> None:
+    app, issue = frozen
+    with Owner(app.database, app.workspace.locks, app.now) as owner:
+        with_journal(app, lambda journal: claim(journal, issue), worker=owner.id)
+        late = app.now() - timedelta(minutes=1)
+        change(app, 1, lease_until=late)
+        change(app, 2, lease_until=late, state=S.INTENT, state_at=late)
+        with app.database.write() as session:
+            assert owner.recover(session, dot_timeout=timedelta(seconds=1)).put_back == 0
+            assert owner.renew(session, issue, lease=LEASE) == 1
+    assert (state_of(app, 1).state, state_of(app, 2).state) == (S.CLAIMED, S.INTENT)
+    assert state_of(app, 1).lease_until > app.now()
