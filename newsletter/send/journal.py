@@ -111,7 +111,7 @@ class Journal:
         # again; were it in hand twice, the failure of one would put back what the other has sent.
         self._in_hand: set[int] = set()
         self._claims = Claims(self._sql, owner=owner, lease=lease, clock=clock, in_hand=self._in_hand)
-        self._sent_mark = 0
+        self._sent_mark = self._next_sent_mark = 0
         self.commits = 0
         self._thread.start()
 
@@ -220,6 +220,8 @@ class Journal:
                 answers.append((future, granted[number] if granted else None, error))
             if error is not None:
                 self._broken = error
+            else:
+                self._sent_mark = self._next_sent_mark
         for function, future in work.calls:
             result, error = self._guarded(connection, function)
             if isinstance(result, Claim):
@@ -268,7 +270,7 @@ class Journal:
             return []
         if self._database.is_sqlite:
             cursor.execute(RAISE)
-            self._sent_mark = next(iter(cursor.fetchone() or ()), 0)
+            self._next_sent_mark = next(iter(cursor.fetchone() or ()), 0)
         return grant(cursor, ids, now)
 
     def _grant_all(self, cursor: Any, ids: list[int], now: Any) -> list[Granted]:

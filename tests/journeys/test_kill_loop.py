@@ -105,9 +105,8 @@ def kill_once(template: FrozenIssue, folder: Path, kills: list[tuple[int, bool]]
     workspace = folder / "copy"
     shutil.rmtree(workspace, ignore_errors=True)
     shutil.copytree(template.run.workspace, workspace)
-    template.log.read()
     log = Log(template.log.path)
-    log.skip(template.log)
+    log.skip_all()
     issue = FrozenIssue(replace(template.run, workspace=workspace), template.people, log)
     ended = [issue.attempt(kill_at=number, before=before) for number, before in kills]
     issue.finish()

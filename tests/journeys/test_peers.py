@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import email
 import email.policy
-import json
-import os
 import smtplib
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,21 +15,6 @@ from tests.peers.fixtures import wait_until
 FEED = Path(__file__).parent.parent.parent / "docs" / "tutorial" / "news.xml"
 
 pytestmark = pytest.mark.journey
-
-
-@pytest.fixture
-def newsletter(tmp_path: Path):
-    """Run the command in a folder of its own and return its JSON, or its text."""
-
-    def newsletter(*words: str, code: int = 0, **environ: str) -> Any:
-        command = [sys.executable, "-m", "newsletter", *words]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("NEWSLETTER")} | environ
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return json.loads(done.stdout) if "--json" in words else done.stdout + done.stderr
-
-    return newsletter
 
 
 def test_postfix_takes_mail_for_known_mailboxes_only(postfix) -> None:
