@@ -91,7 +91,7 @@ class DkimKeys:
         Raises:
             DkimKeyUnusable: When a key of it cannot be used.
         """
-        return [_record(selector, domain, txt_record(self.key(selector))) for selector in selectors(name)]
+        return [_record(selector, domain, *public_half(self.key(selector))) for selector in selectors(name)]
 
     def unused_name(self, now: datetime) -> str:
         """Return a name for a new pair: the month, and a letter from the second pair on."""
@@ -162,20 +162,19 @@ def chosen_name(keys: DkimKeys, configured: str) -> str:
     return names[0]
 
 
-def txt_record(key: RSAPrivateKey | Ed25519PrivateKey) -> str:
-    """Return the public half as the text of a DNS record. Source: RFC 6376 3.6.1; RFC 8463 4."""
+def public_half(key: RSAPrivateKey | Ed25519PrivateKey) -> tuple[str, bytes]:
+    """Return `k=` and `p=` of the record, the latter not yet encoded. Source: RFC 6376 3.6.1; RFC 8463 4."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     if isinstance(key, RSAPrivateKey):
-        public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return f"v=DKIM1; k=rsa; p={b64encode(public).decode()}"
-    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return f"v=DKIM1; k=ed25519; p={b64encode(raw).decode()}"
+        return "rsa", key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return "ed25519", key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-def _record(selector: str, domain: str, value: str) -> DnsRecord:
+def _record(selector: str, domain: str, kind: str, public: bytes) -> DnsRecord:
     """Return a record; one string of it holds at most 255 bytes. Source: RFC 6376 3.6.2.1; RFC 1035 3.3.14."""
+    value = f"v=DKIM1; k={kind}; p={b64encode(public).decode()}"
     strings = [value[start : start + STRING_BYTES] for start in range(0, len(value), STRING_BYTES)]
     return DnsRecord(selector, domain, f"{selector}._domainkey.{domain}", value, strings)
 

@@ -247,3 +247,22 @@ def test_the_nearest_workspace_upwards_is_used(tmp_path: Path) -> None:
     elsewhere = tmp_path / "a" / "other.toml"
     elsewhere.write_text("")
     assert find_workspace(None, None, {"NEWSLETTER_CONFIG": str(elsewhere)}, below)[1] == elsewhere
+
+
+@pytest.mark.parametrize("domain", ["example.org", "news.example.org", "mail.news.example.org"])
+def test_dkim_may_sign_for_a_domain_that_dmarc_aligns(load, domain: str) -> None:
+    address = load(more=f'[dkim]\nenabled = true\ndomain = "{domain}"').config
+    assert address.dkim_domain == domain
+
+
+@pytest.mark.parametrize("domain", ["example.com", "org", "notexample.org", "example.org.evil.example"])
+def test_dkim_for_a_foreign_domain_is_refused(load, domain: str) -> None:
+    (found,) = problems(load, more=f'[dkim]\ndomain = "{domain}"').values()
+    assert domain in found
+    assert "from_address" in found
+
+
+def test_dkim_is_off_and_signs_for_the_domain_of_from_unless_told(load) -> None:
+    config = load().config
+    assert (config.dkim.enabled, config.dkim_domain) == (False, "example.org")
+    assert "selector" in problems(load, more='[dkim]\nselector = "Up.Per"')["dkim.selector"]

@@ -10,9 +10,11 @@ import pytest
 from newsletter.compose import issue as issues
 from newsletter.errors import PreflightRefused
 from newsletter.publishing import issue_audience, prepare, start_issue
+from newsletter.publishing.prepare import sender_id
 from newsletter.tables import Delivery, Issue, IssueState, Variant
 from subscribers import consent, lists, people, segments
 from subscribers.tables import Basis, Tag
+from tests.conftest import smallest_config
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 
@@ -125,3 +127,25 @@ def test_a_segment_that_is_redefined_after_the_approval_sends_to_nobody(app: Any
     with pytest.raises(PreflightRefused, match="not approved"):
         start_issue(app, issue_id)
     assert state_of(app, issue_id) == (IssueState.APPROVED, 0, 0)
+
+
+def test_what_should_be_signed_and_cannot_be_does_not_start(app: Any, issue_id: int) -> None:
+    app.config = smallest_config(dkim={"enabled": True})
+    with pytest.raises(PreflightRefused, match="newsletter dkim keygen"):
+        start_issue(app, issue_id, approve_as="ann")
+    assert state_of(app, issue_id) == (IssueState.DRAFT, 0, 0)
+    app.keys.dkim.create("a")
+    assert start_issue(app, issue_id, approve_as="ann") == 3
+    with app.database.read() as session:
+        (variant,) = session.query(Variant)
+        assert variant.headers["dkim"]["selectors"] == ["a-rsa", "a-ed25519"]
+
+
+@pytest.mark.parametrize(
+    "domain", ["a.uk", "x.org", "example.org", "fifteen-ch.org", "sixteen-cha.org", "community-safety.dudley.gov.uk"]
+)
+def test_gmail_knows_the_organisation_by_5_to_15_characters(domain: str) -> None:
+    """Source: the rules of Feedback-ID, which is left out of account when its last part is longer or shorter."""
+    assert 5 <= len(sender_id(domain)) <= 15
+    assert sender_id(domain) == sender_id(domain) != sender_id("x" + domain)
+    assert ":" not in sender_id(domain)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from subscribers.bounces.listing import Wanted
 
 KINDS = (
-    "bounce", "delayed", "complaint", "unsubscribed", "delivered", "autoreply", "challenge", "mdn", "feedback",
-    "reply", "other",
+    "bounce", "delayed", "complaint", "unsubscribed", "delivered", "relayed", "autoreply", "challenge", "mdn",
+    "feedback", "reply", "other",
 )  # fmt: skip
 MOST_SHOWN = 50
 BAR_CHARACTERS = 40

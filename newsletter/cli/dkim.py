@@ -64,10 +64,16 @@ def show(context: Context, selector: str | None, domain: str | None) -> None:
 
 
 def _domain(context: Context, given: str | None) -> str:
-    from newsletter.config_values import is_placeholder
+    from pydantic import TypeAdapter, ValidationError
+
+    from newsletter.config_loading import in_words
+    from newsletter.config_values import Domain, is_placeholder
     from newsletter.errors import Conflict
 
-    domain = (given or context.app.config.dkim_domain).lower().rstrip(".")
+    try:
+        domain: str = TypeAdapter(Domain).validate_python(given or context.app.config.dkim_domain)
+    except ValidationError as error:
+        raise click.BadParameter(in_words(error.errors()[0]), param_hint="--domain") from None
     if is_placeholder(domain):
         raise Conflict(
             "organisation.from_address is still to be filled in, so the domain that signs is not known.",

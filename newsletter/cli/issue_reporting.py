@@ -36,7 +36,7 @@ def status(context: Context, issue_name: str) -> None:
     if context.output.as_json:
         context.output.data(counts)
         return
-    context.output.show(counts_text(counts))
+    context.output.show(counts_text(counts, with_time_left=True))
     for label, words in zip(["Waiting", *[""] * len(waits)], waits, strict=False):
         context.output.show(wrapped(words, indent=11, first=label))
 

@@ -46,6 +46,7 @@ class Progress:
     ) -> None:
         """Show how far it is; without *seconds_left* the bar reckons by itself."""
         if self._bar is not None:
+            detail += "," * (seconds_left is not None and done != total)
             values = {"completed": done, "detail": detail, "seconds_left": seconds_left}
             self._bar.update(self._task, **values, **({"total": total} if total else {}))
 

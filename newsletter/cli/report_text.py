@@ -53,7 +53,7 @@ def report_text(report: IssueReport, *, drawn: bool) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def counts_text(counts: Mapping[str, Any]) -> str:
+def counts_text(counts: Mapping[str, Any], *, with_time_left: bool = False) -> str:
     """Return the counts of `issue status`, without the states that nobody is in."""
     from newsletter.cli.progress import rate_words, time_left_words
     from newsletter.send.status import seconds_left
@@ -65,7 +65,7 @@ def counts_text(counts: Mapping[str, Any]) -> str:
     lines += [f"{name.capitalize():<11}{counts[name]:>9,}" for name in names if counts[name] or name in names[:2]]
     if counts["rate"]:
         number, _, unit = rate_words(counts["rate"]).partition(" ")
-        left = seconds_left(counts)
+        left = seconds_left(counts) if with_time_left else None
         words = f"{unit}, {time_left_words(left)}" if left else unit
         lines.append(wrapped(words, indent=21, first=f"{'Rate':<11}{number:>9} "))
     return "\n".join(lines)

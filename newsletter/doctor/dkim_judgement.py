@@ -116,6 +116,6 @@ def relay_signs() -> Finding:
     return ok(CHECK, "Not signed here: your relay is expected to sign. See that its d= is the domain of your From.")
 
 
-def key_missing(problem: str) -> Finding:
+def key_missing(problem: str, fix: str) -> Finding:
     """Say that signing is asked for and cannot be done."""
-    return fail(CHECK, problem, "Make a key, then publish what it prints: newsletter dkim keygen")
+    return fail(CHECK, problem, fix or "Make keys, then publish what it prints: newsletter dkim keygen")

@@ -56,11 +56,12 @@ def examine(
     yield from check_database(url, config.send, now=now)
     yield from check_outbox(config, workspace, url, now)
     yield from check_webhooks(config)
+    signing = signing_of(config, workspace.secrets)
     tasks = relay_tasks(config, online=online, now=now, largest_copy=largest_copy(url))
     if online or name_server is not None:
-        tasks += dns_tasks(config, Lookup(name_server), signing_of(config, workspace.secrets))
+        tasks += dns_tasks(config, Lookup(name_server), signing)
     else:
-        tasks.append(lambda: [dns_not_asked()])
+        tasks.append(lambda: dns_not_asked(signing))
     tasks.append(lambda: list(check_returns(config, online=online)))
     tasks.append(site_task(config, workspace.secrets, online=online, now=now))
     yield from at_once(tasks)

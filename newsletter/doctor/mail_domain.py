@@ -26,12 +26,13 @@ Task = Callable[[], list[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Whether we sign, and with what; `problem` says why the keys cannot be had."""
+    """Whether we sign, and with what; `problem` says why the keys cannot be had, `fix` what to do."""
 
     enabled: bool = False
     domain: str = ""
     keys: tuple[SigningKey, ...] = ()
     problem: str = ""
+    fix: str = ""
 
 
 def dns_tasks(config: Config, look: Look, signing: Signing) -> list[Task]:
@@ -49,8 +50,10 @@ def dns_tasks(config: Config, look: Look, signing: Signing) -> list[Task]:
     ]
 
 
-def dns_not_asked() -> Finding:
-    return ok("DNS", "SPF, DKIM, DMARC and MX not looked up (add --online).")
+def dns_not_asked(signing: Signing) -> list[Finding]:
+    """Say so; whether there are keys to sign with is seen without it."""
+    missing = [key_missing(signing.problem, signing.fix)] if signing.problem else []
+    return [*missing, ok("DNS", "SPF, DKIM, DMARC and MX not looked up (add --online).")]
 
 
 def _check_identity(config: Config, look: Look, signing: Signing) -> Iterator[Finding]:
@@ -135,7 +138,7 @@ def _check_keys(look: Look, signing: Signing) -> Iterator[Finding]:
     if not signing.enabled:
         yield relay_signs()
     elif signing.problem:
-        yield key_missing(signing.problem)
+        yield key_missing(signing.problem, signing.fix)
     else:
         for key in signing.keys:
             yield judge_key(key, look(key.record.name, "TXT"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 from newsletter.config import Config
-from newsletter.dkim_keys import DkimKeys, DkimKeyUnusable, chosen_name, selectors, txt_record
-from newsletter.doctor.dkim_judgement import SigningKey, read_tags
+from newsletter.dkim_keys import DkimKeys, DkimKeyUnusable, chosen_name, public_half, selectors
+from newsletter.doctor.dkim_judgement import SigningKey
 from newsletter.doctor.mail_domain import Signing
 
 
@@ -18,12 +17,7 @@ def signing_of(config: Config, secrets: Path) -> Signing:
     keys, domain = DkimKeys(secrets), config.dkim_domain
     try:
         chosen = selectors(chosen_name(keys, config.dkim.selector))
-        public = tuple(_public(selector, domain, txt_record(keys.key(selector))) for selector in chosen)
+        public = tuple(SigningKey(selector, domain, *public_half(keys.key(selector))) for selector in chosen)
     except DkimKeyUnusable as error:
-        return Signing(enabled=True, domain=domain, problem=f"{error.message} {error.hint}".strip())
+        return Signing(enabled=True, domain=domain, problem=error.message, fix=error.hint)
     return Signing(enabled=True, domain=domain, keys=public)
-
-
-def _public(selector: str, domain: str, record: str) -> SigningKey:
-    tags = read_tags(record)
-    return SigningKey(selector, domain, tags["k"], base64.b64decode(tags["p"]))

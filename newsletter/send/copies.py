@@ -172,9 +172,10 @@ class CopyMaker:
         """
         variant = self._variants[row.variant_id]
         message = variant.compose(row)
-        check_message(message, recipient=row.address, signatures=variant.signatures)
+        if check_message(message, recipient=row.address, signatures=variant.signatures):
+            message = stuffed(message)
         sender = self._fixed_sender or f"{variant.local_part(row)}@{self._bounce_domain}"
-        return Copy(row, *envelope_commands(sender, row.address), stuffed(message), not_before)
+        return Copy(row, *envelope_commands(sender, row.address), message, not_before)
 
     def hand_in(self, rows: Sequence[Claimed], slots: Sequence[float], deliver: Deliver) -> None:
         """Tell of rows whose copies will be wanted; here none is made before it is asked for."""

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from newsletter.config import Config
-from subscribers.bounces.verp import LEAVE_LOCAL_PART, marked_local_part
-from subscribers.tokens import Key
+from subscribers.bounces.verp import LEAVE_LOCAL_PART
 
 
 def fixed_sender(config: Config) -> str:
     """Return the one envelope sender of mail that carries no mark of its own."""
     return f"bounces@{config.bounces.domain}" if config.bounces.domain else config.organisation.from_address
-
-
-def marked_sender(key: Key, delivery_id: int, bounce_domain: str) -> str:
-    """Return the envelope sender of one delivery."""
-    return f"{marked_local_part(key, delivery_id)}@{bounce_domain}"
 
 
 def leave_address(config: Config) -> str:

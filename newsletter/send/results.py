@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from newsletter.config import Send
@@ -72,19 +71,19 @@ class Results:
         elif verdict is Verdict.BOUNCED:
             gone = row.address if judged.unknown_mailbox else None
             why = "unknown mailbox" if gone else "refused"
-            self._record(replace(made, state=S.BOUNCED, reason=why, suppress=gone))
+            self._record(made._replace(state=S.BOUNCED, reason=why, suppress=gone))
         elif verdict is Verdict.DEFERRED:
             self._defer(made, "try again later")
         elif verdict is Verdict.POLICY:
             again = self._clock() + REFUSED_COPY_WAITS
-            uncharged = replace(made, state=S.DEFERRED, attempt=row.attempt - 1, retry_at=again)
-            self._record(replace(uncharged, reason=REFUSED_BY_POLICY))
+            uncharged = made._replace(state=S.DEFERRED, attempt=row.attempt - 1, retry_at=again)
+            self._record(uncharged._replace(reason=REFUSED_BY_POLICY))
             self.providers.refused(row, reply)
         elif verdict is Verdict.CONTENT:
-            self._record(replace(made, state=S.HELD, reason="content refused"))
+            self._record(made._replace(state=S.HELD, reason="content refused"))
             self._pause_if(self._tallies.refused_content(provider_of(row.domain, reply), reply))
         elif verdict is Verdict.UNCERTAIN:
-            self._record(replace(made, state=S.UNCERTAIN, reason="no clear reply to the dot"))
+            self._record(made._replace(state=S.UNCERTAIN, reason="no clear reply to the dot"))
         else:
             self._not_its_fault(copy, stage, verdict, made)
         return judged
@@ -133,7 +132,7 @@ class Results:
     def _put_back(self, row: Claimed) -> None:
         made = Outcome(row.id, S.PENDING, row.attempt - 1)
         if row.attempt > 1:
-            made = replace(made, state=S.DEFERRED, retry_at=self._clock(), reason="put back")
+            made = made._replace(state=S.DEFERRED, retry_at=self._clock(), reason="put back")
         self._record(made)
 
     def _not_its_fault(self, copy: Copy, stage: Stage, verdict: Verdict, made: Outcome) -> None:
@@ -165,9 +164,9 @@ class Results:
         give_up_after = timedelta(hours=self._settings.give_up_after_hours)
         delay = retry_delay(made.attempt, give_up_after=give_up_after, spread=random.uniform(-1, 1))  # noqa: S311  (spreads load)
         if delay is None:
-            self._record(replace(made, state=S.EXPIRED, reason=f"gave up after {made.attempt} attempts"))
+            self._record(made._replace(state=S.EXPIRED, reason=f"gave up after {made.attempt} attempts"))
         else:
-            self._record(replace(made, state=S.DEFERRED, retry_at=self._clock() + delay, reason=reason))
+            self._record(made._replace(state=S.DEFERRED, retry_at=self._clock() + delay, reason=reason))
 
     def _record(self, outcome: Outcome) -> None:
         self.counts[outcome.state] += 1

@@ -109,6 +109,8 @@ class Returns:
     def alert(self, session: Session, *, reasons: dict[Reason, int], now: datetime) -> None:
         values = {"count": sum(reasons.values()), "reasons": {reason.value: n for reason, n in reasons.items()}}
         cause = alerts.Cause(f"returned/{now:%Y-%m-%d}", "returned", values)
+        if session.scalar(select(exists().where(Notice.dedupe.startswith(f"{cause.name}/", autoescape=True)))):
+            return
         for to in self._app.config.alerts.to:
             alerts.tell(self._app, session, alerts.alert_text(self._app, cause), to=to, cause=cause)
 

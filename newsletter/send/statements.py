@@ -63,6 +63,7 @@ CLAIMED_COLUMNS = (
     Delivery.message_id,
     Delivery.attempt,
 )
+_as_json = json.JSONEncoder(default=str, separators=(",", ":")).encode
 OUTCOME_FIELDS = {
     "delivery": Integer(),
     "new_state": String(),
@@ -243,18 +244,20 @@ class Statements:
         )
 
     def _rows(self, fields: Mapping[str, Any]) -> Any:
-        """Return a table made of the value `rows`, a JSON array of objects."""
+        """Return a table made of the value `rows`, see `row_list`."""
         if not self.is_sqlite:
             columns = [column(name, type_) for name, type_ in fields.items()]
             values = func.json_to_recordset(given("rows", type_=JSON)).table_valued(*columns)
             return values.render_derived(name="given_rows", with_types=True).c
         each = func.json_each(given("rows")).table_valued("value").c.value
-        extracted = [type_coerce(func.json_extract(each, f"$.{name}"), type_) for name, type_ in fields.items()]
+        extracted = [type_coerce(func.json_extract(each, f"$[{n}]"), type_) for n, type_ in enumerate(fields.values())]
         return select(*(e.label(name) for e, name in zip(extracted, fields, strict=True))).subquery("given_rows").c
 
-    def row_list(self, rows: list[dict[str, Any]]) -> Any:
-        """Return *rows* as the value `rows`; their times are made by `moment`."""
-        return json.dumps(rows, default=str)
+    def row_list(self, rows: list[tuple[Any, ...]]) -> Any:
+        """Return *rows*, in the order of `OUTCOME_FIELDS`, as the value `rows`; their times are made by `moment`."""
+        if self.is_sqlite:
+            return _as_json(rows)
+        return _as_json([dict(zip(OUTCOME_FIELDS, row, strict=True)) for row in rows])
 
     def _release(self) -> Any:
         """Put rows back as they were before the claim: nobody is charged for an attempt that was not made."""

@@ -43,6 +43,7 @@ class ReportKind(StrEnum):
     COMPLAINT = "complaint"
     UNSUBSCRIBED = "unsubscribed"
     DELIVERED = "delivered"
+    RELAYED = "relayed"
     AUTOREPLY = "autoreply"
     CHALLENGE = "challenge"
     MDN = "mdn"

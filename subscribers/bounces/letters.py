@@ -66,9 +66,7 @@ class Letters:
             # The wish to leave has no end, unlike a bounce: an old mark will do.
             said = Said(ReportKind.UNSUBSCRIBED, at, address=author, words=one_line(mail.header("subject"), 200))
             return self._judge.judge(session, report_id, said, Found(copy), now=self._clock())
-        note = _NOTE_UNPROVEN if asks_to_leave(mail) else ""
-        if automatic:
-            note = _NOTE_AUTOMATIC
+        note = _NOTE_AUTOMATIC if automatic else _note(mail)
         said = Said(ReportKind.REPLY, at, address=author, words=one_line(mail.header("subject"), 200))
         event = self._judge.judge(session, report_id, said, found if genuine else Found(None), now=self._clock())
         event.rule = Rule.PASSED_ON if self._pass_on(session, raw, mail, note) else Rule.WAITING
@@ -126,10 +124,14 @@ class Letters:
             .limit(MOST_AT_ONCE)
         ).all()
         for event, report in waiting:
-            if report.raw is not None and not self._pass_on(session, report.raw, read_mail(report.raw), ""):
+            if report.raw is not None and not self._pass_on_again(session, report.raw):
                 return
             event.rule = Rule.PASSED_ON
             session.flush()
+
+    def _pass_on_again(self, session: Session, raw: bytes) -> bool:
+        mail = read_mail(raw)
+        return self._pass_on(session, raw, mail, _note(mail))
 
     def _plain_event(self, session: Session, report_id: int, said: Said, rule: Rule) -> BounceEvent:
         event = self._judge.judge(session, report_id, said, Found(None), now=self._clock())
@@ -142,3 +144,7 @@ class Letters:
         subject = one_line(mail.header("subject"), 300)
         letter = Letter(raw, sender, name, subject, reading.first_text(mail), note)
         return self._application.pass_on(session, letter, now=self._clock())
+
+
+def _note(mail: Mail) -> str:
+    return _NOTE_UNPROVEN if asks_to_leave(mail) else ""

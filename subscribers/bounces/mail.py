@@ -19,6 +19,8 @@ from typing import Any
 
 LARGEST_MAIL = 1_000_000
 LARGEST_TEXT = 100_000
+LONGEST_HEADER = 50_000
+LONGEST_PARAMETERS = 5_000
 LONGEST_ENCODED_HEADER = 10_000
 LONGEST_BOUNDARY = 500  # RFC 2046 5.1.1 allows 70 characters
 MOST_PARTS = 50
@@ -31,7 +33,8 @@ class _Part(Message):
     """
     A part that reads its content type once, for the parser asks for it seven times, each a walk through the header.
 
-    A boundary of any length would be compiled as a pattern, and kept; one that is too long is none.
+    What no mail program writes is cut, because the time it takes grows with the square of its length (parameters) or
+    it is compiled as a pattern and kept (boundaries).
     """
 
     _content_type = ""
@@ -40,6 +43,10 @@ class _Part(Message):
         if not self._content_type:
             self._content_type = super().get_content_type()
         return self._content_type
+
+    def set_raw(self, name: str, value: str) -> None:
+        has_parameters = name[:8].lower() == "content-"
+        super().set_raw(name, value[: LONGEST_PARAMETERS if has_parameters else LONGEST_HEADER])
 
     def get_boundary(self, failobj: Any = None) -> Any:
         found = super().get_boundary(failobj)
@@ -164,7 +171,7 @@ def _collect(part: Message, mail: Mail, count: list[int]) -> None:
     if count[0] > MOST_PARTS:
         return
     kind = part.get_content_type()
-    payload = part.get_payload()
+    payload = _payload(part)
     if kind in ("message/delivery-status", "message/global-delivery-status"):
         mail.statuses.append(_inner_text(part))
     elif kind == "message/feedback-report":
@@ -189,7 +196,7 @@ def _add_text(text: str, kind: str, mail: Mail) -> None:
 
 def _inner_text(part: Message) -> str:
     """Return the text of a message/* part, which the parser may have split into messages of its own."""
-    payload = part.get_payload()
+    payload = _payload(part)
     if isinstance(payload, list):
         encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
         if encoding in ("base64", "quoted-printable"):
@@ -203,11 +210,19 @@ def _inner_text(part: Message) -> str:
 
 def _flat(part: Message) -> str:
     headers = "\n".join(f"{name}: {value}" for name, value in part.items())
-    payload = part.get_payload()
+    payload = _payload(part)
     body = payload if isinstance(payload, str) else ""
     if isinstance(payload, list):
         body = "\n\n".join(_flat(p) for p in payload[:MOST_PARTS] if isinstance(p, Message))
     return f"{headers}\n\n{body}"[:LARGEST_TEXT]
+
+
+def _payload(part: Message) -> Any:
+    """Return the parts of a part or its text; nothing when a charset that does not exist keeps it from being text."""
+    try:
+        return part.get_payload()
+    except Exception:  # a charset parameter of RFC 2231 syntax, or a codec that is none for text
+        return None
 
 
 def _part_text(part: Message) -> str:
@@ -217,7 +232,7 @@ def _part_text(part: Message) -> str:
         raw = None
     if isinstance(raw, bytes):
         return _decode_bytes(raw[:LARGEST_TEXT], _charset(part))
-    payload = part.get_payload()
+    payload = _payload(part)
     return payload[:LARGEST_TEXT] if isinstance(payload, str) else ""
 
 

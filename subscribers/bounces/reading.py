@@ -30,6 +30,7 @@ from subscribers.bounces.text import cut_returned
 MOST_RECIPIENTS = 100
 OWN_HEADERS = ("x-newsletter-notice", "x-newsletter-test")
 _ROBOT = re.compile(r"mailer-?daemon|postmaster|\bno-?reply\b|\bdo-?not-?reply\b|\bdonotreply\b|^<>$", re.IGNORECASE)
+_ARRIVED = re.compile(r"^action:[ \t]*delivered\b", re.IGNORECASE | re.MULTILINE)
 _KINDS = {
     MailKind.AUTOREPLY: ReportKind.AUTOREPLY,
     MailKind.CHALLENGE: ReportKind.CHALLENGE,
@@ -53,6 +54,8 @@ def of_mail(mail: Mail, report: MailReport, *, at: datetime) -> list[Said]:
     """Return what a report says of each recipient, one unnamed where it names none; nothing for ordinary mail."""
     if report.kind is MailKind.ORDINARY:
         return []
+    if report.kind is MailKind.DELIVERED and not _ARRIVED.search("\n".join(mail.statuses)):
+        return [Said(ReportKind.RELAYED, at)]  # handed on to a server that reports nothing: no proof that it arrived
     if report.kind in _KINDS:
         return [Said(_KINDS[report.kind], at, words=_first_words(mail))]
     if report.kind is MailKind.FEEDBACK:

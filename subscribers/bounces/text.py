@@ -40,7 +40,7 @@ _WAYS = tuple(
         rf"^[ \t]*({ADDRESS})[ \t]+on[ \t]+(?:mon|tue|wed|thu|fri|sat|sun)\b",
         rf"^[ \t]*({ADDRESS}):(?:[ \t]|$)",
         rf"^[ \t]*({ADDRESS})[ \t]*<mailto:",
-        rf"^[ \t]*(?:>|\*|--)?[ \t]*<?({ADDRESS})>?[ \t]*(?:\.\.\.[^\n]*|\[[^\]\n]*\]|$)",
+        rf"^[ \t]*(?:(?:>|\*|--)[ \t]*)?<?({ADDRESS})>?[ \t]*(?:\.\.\.[^\n]*|\[[^\]\n]*\]|$)",
         rf"^[ \t]*\d{{3}}[ -](?:[245]\.\d+\.\d+[ \t]+)?<?({ADDRESS})>?[ \t]*\.\.\.",
         rf"^[ \t]*\"[^\"\n]{{1,100}}\"[ \t]+<({ADDRESS})>",
         rf"(?:unknown user|undeliverable[ \t]+to|delivery userid|mailbox is full|attempts"

@@ -37,7 +37,14 @@ _SUPPRESSES = {
     Rule.SCORE: suppression.SOFT_BOUNCES,
 }
 _PROOFS = (ReportKind.DELIVERED, ReportKind.AUTOREPLY, ReportKind.MDN, ReportKind.REPLY)
-_ARRIVED = (*_PROOFS, ReportKind.DELAYED, ReportKind.CHALLENGE, ReportKind.COMPLAINT, ReportKind.UNSUBSCRIBED)
+_ARRIVED = (
+    *_PROOFS,
+    ReportKind.RELAYED,
+    ReportKind.DELAYED,
+    ReportKind.CHALLENGE,
+    ReportKind.COMPLAINT,
+    ReportKind.UNSUBSCRIBED,
+)
 _NEEDS_A_MARK = (ReportKind.BOUNCE, ReportKind.COMPLAINT, ReportKind.UNSUBSCRIBED)
 
 

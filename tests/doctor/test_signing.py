@@ -33,4 +33,5 @@ def test_without_keys_or_switched_off_it_says_so(app):
     assert not signing_of(app.config, app.workspace.secrets).enabled
     missing = signing_of(with_dkim(app), app.workspace.secrets)
     assert missing.enabled
-    assert "newsletter dkim keygen" in missing.problem
+    assert "no keys" in missing.problem
+    assert "newsletter dkim keygen" in missing.fix

@@ -89,6 +89,7 @@ VALUES = {
     "schedule": {"issue": "2026-11", "what": "No worker ran at 2026-11-02 10:00."},
     "ended": {"issue": "2026-11", "planned": 9, "sent": 3, "held": 1, "expired": 2, "uncertain": 3},
     "refusals": {"issue": "2026-11", "count": 12},
+    "returned": {"issue": "newsletter", "count": 60, "reasons": {"reputation": 40, "policy": 20}},
     "database": {"what": "The disk that holds the database is full.", "since": "2026-11-02 09:30"},
 }
 

@@ -181,6 +181,12 @@ def test_an_automatic_answer_proves_that_mail_arrives(sent: Sent) -> None:
     assert sent.notices() == []
 
 
+@pytest.mark.parametrize(("action", "rule"), [("delivered", Rule.PROOF), ("relayed", Rule.NOT_A_BOUNCE)])
+def test_a_report_of_success_is_proof_only_where_it_arrived(sent: Sent, action: str, rule: Rule) -> None:
+    sent.returned(1, action=action, status="2.0.0", diagnostic="250 2.0.0 Ok")
+    assert sent.rules() == [rule]
+
+
 def test_a_provider_event_is_taken_once_and_a_batch_is_one_transaction(sent: Sent) -> None:
     batch = [event_of(sent, 1), event_of(sent, 2, kind=EventKind.COMPLAINT, klass=None), event_of(sent, 1)]
     taken = sent.app.intake.take_events(batch, way="ses", raw=b'{"events": 3}')

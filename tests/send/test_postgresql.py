@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import pairwise
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from newsletter.config import DomainRate
 from newsletter.send.dispatch import send_issue
+from newsletter.send.plan import name_limits
+from newsletter.send.receivers import DomainLimits
+from newsletter.send.throttle import EARLY_SECONDS, LATE_SECONDS
 from newsletter.tables import Delivery, DeliveryState
 from subscribers.db import Base, Database
 from subscribers.tables import Subscription, SubscriptionState
+from tests.send.test_claims import most_in_a_window
 
 
 @pytest.fixture
@@ -53,6 +60,53 @@ def test_recovery_suppression_deferral_and_rates_work_there_too(start_sink, on_p
     counts = send_issue(app, issue).counts
     assert (counts["sent"], counts["uncertain"], counts["suppressed"], counts["deferred"]) == (3, 1, 1, 1)
     assert deliveries(app)["person5@example.com"].retry_at > app.now()
+
+
+def test_two_workers_keep_every_limit_together(start_sink, on_postgresql, plan_issue):
+    """Both begin with limits that have no row yet, so that both want to make it."""
+    sink = start_sink(rules=[{"stage": "dot", "match": "@slow", "delay": 0.05}])
+    domains = [{"domain": "slow.example", "connections": 1}, {"domain": "paced.example", "per_minute": 600}]
+    app = on_postgresql(sink.port, per_minute=1200, send={"domains": domains})
+    names = ("slow", "paced", "other")
+    issue = plan_issue(app, 60, address=lambda n: f"p{n}@{names[n % 3]}.example")
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(send_issue, app, issue, handle_signals=False) for _ in range(2)]
+        [run.result() for run in runs]
+    assert sink.accepted() == Counter({f"p{n}@{names[n % 3]}.example": 1 for n in range(1, 61)})
+    slow, paced, all_of_them = (times_of(sink, name) for name in ("@slow", "@paced", "@"))
+    assert all(b - a >= 0.05 for a, b in pairwise(slow))
+    assert most_in_a_window(paced, 1) <= (1 + LATE_SECONDS + EARLY_SECONDS) / 0.1025 + 1
+    assert most_in_a_window(all_of_them, 1) <= (1 + LATE_SECONDS) / 0.05125 + 1
+
+
+def test_a_breaker_opens_and_closes_there_too(start_sink, on_postgresql, plan_issue):
+    sink = start_sink(rules=[{"stage": "dot", "match": "@strict", "reply": "550 5.7.1 blocked", "times": 1}])
+    app = on_postgresql(sink.port, connections=1)
+    issue = plan_issue(app, 12, address=lambda n: f"p{n}@{'strict' if n % 2 else 'kind'}.example")
+    assert send_issue(app, issue).deferred == 6
+    began = app.now()
+    app.now = lambda: began + timedelta(minutes=31)
+    assert send_issue(app, issue).deferred == 5
+    app.now = lambda: began + timedelta(minutes=50)
+    assert send_issue(app, issue).counts["sent"] == 12
+
+
+def test_rows_are_named_anew_when_the_limits_have_changed(start_sink, on_postgresql, plan_issue):
+    sink = start_sink()
+    app = on_postgresql(sink.port, send={"domains": [{"domain": "a.example", "per_minute": 6000}]})
+    issue = plan_issue(app, 9, address=lambda n: f"p{n}@{('a.example', 'mail.b.example', 'c-d.example')[n % 3]}")
+    names = ("b.example", "mail.b.example", "d.example")
+    limits = DomainLimits([DomainRate(domain=name, per_minute=6000) for name in names])
+    with app.database.write() as session:
+        assert [limit.name for limit in name_limits(session, issue, limits)] == ["mail.b.example"]
+        assert set(session.scalars(select(Delivery.rate_key))) == {None, "mail.b.example"}
+        assert name_limits(session, issue, DomainLimits()) == ()
+        assert set(session.scalars(select(Delivery.rate_key))) == {None}
+    assert send_issue(app, issue).counts["sent"] == 9
+
+
+def times_of(sink, address: str) -> list[float]:
+    return sorted(event["at"] for event in sink.events("accepted") if address in event["to"])
 
 
 def test_a_worker_stopped_in_mid_transaction_stops_no_other(on_postgresql, plan_issue, start_sink):

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.config import Config
+from newsletter.keys import LINKS, MARKS, load_keys, rotate_key
 from newsletter.send.claims import Claimed
 from newsletter.send.copies import CopyMaker
 from newsletter.send.dispatch import send_issue
@@ -21,32 +22,31 @@ from subscribers.bounces.verp import read_mark
 SES_ID = "0102018f3a7b2c1d-1a2b3c4d-1111-2222-3333-123456789abc-000000"
 
 
-def copy_of(app: App, issue_id: int, **config: Any) -> tuple[Any, Delivery]:
-    """Return the message that the first person would be sent, and its row."""
-    made = Config.model_validate({**app.config.model_dump(mode="python"), **config})
+def configured(app: App, **groups: Any) -> Config:
+    return Config.model_validate({**app.config.model_dump(mode="python"), **groups})
+
+
+def plan_with(app: App, plan_issue: Any, **groups: Any) -> int:
+    """Freeze an issue for one person under a configuration that is laid over the application's."""
+    app.config = configured(app, **groups)
+    issue: int = plan_issue(app, 1)
+    return issue
+
+
+def copy_of(app: App, issue_id: int, **groups: Any) -> tuple[Any, Delivery]:
+    """Return the message that the first person is sent under today's configuration, and its row."""
     with app.database.read() as session:
-        row = session.scalars(select(Delivery).order_by(Delivery.id)).first()
+        row = session.scalars(select(Delivery).where(Delivery.issue_id == issue_id).order_by(Delivery.id)).first()
         assert row is not None
-        maker = CopyMaker.load(session, issue_id, made, app.keys)
-    claimed = Claimed(
-        row.id,
-        row.variant_id,
-        row.list_id,
-        row.address,
-        row.domain,
-        row.token_id,
-        row.slots,
-        row.date,
-        row.message_id,
-        1,
-    )
+        maker = CopyMaker.load(session, issue_id, configured(app, **groups), load_keys(app.workspace.secrets))
+    claimed = Claimed(**{name: getattr(row, name) for name in Claimed._fields})
     return message_from_bytes(maker.make(claimed).body), row
 
 
 @pytest.mark.parametrize("provider", sorted(MARK_FIELDS))
 def test_a_copy_carries_the_mark_that_its_provider_hands_back(app, plan_issue, provider) -> None:
-    issue = plan_issue(app, 1)
-    message, row = copy_of(app, issue, smtp={"host": "127.0.0.1", "provider": provider})
+    issue = plan_with(app, plan_issue, smtp={"host": "127.0.0.1", "provider": provider})
+    message, row = copy_of(app, issue)
     field = MARK_FIELDS[provider]
     value = message[field.name]
     assert value.startswith(field.before)
@@ -56,28 +56,34 @@ def test_a_copy_carries_the_mark_that_its_provider_hands_back(app, plan_issue, p
     assert row.address not in value
 
 
-def test_a_copy_that_no_provider_sends_carries_none(app, plan_issue) -> None:
-    issue = plan_issue(app, 1)
-    message, _ = copy_of(app, issue)
+@pytest.mark.parametrize("provider", ["", "mailersend", "postal"])
+def test_a_copy_that_no_provider_hands_back_carries_none(app, plan_issue, provider) -> None:
+    message, _ = copy_of(app, plan_with(app, plan_issue, smtp={"host": "127.0.0.1", "provider": provider}))
     assert not {name.lower() for name in message} & {field.name.lower() for field in MARK_FIELDS.values()}
-    for provider in ("mailersend", "postal"):
-        assert copy_of(app, issue, smtp={"provider": provider})[0].as_bytes() == message.as_bytes()
 
 
 def test_a_copy_is_the_same_whichever_of_two_relays_it_leaves_by(app, plan_issue) -> None:
-    issue = plan_issue(app, 1)
     accounts = [{"name": "a", "provider": "ses"}, {"name": "b", "provider": "mailgun"}, {"name": "c"}]
-    message, _ = copy_of(app, issue, smtp={"accounts": accounts})
+    issue = plan_with(app, plan_issue, smtp={"accounts": accounts})
+    message, _ = copy_of(app, issue)
     assert message["X-SES-MESSAGE-TAGS"]
     assert message["X-Mailgun-Variables"]
-    again, _ = copy_of(app, issue, smtp={"accounts": accounts[::-1]})
-    assert again.as_bytes() == message.as_bytes()
+    assert copy_of(app, issue, smtp={"accounts": accounts[::-1]})[0].as_bytes() == message.as_bytes()
+
+
+def test_a_frozen_copy_stays_the_same_whatever_is_changed_after(app, plan_issue) -> None:
+    """Another provider, another public address, new keys of links and marks: an attempt later has the same bytes."""
+    issue = plan_with(app, plan_issue, smtp={"host": "127.0.0.1", "provider": "ses"})
+    message, _ = copy_of(app, issue)
+    for purpose in (LINKS, MARKS):
+        rotate_key(app.workspace.secrets, purpose)
+    later = {"smtp": {"host": "127.0.0.1", "provider": "mailgun"}, "web": {"url": "https://other.example"}}
+    assert copy_of(app, issue, **later)[0].as_bytes() == message.as_bytes()
 
 
 def test_the_mark_is_there_where_the_envelope_carries_none(app, plan_issue) -> None:
-    issue = plan_issue(app, 1)
-    fixed = {"bounces": {"envelope": "fixed"}}
-    message, row = copy_of(app, issue, smtp={"provider": "postmark"}, **fixed)
+    fixed = {"smtp": {"host": "127.0.0.1", "provider": "postmark"}, "bounces": {"envelope": "fixed"}}
+    message, row = copy_of(app, plan_with(app, plan_issue, **fixed))
     assert read_mark(app.keys.marks, handed_back(message["X-PM-Metadata-mark"])) == row.id
 
 
@@ -101,8 +107,7 @@ def test_a_refusal_names_no_copy(start_sink, sending_app, plan_issue, deliveries
 
 
 def test_every_header_passes_the_gate_and_is_plain(app, plan_issue) -> None:
-    issue = plan_issue(app, 1)
     accounts = [{"name": f"a{n}", "provider": name} for n, name in enumerate(MARK_FIELDS)]
-    message, _ = copy_of(app, issue, smtp={"accounts": accounts})
+    message, _ = copy_of(app, plan_with(app, plan_issue, smtp={"accounts": accounts}))
     for field in MARK_FIELDS.values():
         assert re.fullmatch(r"[\x20-\x7e]{1,120}", message[field.name])

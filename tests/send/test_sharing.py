@@ -83,9 +83,9 @@ def test_a_server_that_takes_its_time_gets_neither_more_nor_much_less(start_sink
     sink = start_sink(rules=[{"stage": "rcpt", "delay": 1.8}])
     app = sending_app(sink.port, per_minute=300, connections=30)
     started = time.monotonic()
-    report = send_issue(app, plan_issue(app, 40))
-    assert report.counts["sent"] == 40
-    assert time.monotonic() - started < 16
+    report = send_issue(app, plan_issue(app, 25))
+    assert report.counts["sent"] == 25
+    assert time.monotonic() - started < 15
     assert most_in_a_window(times(sink), 3) <= (3 + LATE_SECONDS) / 0.205 + 1
 
 
@@ -140,9 +140,10 @@ def test_when_one_account_is_at_its_limit_the_other_takes_over(two_sinks, sendin
     app = sending_app(25, accounts=accounts)
     started = time.monotonic()
     report = send_issue(app, plan_issue(app, 300))
+    took = time.monotonic() - started
     assert report.counts["sent"] == 300
-    assert time.monotonic() - started < 10
-    assert first.accepted().total() <= 12
+    assert took < 60  # alone, half of it would take the first one minutes, or days
+    assert first.accepted().total() <= 3 + took * limit.get("per_minute", 0) / 60
     assert max((first.accepted() + second.accepted()).values()) == 1
 
 

@@ -11,15 +11,20 @@ from collections import Counter
 import pytest
 from sqlalchemy import select, update
 
-from newsletter.dkim_keys import DkimKeys
+from newsletter.dkim_keys import DkimKeyUnusable
+from newsletter.render.notice import NoticeText
 from newsletter.send import ahead, control
 from newsletter.send.ahead import CopiesAhead
 from newsletter.send.claims import Claimed
 from newsletter.send.copies import CopyMaker
 from newsletter.send.dispatch import send_issue
-from newsletter.tables import Delivery, DeliveryState, Issue, IssueState
+from newsletter.send.gate import check_message
+from newsletter.send.notices import post
+from newsletter.send.trial import send_test_copy
+from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, NoticeKind
 from tests.peers.verifiers import selectors_in
 from tests.send import test_dispatch
+from tests.send.conftest import HEADERS, RENDERED
 
 # What must hold of every sending holds of signed copies, which are made ahead by threads.
 from tests.send.test_dispatch import (  # noqa: F401  (tests, with the fixture of this file)
@@ -318,9 +323,35 @@ async def test_at_the_end_rows_come_back_that_no_thread_came_to(rows):
     assert len(copies._made) < len(claimed)
 
 
-def test_reading_keys_back(tmp_path):
-    """What `create` wrote is what `key` reads, and nobody else may read it."""
-    keys = DkimKeys(tmp_path / "secrets")
-    keys.create("a")
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "secrets").iterdir()} == {0o600}
-    assert keys.key("a-rsa").key_size == 2048
+# -- mail that is no issue
+
+
+def test_a_test_copy_is_signed_and_without_a_key_it_does_not_leave(start_sink, sending_app, kept, dkimpy):
+    sink = start_sink("--keep", str(kept))
+    app = sending_app(sink.port)
+    send_test_copy(app, RENDERED, HEADERS, to="chair@example.net")
+    (path,) = kept.iterdir()
+    assert dkimpy.verdicts(path.read_bytes(), dns_of(app)) == dict.fromkeys(SELECTORS, True)
+    (app.workspace.secrets / "dkim-first-rsa.pem").unlink()
+    del app.keys
+    with pytest.raises(DkimKeyUnusable):
+        send_test_copy(app, RENDERED, HEADERS, to="chair@example.net")
+    assert sink.accepted().total() == 1
+
+
+@pytest.mark.parametrize("kind", NoticeKind)
+def test_notices_are_signed_and_only_an_alert_leaves_without_a_key(sending_app, dkimpy, kind):
+    app = sending_app(1)
+    text = NoticeText("Grüße", "Follow this link:\n\n    https://news.example.org/c/abc\n")
+    with app.database.write() as session:
+        notice = post(app, session, text, kind=kind, to="ann@example.com")
+        assert dkimpy.verdicts(notice.message, dns_of(app)) == dict.fromkeys(SELECTORS, True)
+        check_message(notice.message, recipient="ann@example.com", newsletter=False, signatures=2)
+    (app.workspace.secrets / "dkim-first-rsa.pem").unlink()
+    del app.keys
+    with app.database.write() as session:
+        if kind is NoticeKind.ALERT:  # it may be the one that tells of the key
+            assert selectors_in(post(app, session, text, kind=kind, to="bea@example.com").message) == []
+        else:
+            with pytest.raises(DkimKeyUnusable):
+                post(app, session, text, kind=kind, to="bea@example.com")

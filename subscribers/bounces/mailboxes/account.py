@@ -67,9 +67,9 @@ class Mailbox(Protocol):
 
     account: Account
 
-    def look(self, tally: Tally) -> None:
+    def look(self, tally: Tally, stopped: Stopped) -> None:
         """
-        Take what is there, sort it away, and count it in *tally*.
+        Take what is there, sort it away, and count it in *tally*; a stop ends it early, with all in order.
 
         Raises:
             MailboxTrouble: When it cannot be reached; what was taken before is kept.

@@ -46,14 +46,14 @@ class ImapMailbox:
         self._sorted: dict[int, Disposition] = {}  # taken, and not known to be moved
         self._breaks = Breaks()
 
-    def look(self, tally: Tally) -> None:
+    def look(self, tally: Tally, stopped: Stopped) -> None:
         """Take and sort away what is there; a connection that breaks is opened again."""
         self._breaks = Breaks()
         try:
             while True:
                 before = tally.taken.total()
                 try:
-                    self._pass(tally)
+                    self._pass(tally, stopped)
                     return
                 except BROKEN as error:
                     self.close()
@@ -98,16 +98,18 @@ class ImapMailbox:
             self._folders = {d: _full_name(self._client, name) for d, name in self.account.targets.items()}
         return self._client
 
-    def _pass(self, tally: Tally) -> None:
+    def _pass(self, tally: Tally, stopped: Stopped) -> None:
         client = self._connected()
         uids = self._unread(client)
         passed_over = {uid for uid in uids if self._breaks.passes_over(uid)}
         todo = [uid for uid in uids if not self._aside.holds(str(uid)) and uid not in passed_over]
         todo.sort(key=lambda uid: (self._breaks.of(uid), uid))
         for start in range(0, len(todo), MAILS_A_MOVE):
+            if stopped.is_set():
+                return
             chunk = todo[start : start + MAILS_A_MOVE]
             try:
-                self._take(client, [uid for uid in chunk if uid not in self._sorted], tally)
+                self._take(client, [uid for uid in chunk if uid not in self._sorted], tally, stopped)
             except DatabaseUnavailable:
                 self._move(client, chunk)
                 raise
@@ -138,8 +140,10 @@ class ImapMailbox:
         count: int = selected[b"EXISTS"]
         return count
 
-    def _take(self, client: Any, uids: list[int], tally: Tally) -> None:
+    def _take(self, client: Any, uids: list[int], tally: Tally, stopped: Stopped) -> None:
         for group in self._groups(client, uids):
+            if stopped.is_set():
+                return
             large = len(group) == 1 and group[0][1] > self.account.max_message_bytes
             found = self._fetch(client, [uid for uid, _ in group], _BEGINNING if large else _WHOLE)
             for uid, _ in group:

@@ -31,11 +31,13 @@ class Maildir:
         self._aside = Aside(memory)
         self._root = Path(account.path)
 
-    def look(self, tally: Tally) -> None:
+    def look(self, tally: Tally, stopped: Stopped) -> None:
         found = list(self._mails())
         self._aside.open("maildir", {_name(path) for path in found})
         try:
             for path in found:
+                if stopped.is_set():
+                    return
                 if not self._aside.holds(_name(path)):
                     self._take(path, tally)
         except OSError as error:

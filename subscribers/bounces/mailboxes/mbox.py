@@ -35,8 +35,8 @@ class Mbox:
         self._taker = taker
         self._memory = memory
 
-    def look(self, tally: Tally) -> None:
-        while True:
+    def look(self, tally: Tally, stopped: Stopped) -> None:
+        while not stopped.is_set():
             with self._locked() as file:
                 start = self._position(file)
                 mails = list(_stretch(file, start, self.account.max_message_bytes))

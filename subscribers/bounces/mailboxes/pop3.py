@@ -36,14 +36,14 @@ class Pop3Mailbox:
         self._aside = Aside(memory)
         self._breaks = Breaks()
 
-    def look(self, tally: Tally) -> None:
+    def look(self, tally: Tally, stopped: Stopped) -> None:
         """Take what is new, one session after the other; a connection that breaks is opened again."""
         self._breaks = Breaks()
         more = True
-        while more:
+        while more and not stopped.is_set():
             before, session = tally.taken.total(), open_session(self.account)
             try:
-                more = self._pass(session, tally)
+                more = self._pass(session, tally, stopped)
             except CUT as error:
                 if not self._breaks.go_on(progress=tally.taken.total() > before):
                     raise broken(self.account, error) from error
@@ -70,7 +70,7 @@ class Pop3Mailbox:
     def close(self) -> None:
         """Nothing is kept open between two looks: the server locks the mailbox meanwhile."""
 
-    def _pass(self, session: Pop3Session, tally: Tally) -> bool:
+    def _pass(self, session: Pop3Session, tally: Tally, stopped: Stopped) -> bool:
         """Take the mails of one session and delete what may be; return whether there are more."""
         listing = self._listing(session)
         self._aside.open("pop3", {uidl for _, uidl, _ in listing})
@@ -78,6 +78,8 @@ class Pop3Mailbox:
         passed_over = [m for m in new if self._breaks.passes_over(m[1])]
         todo = sorted((m for m in new if m not in passed_over), key=lambda m: self._breaks.of(m[1]))
         for number, uidl, size in todo[:MAILS_A_SESSION]:
+            if stopped.is_set():
+                break
             if self._aside.result(uidl) is None:  # a second mail of one name is the same mail
                 self._take(session, number, uidl, size, tally)
         self._aside.save()

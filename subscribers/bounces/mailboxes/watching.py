@@ -6,6 +6,7 @@ What only a person can mend is tried seldom: a server locks an account that is k
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Watch:
     def run(self, stopped: Stopped) -> None:
         try:
             while not stopped.is_set():
-                looked = self.once()
+                looked = self.once(stopped)
                 if looked.trouble:
                     stopped.wait(looked.pause_seconds)
                 else:
@@ -65,14 +66,14 @@ class Watch:
         finally:
             self.close()
 
-    def once(self) -> Looked:
+    def once(self, stopped: Stopped | None = None) -> Looked:
         """Look, and tell what came of it."""
         tally = Tally()
         try:
             with self._guard() as free:
                 if not free:
                     return self._failed(tally, "another process is reading it.", lasting=False)
-                self._mailbox.look(tally)
+                self._mailbox.look(tally, stopped or threading.Event())
         except (MailboxTrouble, DatabaseUnavailable) as error:
             words = error.message + (f" {error.hint}" if error.hint else "")
             return self._failed(tally, words, lasting=getattr(error, "lasting", False))

@@ -207,6 +207,35 @@ def test_a_boundary_of_300_kb_is_no_boundary() -> None:
     assert time.thread_time() - start < 0.1
 
 
+@pytest.mark.parametrize(
+    "charset", ["charset*=utf-8''x", "charset=idna", "charset=rot13", "charset=undefined", "charset=hex"]
+)
+@pytest.mark.parametrize("kind", ["text/plain", "message/delivery-status", "message/rfc822", "text/rfc822-headers"])
+def test_a_charset_that_is_none_for_text_hides_nothing(charset: str, kind: str) -> None:
+    body = "Final-Recipient: rfc822; ann@dead.example\nAction: failed\nStatus: 5.1.1\n\nf\xfcr"
+    mail = plain("MAILER-DAEMON@mx.example", "Undelivered Mail", body, f"Content-Type: {kind}; {charset}")
+    found = read_report(mail.replace("\xfc".encode(), b"\xfc"))
+    if kind in ("text/plain", "message/delivery-status"):
+        assert [p.address for p in found.recipients] == ["ann@dead.example"]
+
+
+@pytest.mark.parametrize("parameter", [";a=b", ';a="', ";a*0=b", "; a", ";", ";charset*0*=x''%00"])
+def test_a_megabyte_of_parameters_is_no_burden(parameter: str) -> None:
+    header = f"Content-Type: text/plain{parameter * (900_000 // len(parameter))}"
+    start = time.thread_time()
+    read_report(plain("MAILER-DAEMON@mx.example", "failure notice", "hello", header))
+    assert time.thread_time() - start < 0.4
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "> ", "- ", "<", "\n \n", "a@b.c ", "recipient ", "to: ", "-", "."])
+def test_a_hundred_thousand_of_the_same_are_no_burden(blank: str) -> None:
+    """Blanks at the beginning of a line once took two minutes."""
+    mail = plain("MAILER-DAEMON@mx.example", "failure notice", f"could not be delivered\n{blank * 100_000}\nx\n")
+    start = time.thread_time()
+    read_report(mail)
+    assert time.thread_time() - start < 0.4
+
+
 def test_any_mutation_of_a_report_gives_an_answer_soon_and_in_the_same_memory(tmp_path: Path) -> None:
     """The short form of the benchmark, which mutates 200,000 mails."""
     reports = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,7 +117,7 @@ def look() -> Iterator[Callable[..., Tally]]:
     def run(mailbox: Any) -> Tally:
         opened.append(mailbox)
         tally = Tally()
-        mailbox.look(tally)
+        mailbox.look(tally, threading.Event())
         return tally
 
     yield run

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import subprocess
+import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -215,21 +215,27 @@ def test_a_large_report_in_an_mbox_is_read_by_its_beginning(mbox, look, intake) 
     assert len(intake.kept[0]) <= 1_000_000
 
 
+WRITER = """
+import fcntl, sys, time
+with open(sys.argv[1], "a") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    file.write(sys.argv[2])
+    file.flush()
+    print("!", end="", flush=True)
+    time.sleep(0.5)
+    file.write(sys.argv[3])
+"""
+
+
 def test_the_lock_of_mail_servers_is_waited_for(mbox, look, intake) -> None:
     """A delivery that is under way is not read by half."""
     append(mbox, SIX[0])
-    writer = os.fork()
-    if not writer:  # a lock of POSIX does not hold within a process
-        with open(mbox.account.path, "ab") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX)
-            file.write(b"From MAILER-DAEMON Mon Nov  2 09:30:00 2026\n" + SIX[1][:20])
-            file.flush()
-            time.sleep(0.6)
-            file.write(SIX[1][20:] + b"\n")
-        os._exit(0)
-    time.sleep(0.3)
-    assert look(mbox).taken.total() == 2
-    os.waitpid(writer, 0)
+    halves = [b"From MAILER-DAEMON Mon Nov  2 09:30:00 2026\n" + SIX[1][:20], SIX[1][20:] + b"\n"]
+    writing = [sys.executable, "-c", WRITER, mbox.account.path, *(half.decode() for half in halves)]
+    with subprocess.Popen(writing, stdout=subprocess.PIPE) as writer:  # such a lock does not hold within a process
+        assert writer.stdout is not None
+        assert writer.stdout.read(1) == b"!"
+        assert look(mbox).taken.total() == 2
     assert len(intake.kept) == 2
 
 

@@ -345,3 +345,21 @@ def test_a_connection_cut_while_it_waits_is_opened_again(mailbox, look, dovecot,
 
 def test_tally_is_empty_when_nothing_was_there() -> None:
     assert Tally().words == "nothing new"
+
+
+def test_a_stop_ends_a_look_early_with_all_in_order(mailbox, dovecot, user, intake, monkeypatch) -> None:
+    """A service that is stopped may not first read a mailbox of twenty thousand mails."""
+    monkeypatch.setattr("subscribers.bounces.mailboxes.imap.MAILS_A_MOVE", 2)
+    dovecot.put(user, SIX)
+    stop, tally = threading.Event(), Tally()
+    intake.before = lambda _raw: stop.set() if intake.offered == 2 else None
+    box = mailbox()
+    box.look(tally, stop)
+    box.close()
+    assert len(intake.kept) == 2
+    assert len(dovecot.mails(user)) == 4
+    stop.clear()
+    box.look(tally, stop)
+    box.close()
+    assert sorted(intake.kept) == sorted(SIX)
+    assert sorted(dovecot.mails(user)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import psutil
 import pytest
@@ -31,7 +32,7 @@ def test_memory_stays_flat_however_many_mails_there_are(protocol: str, dovecot, 
 
     kind = ImapMailbox if protocol == "imap" else Pop3Mailbox
     box, tally = kind(account(protocol, delete=protocol == "pop3"), Taker(take, print), memory), Tally()
-    box.look(tally)
+    box.look(tally, threading.Event())
     box.close()
     assert tally.words == f"{COUNT} processed"
     assert list((dovecot.maildir(user) / "new").iterdir()) == []

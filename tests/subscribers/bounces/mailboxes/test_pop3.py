@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from subscribers.bounces.mailboxes.account import Account
+from subscribers.bounces.mailboxes.account import Account, Tally
 from subscribers.bounces.mailboxes.pop3 import Pop3Mailbox
 from subscribers.errors import DatabaseUnavailable, MailboxTrouble
 from tests.peers.cutting_proxy import CuttingProxy
@@ -232,3 +232,19 @@ def test_a_server_that_sends_without_end_is_dropped(mailbox, look, lying_server,
 def test_a_list_that_is_none_is_refused(mailbox, look, lying_server, intake) -> None:
     with pytest.raises(MailboxTrouble, match="list"):
         look(mailbox(port=lying_server({b"UIDL": b"+OK\r\nx y\r\n.\r\n"})))
+
+
+def test_a_stop_ends_a_look_early_with_all_in_order(mailbox, dovecot, user, intake) -> None:
+    """A service that is stopped may not first read a mailbox of twenty thousand mails."""
+    dovecot.put(user, SIX)
+    stop, tally = threading.Event(), Tally()
+    intake.before = lambda _raw: stop.set() if intake.offered == 2 else None
+    box = mailbox(delete=True)
+    box.look(tally, stop)
+    box.close()
+    assert len(intake.kept) == 2
+    stop.clear()
+    box.look(tally, stop)
+    box.close()
+    assert sorted(intake.kept) == sorted(SIX)
+    assert sorted(dovecot.mails(user)) == sorted(KEPT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,7 +88,7 @@ EACH = pytest.mark.parametrize(
 def test_mail_is_read_over_verified_tls(protocol: str, tls: str, secured, taker, memory, intake) -> None:
     box, tally = mailbox(secured, protocol, tls, taker, memory), Tally()
     secured.put(box.account.username, [mail("processed")])
-    box.look(tally)
+    box.look(tally, threading.Event())
     box.close()
     assert tally.words == "1 processed"
 
@@ -97,7 +98,7 @@ def test_mail_is_read_over_verified_tls(protocol: str, tls: str, secured, taker,
 def test_a_certificate_that_nobody_vouches_for_is_refused(protocol: str, tls: str, secured, taker, memory) -> None:
     box = mailbox(secured, protocol, tls, taker, memory)
     with pytest.raises(MailboxTrouble, match="cannot be trusted") as error:
-        box.look(Tally())
+        box.look(Tally(), threading.Event())
     assert error.value.lasting
 
 
@@ -106,7 +107,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(protocol: str, tls: st
 def test_a_certificate_for_another_name_is_refused(protocol: str, secured, taker, memory) -> None:
     box = mailbox(secured, protocol, "implicit", taker, memory, host="127.0.0.1")
     with pytest.raises(MailboxTrouble, match="cannot be trusted"):
-        box.look(Tally())
+        box.look(Tally(), threading.Event())
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3"])
@@ -116,6 +117,6 @@ def test_a_server_without_tls_is_sent_no_password(protocol: str, dovecot, taker,
     with CuttingProxy(port) as proxy:
         box = mailbox(dovecot, protocol, "required", taker, memory, port=proxy.own_port)
         with pytest.raises(MailboxTrouble, match="offers no TLS") as error:
-            box.look(Tally())
+            box.look(Tally(), threading.Event())
         assert error.value.lasting
         assert not [line for line in proxy.lines if PASSWORD.encode() in line or b"LOGIN" in line or b"USER" in line]

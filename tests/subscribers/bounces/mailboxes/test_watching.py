@@ -28,7 +28,7 @@ class Scripted:
         self.looks = 0
         self.waits: list[float] = []
 
-    def look(self, tally: Tally) -> None:
+    def look(self, tally: Tally, _stopped: threading.Event) -> None:
         end = self.ends[min(self.looks, len(self.ends) - 1)]
         self.looks += 1
         if isinstance(end, Exception):
