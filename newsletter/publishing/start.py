@@ -41,7 +41,8 @@ def start_issue(app: App, issue_id: int, *, approve_as: str | None = None) -> in
             prepared = prepare(app, session, issue, for_sending=True)
         refuse(prepared.report)
         with app.database.write() as session:
-            planned = _freeze(app, session, _get(session, issue_id), prepared, approve_as)
+            # Locked, so that of two workers that start it at once the second finds it planned.
+            planned = _freeze(app, session, _get(session, issue_id, for_update=True), prepared, approve_as)
         if planned is not None:
             return planned
     raise Conflict(
@@ -106,8 +107,8 @@ def _settle_approval(app: App, issue: Issue, approve_as: str | None) -> None:
     approve(issue, app.config, actor=approve_as, now=app.now())
 
 
-def _get(session: Session, issue_id: int) -> Issue:
-    issue = session.get(Issue, issue_id)
+def _get(session: Session, issue_id: int, *, for_update: bool = False) -> Issue:
+    issue = session.get(Issue, issue_id, with_for_update=for_update)
     if issue is None:
         raise NotFound("issue", str(issue_id))
     return issue
