@@ -15,7 +15,7 @@ from newsletter.doctor.dmarc import Walk, applied_policy, walk
 from newsletter.doctor.dmarc_judgement import DmarcFacts, Identity, Vouched, judge_dmarc, report_permit_name
 from newsletter.doctor.findings import Finding, Level, ok, warn
 from newsletter.doctor.lookup import Answer, Look, Status
-from newsletter.doctor.reachable import judge_domain, see_domain
+from newsletter.doctor.reachable import judge_domain, mail_servers, see_domain
 from newsletter.doctor.spf import Address, Policy, Result, evaluate, gather
 from newsletter.doctor.spf_judgement import RelaySeen, judge_spf
 
@@ -155,6 +155,13 @@ def _domains(config: Config) -> dict[str, str]:
 
 
 def _domain_task(config: Config, look: Look, domain: str, purpose: str) -> Task:
+    return lambda: list(judge_domain("MX", see_domain(domain, look), purpose, _mail_server(config, look, domain)))
+
+
+def _mail_server(config: Config, look: Look, domain: str) -> str:
+    """Return the host to propose for an MX: what takes the mail of the From already, else the relay."""
+    known = mail_servers(look(config.organisation.from_address.rpartition("@")[2], "MX"))
+    if known and known[0]:
+        return known[0]
     relay = next((a.host for a in config.smtp.all_accounts if not a.on_loopback and not a.host[-1].isdigit()), "")
-    advised = relay or f"mail.{domain}"
-    return lambda: list(judge_domain("MX", see_domain(domain, look), purpose, advised))
+    return relay or f"mail.{domain}"

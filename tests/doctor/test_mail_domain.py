@@ -359,7 +359,10 @@ class TestDmarc:
 class TestArrival:
     def test_no_mx_at_all_is_a_failure(self, look: Look) -> None:
         found = only(look({("bounces.example.org", "MX"): []}))
-        assert found.record.value == f"10 {RELAY}."
+        assert found.record.value == "10 mx.example.org."  # which takes the replies already
+        none_at_all = {("bounces.example.org", "MX"): [], ("example.org", "MX"): []}
+        values = [f.record.value for f in look(none_at_all) if f.check == "MX" and f.record]
+        assert values == [f"10 {RELAY}."] * 2
 
     def test_an_address_alone_is_a_warning(self, look: Look) -> None:
         found = only(look({("example.org", "MX"): []}), Level.WARN)

@@ -16,7 +16,7 @@ from tests.send.issue_out import Sent, event_of
 from tests.send.returned_mail import away, bounce, complaint, mark_of, reply
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
-FORGED_MAILS = 2_000  # each names everybody: ten thousand forged verdicts
+FORGED_MAILS = 2_000  # half of them name everybody: six thousand forged verdicts
 FORGED_ON_POSTGRESQL = 200  # what differs there is tried by these as well
 
 
