@@ -131,9 +131,10 @@ def _fold(name: str, words: list[str]) -> bytes:
 
 
 def _phrase(text: str, name: str) -> list[str]:
-    if "=?" not in text and _ATOMS.fullmatch(text):
+    can_fold = "=?" not in text and max(map(len, text.split(" "))) <= LONGEST_PLAIN_WORD
+    if can_fold and _ATOMS.fullmatch(text):
         return text.split(" ")
-    if text.isascii() and "=?" not in text:
+    if can_fold and text.isascii():
         quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
         return quoted.split(" ") if len(quoted) > LINE_CHARACTERS - len(name) - 2 else [quoted]
     return list(_encoded_words(text, LINE_CHARACTERS - len(name) - 2))

@@ -282,3 +282,12 @@ def test_a_feedback_id_that_fits_no_line_is_left_out(
 ) -> None:
     raw = compile_message(rendered, replace(headers, feedback_id="x" * 90)).compose(values)
     assert "Feedback-ID" not in parse(raw)
+
+
+@pytest.mark.parametrize("title", ["x" * 1_200, "a " + "b" * 300, '"' * 400, "a, " + "c" * 990])
+def test_a_title_of_one_long_word_is_folded_and_reads_back(title: str) -> None:
+    """Else the issue would be frozen, and no copy of it could be made."""
+    for field in (list_id(title, "members.example.org"), mailbox("From", title, "news@example.org")):
+        assert all(len(line) <= 78 for line in field.decode("ascii").split("\r\n"))
+    parsed = email.message_from_bytes(field + b"\r\n", policy=email.policy.default)["From"].addresses[0]
+    assert parsed.display_name == title
