@@ -15,7 +15,7 @@ from functools import lru_cache
 # The journal's thread must get the interpreter soon after its commit; the default of 5 ms is 50 messages.
 SWITCH_INTERVAL_SECONDS = 0.0005
 # Copies are freed by their reference counts; looking for cycles after every 700 objects takes 5 % of the time.
-GARBAGE_THRESHOLDS = (100_000, 20, 100)
+GARBAGE_THRESHOLDS = (500_000, 20, 100)
 
 
 @lru_cache(maxsize=1)

@@ -24,6 +24,9 @@ from newsletter.send.replies import LONGEST_TEXT, SmtpReply
 LONGEST_REPLY_BYTES = 131_072
 QUIT_SECONDS = 2.0
 _SETTINGS = "Check smtp.tls, smtp.username and smtp.password."
+_LAST_LINE = re.compile(rb"\d{3}(?:[ \r]|\Z)")
+# As a plain number: the flags' own class takes longer than the call.
+_LOOK = int(socket.MSG_PEEK) | int(socket.MSG_DONTWAIT)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -85,7 +88,7 @@ class Conversation(asyncio.Protocol):
         if b"\n" not in data:
             self._partial += data
         else:
-            *lines, rest = (self._partial + data).split(b"\n")
+            *lines, rest = (bytes(self._partial) + data if self._partial else data).split(b"\n")
             self._partial = bytearray(rest)
             for line in lines:
                 self._line(line)
@@ -95,20 +98,20 @@ class Conversation(asyncio.Protocol):
             self._end("The relay sent a reply without end.")
         self._wake()
 
-    def _line(self, line: bytes | bytearray) -> None:
+    def _line(self, line: bytes) -> None:
+        if not self._lines and (reply := _whole_reply(line)) is not None:
+            self._replies.append(reply)
+            return
         code = line[:3]
         if len(code) < 3 or not code.isdigit() or line[3:4] not in (b"", b"\r", b" ", b"-"):
             self._end("The relay sent something that is no SMTP reply.")
             return
         if line[3:4] == b"-":
-            self._lines.append(bytes(line[4:]))
+            self._lines.append(line[4:])
             self._lines_bytes += len(line)
             return
-        if not self._lines:
-            self._replies.append(_read_reply(bytes(line)))
-        else:
-            self._replies.append(_read_reply(bytes(code) + b" " + b" ".join([*self._lines, bytes(line[4:])])))
-            self._lines, self._lines_bytes = [], 0
+        self._replies.append(_read_reply(code + b" " + b" ".join([*self._lines, line[4:]])))
+        self._lines, self._lines_bytes = [], 0
 
     def eof_received(self) -> bool:
         self._end("The relay closed the connection.")
@@ -165,7 +168,7 @@ class Conversation(asyncio.Protocol):
             return self._replies.popleft()
         if self._ended is None and self._peek is not None:
             with contextlib.suppress(BlockingIOError, InterruptedError):
-                if self._peek.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
+                if self._peek.recv(1, _LOOK) == b"":
                     self._end("The relay closed the connection.")
         if self._ended is not None:
             raise ConnectionLost(self._ended)
@@ -319,9 +322,13 @@ def _hand_over(client: Any, account: SmtpAccount, offered: frozenset[str]) -> Co
     return conversation
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # a server says the same few over and over
+def _whole_reply(line: bytes) -> SmtpReply | None:
+    """Return the reply that one line is; None when it is a part of one, or none."""
+    return _read_reply(line) if _LAST_LINE.match(line) else None
+
+
 def _read_reply(line: bytes) -> SmtpReply:
-    """Return a reply; a server says the same few over and over."""
     text = _CONTROL.sub(" ", line[4:].decode("utf-8", "replace"))
     return SmtpReply(int(line[:3]), " ".join(text.split())[:LONGEST_TEXT])
 

@@ -7,7 +7,6 @@ found again where a relay or a forwarding wrapped it (BATV, SRS, quotes, ``=`` o
 
 from __future__ import annotations
 
-import base64
 import hmac
 import re
 
@@ -18,6 +17,8 @@ PREFIX = "b+"
 # Where a mail program writes to leave a list by mail; what speaks for the person is the token in the subject.
 LEAVE_LOCAL_PART = f"{PREFIX}unsubscribe"
 _MAC_BYTES = 10
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
 _MARK = re.compile(r'(?:^|[=+"<])b(?:[+=-]|=2b|%2b)([1-9]\d{0,17})\.([a-z2-7]{16})(?=$|[=@">])', re.IGNORECASE)
 
 
@@ -43,4 +44,6 @@ def has_form_of_mark(local_part: str) -> bool:
 
 
 def _mac(key: Key, delivery_id: int) -> str:
-    return base64.b32encode(sign(key, "verp", str(delivery_id).encode())[:_MAC_BYTES]).decode().lower()
+    """Return ten bytes as 16 letters of base32. By a table: one is made for each copy, and `base64` takes 5 us."""
+    number, pairs = int.from_bytes(sign(key, "verp", str(delivery_id).encode())[:_MAC_BYTES]), _PAIRS
+    return "".join([pairs[number >> shift & 1023] for shift in range(70, -1, -10)])
