@@ -282,7 +282,7 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("issue_id", "subscriber_id"),
         UniqueConstraint("issue_id", "address_hash"),
-        Index("ix_deliveries_work", "issue_id", "state", "rate_key", "retry_at"),
+        Index("ix_deliveries_work", "issue_id", "state", "rate_key", "retry_at", "id"),
         Index("ix_deliveries_remote_id", "remote_id", sqlite_where=_REMOTE_ID, postgresql_where=_REMOTE_ID),
     )
 

@@ -167,7 +167,8 @@ class Statements:
         found = (
             select(Delivery.id)
             .where(Delivery.issue_id == given("issue"), Delivery.state == state, *conditions)
-            .order_by(Delivery.retry_at, Delivery.id)
+            # The index to its end, or PostgreSQL sorts all rows that wait each time.
+            .order_by(Delivery.rate_key, Delivery.retry_at, Delivery.id)
             .limit(given("most"))
             .with_for_update(skip_locked=True)
             .subquery()

@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.add_column("deliveries", sa.Column("rate_key", sa.String(length=253), nullable=True))
     op.add_column("deliveries", sa.Column("remote_id", sa.String(length=128), nullable=True))
     op.drop_index("ix_deliveries_work", table_name="deliveries")
-    op.create_index("ix_deliveries_work", "deliveries", ["issue_id", "state", "rate_key", "retry_at"])
+    op.create_index("ix_deliveries_work", "deliveries", ["issue_id", "state", "rate_key", "retry_at", "id"])
     op.create_index(
         "ix_deliveries_remote_id",
         "deliveries",
