@@ -26,12 +26,13 @@ from sending import config, prepare, send_frozen, sink
 
 from newsletter.app import App
 from newsletter.paths import Workspace
+from newsletter.send.claims import Wanted
 from newsletter.send.copies import Copy, CopyMaker
-from newsletter.send.dispatch import CLAIM_ROWS, loop_factory
+from newsletter.send.feeding import CLAIM_ROWS
 from newsletter.send.journal import Granted, Journal, Outcome
 from newsletter.send.owner import Owner
 from newsletter.send.replies import SmtpReply
-from newsletter.send.throttle import Limits
+from newsletter.send.runtime import loop_factory
 from newsletter.tables import DeliveryState
 
 GOAL = 3.0
@@ -78,7 +79,7 @@ async def send_plainly(folder: Path, port: int, connections: int) -> None:
         started, sent = time.perf_counter(), 0
         copies: asyncio.Queue[Copy | None] = asyncio.Queue(maxsize=2 * CLAIM_ROWS)
         lanes = [asyncio.create_task(_lane(port, journal, copies)) for _ in range(connections)]
-        while rows := (await journal.claim(1, CLAIM_ROWS, "default", Limits())).rows:
+        while rows := (await journal.claim(Wanted(1, CLAIM_ROWS))).rows:
             for row in rows:
                 await copies.put(maker.make(row))
             sent += len(rows)

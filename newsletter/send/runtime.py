@@ -37,6 +37,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 @contextmanager
 def interpreter_for_sending() -> Iterator[None]:
     """Let threads change places quickly and look for garbage rarely, among new objects only."""
+    import aiosmtplib  # noqa: F401  (takes 100 ms: now, and not while rows are in hand)
+
     interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.set_threshold(*GARBAGE_THRESHOLDS)
