@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -19,10 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from subscribers.bounces import reading, records
+from subscribers.bounces.answers import has_answer_prefix
 from subscribers.bounces.event import EventKind, MailKind, MailReport, ProviderEvent, ReportKind
 from subscribers.bounces.letters import Letters
 from subscribers.bounces.mail import Mail, read_mail
-from subscribers.bounces.marks import Marks, read_marks
+from subscribers.bounces.marks import Marks, answered_ids, read_marks
 from subscribers.bounces.outside import Application, MarkedCopy
 from subscribers.bounces.plain import one_line
 from subscribers.bounces.policy import Rule, Sign
@@ -229,6 +230,9 @@ class Intake:
             left = self._letters.leave_by_token(session, row.id, arrived.mail)
             if left is not None:
                 return [left]
+        if self._is_a_persons_answer(session, arrived):
+            marks = Marks(None, answered_ids(arrived.mail))
+            arrived = replace(arrived, report=MailReport(MailKind.ORDINARY), marks=marks)
         found = self._copy_of_mail(session, arrived)
         at = self._time_of(arrived.mail, found)
         maybe = self._may_be_a_person(arrived)
@@ -238,9 +242,17 @@ class Intake:
         return [self._judge.judge(session, row.id, one, found, now=self._clock()) for one in said]
 
     def _may_be_a_person(self, arrived: _Arrived) -> bool:
-        """Only the subject reads like an automatic answer, and it went where people write to."""
-        automatic = arrived.report.kind is MailKind.AUTOREPLY
-        return automatic and arrived.marks.delivery_id is None and not reading.is_surely_automatic(arrived.mail)
+        """Only the subject reads like an automatic answer or a challenge, and it went where people write to."""
+        by_subject = arrived.report.kind in (MailKind.AUTOREPLY, MailKind.CHALLENGE)
+        return by_subject and arrived.marks.delivery_id is None and not reading.is_surely_automatic(arrived.mail)
+
+    def _is_a_persons_answer(self, session: Session, arrived: _Arrived) -> bool:
+        """Only the words read like a bounce, it answers us, and it went where people write to."""
+        mail = arrived.mail
+        if arrived.marks.delivery_id is not None or not reading.is_bounce_by_words(mail, arrived.report):
+            return False
+        answered = (self._application.find(session, message_id=one) for one in answered_ids(mail))
+        return has_answer_prefix(mail) or any(copy is not None for copy in answered)
 
     def _time_of(self, mail: Mail, found: Found) -> datetime:
         now = self._clock()

@@ -264,10 +264,73 @@ def test_a_subject_that_only_looks_automatic_is_passed_on(sent: Sent) -> None:
     assert sent.take(raw) is Disposition.REPLY
 
 
-@pytest.mark.parametrize("extra", ["Auto-Submitted: auto-generated\n", "Precedence: list\n", "List-Id: <x.example>\n"])
-def test_a_machine_that_reports_nothing_is_filed(sent: Sent, extra: str) -> None:
-    assert sent.take(reply("news@example.org", sender="a@example.net", extra=extra)) is Disposition.UNKNOWN
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Re: Please confirm your place at the summer party",
+        "RE: Verify your email settings",
+        "AW: Bitte bestätigen Sie Ihre Teilnahme",
+        "Please confirm your place at the summer party",
+    ],
+)
+def test_words_of_a_challenge_in_a_persons_subject_are_passed_on(sent: Sent, subject: str) -> None:
+    assert sent.take(reply("news@example.org", sender="person1@example.com", subject=subject)) is Disposition.REPLY
+
+
+@pytest.mark.parametrize("prefix", ["Re: ", "SV: ", "Odp: ", "Re[2]: ", ""])
+def test_words_of_a_bounce_in_a_persons_answer_are_passed_on(sent: Sent, prefix: str) -> None:
+    raw = reply(
+        "news@example.org",
+        sender="person1@example.com",
+        subject=f"{prefix}Bounce back: news",
+        text="The flowers for old@example.net: the mail could not be delivered.",
+        in_reply_to="" if prefix else sent.copy(1).message_id,
+    )
+    assert sent.take(raw) is Disposition.REPLY
+    assert len(sent.notices()) == 1
+
+
+@pytest.mark.parametrize("named", ["", " to person1@example.com"])
+def test_a_bounce_in_words_alone_still_counts_by_its_mark(sent: Sent, named: str) -> None:
+    raw = reply(
+        sent.mark(1), sender="MAILER-DAEMON@mx.example.net", subject="Re: Undelivered mail",
+        text=f"Your mail could not be delivered{named}\n550 5.1.1 user unknown",
+    )  # fmt: skip
+    assert sent.take(raw) is Disposition.PROCESSED
+    assert sent.rules() == [Rule.COUNTED]
+
+
+@pytest.mark.parametrize(
+    "sender", ["ann@postmasters.example.net", "jo.postmaster@example.net", "postmaster@example.net"]
+)
+def test_somebody_who_is_called_postmaster_is_passed_on(sent: Sent, sender: str) -> None:
+    assert sent.take(reply("news@example.org", sender=sender)) is Disposition.REPLY
+
+
+@pytest.mark.parametrize(
+    "extra", ["Precedence: list\n", "List-Id: <x.example>\n", "List-Id: <x.y>\nPrecedence: list\n"]
+)
+def test_what_came_by_a_group_is_passed_on(sent: Sent, extra: str) -> None:
+    assert sent.take(reply("news@example.org", sender="a@example.net", extra=extra)) is Disposition.REPLY
+
+
+def test_our_own_issue_that_comes_back_by_a_group_is_filed(sent: Sent) -> None:
+    raw = f"From: news@example.org\nList-Id: <x.y>\nMessage-ID: <{sent.copy(1).message_id}>\nSubject: News\n\nHello\n"
+    assert sent.take(raw.encode()) is Disposition.UNKNOWN
     assert sent.notices() == []
+
+
+@pytest.mark.parametrize("extra", ["Auto-Submitted: auto-generated\n", "Precedence: bulk\n", "Return-Path: <>\n"])
+@pytest.mark.parametrize("subject", ["Re: November news", "Please confirm your place"])
+def test_a_machine_that_reports_nothing_is_filed(sent: Sent, extra: str, subject: str) -> None:
+    taken = sent.take(reply("news@example.org", sender="a@example.net", extra=extra, subject=subject))
+    assert taken in (Disposition.UNKNOWN, Disposition.AUTOREPLY)
+    assert sent.notices() == []
+
+
+@pytest.mark.parametrize("sender", ["MAILER-DAEMON@example.net", "no-reply@example.net", "shop-noreply@example.net"])
+def test_a_robots_address_is_no_person(sent: Sent, sender: str) -> None:
+    assert sent.take(reply("news@example.org", sender=sender)) is Disposition.UNKNOWN
 
 
 def test_an_unsubscribe_by_mail_with_our_token_is_honoured(sent: Sent) -> None:
