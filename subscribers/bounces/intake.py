@@ -40,6 +40,7 @@ LARGEST_MAIL = 25_000_000
 ALERT_WINDOW = timedelta(hours=24)
 MOST_AT_ONCE = 500
 REFUSALS = "session"
+JUST_CAME = ("pipe", "lmtp", "smtp")  # mail that these bring has only just come
 _UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
 _MAY_ASK = (MailKind.ORDINARY, MailKind.AUTOREPLY, MailKind.CHALLENGE, MailKind.FEEDBACK)
 
@@ -83,6 +84,8 @@ class Intake:
         marks, links: Give the keys of envelope senders and of unsubscribe tokens as they are now; they rotate.
         keep_raw: How long a mail is kept as it came.
         alert_after: So many refusals for a cause of ours within a day alert the chair.
+        signed_bounces: Every copy leaves with a signed envelope sender, so a bounce needs that. The Message-ID alone
+            is seen by whoever a copy or an answer to it was sent on to.
     """
 
     def __init__(
@@ -97,11 +100,13 @@ class Intake:
         clock: Callable[[], datetime],
         keep_raw: timedelta = timedelta(days=30),
         alert_after: int = 20,
+        signed_bounces: bool = False,
     ) -> None:
         self._database, self._application, self._judge = database, application, judge
         self._letters = Letters(application, judge, links=links, pepper=pepper, clock=clock)
         self._marks, self._pepper, self._clock = marks, pepper, clock
         self._keep_raw, self._alert_after = keep_raw, alert_after
+        self._signed_bounces = signed_bounces
 
     def take_mail(self, raw: bytes, *, way: str, envelope_to: str | None = None) -> Taken:
         """
@@ -234,12 +239,22 @@ class Intake:
             marks = Marks(None, answered_ids(arrived.mail))
             arrived = replace(arrived, report=MailReport(MailKind.ORDINARY), marks=marks)
         found = self._copy_of_mail(session, arrived)
-        at = self._time_of(arrived.mail, found)
+        at = self._time_of(arrived.mail, found, row.way)
         maybe = self._may_be_a_person(arrived)
         if arrived.report.kind is MailKind.ORDINARY or maybe:
             return [self._letters.take(session, row.id, arrived.raw, arrived.mail, found, at=at, automatic=maybe)]
         said = reading.of_mail(arrived.mail, arrived.report, at=at)
-        return [self._judge.judge(session, row.id, one, found, now=self._clock()) for one in said]
+        sure = self._only_signed(found, arrived.marks)
+        return [
+            self._judge.judge(session, row.id, one, sure if one.kind is ReportKind.BOUNCE else found, now=self._clock())
+            for one in said
+        ]
+
+    def _only_signed(self, found: Found, marks: Marks) -> Found:
+        """Return what counts for a bounce: where copies leave with signed senders, nothing less."""
+        if self._signed_bounces and found.copy is not None and found.copy.id != marks.delivery_id:
+            return Found(None, Rule.NO_MARK)
+        return found
 
     def _may_be_a_person(self, arrived: _Arrived) -> bool:
         """Only the subject reads like an automatic answer or a challenge, and it went where people write to."""
@@ -254,8 +269,11 @@ class Intake:
         answered = (self._application.find(session, message_id=one) for one in answered_ids(mail))
         return has_answer_prefix(mail) or any(copy is not None for copy in answered)
 
-    def _time_of(self, mail: Mail, found: Found) -> datetime:
+    def _time_of(self, mail: Mail, found: Found, way: str) -> datetime:
+        """When it came; where it may have lain in a mailbox first, when it was written."""
         now = self._clock()
+        if way in JUST_CAME:
+            return now
         return reading.sent_at(mail, earliest=min(now, found.copy.date), now=now) if found.copy else now
 
     def _copy_of_mail(self, session: Session, arrived: _Arrived) -> Found:

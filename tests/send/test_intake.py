@@ -64,11 +64,42 @@ def test_a_mark_is_good_for_thirty_days(sent: Sent) -> None:
     assert sent.rules() == [Rule.COUNTED, Rule.OLD_MARK]
 
 
-def test_the_message_id_of_the_copy_is_a_mark_too(sent: Sent) -> None:
+def by_message_id(sent: Sent) -> Disposition:
     message_id = sent.copy(1).message_id
-    taken = sent.take(bounce("news@example.org", recipient="person1@example.com", message_id=message_id))
-    assert taken is Disposition.PROCESSED
+    return sent.take(bounce("news@example.org", recipient="person1@example.com", message_id=message_id))
+
+
+def test_where_relays_rewrite_the_sender_the_message_id_of_the_copy_is_the_mark(sent: Sent) -> None:
+    bounces = sent.app.config.bounces.model_copy(update={"envelope": "fixed"})
+    sent.app.config = sent.app.config.model_copy(update={"bounces": bounces})
+    assert by_message_id(sent) is Disposition.PROCESSED
     assert sent.state(1) is S.BOUNCED
+
+
+def test_the_message_id_alone_makes_no_bounce_where_copies_have_signed_senders(sent: Sent) -> None:
+    """Whoever gets an answer to a copy, or the copy sent on, has read it."""
+    assert by_message_id(sent) is Disposition.UNKNOWN
+    assert sent.rules() == [Rule.NO_MARK]
+    assert sent.state(1) is S.SENT
+    report = complaint("abuse@example.org", recipient="person1@example.com", message_id=sent.copy(1).message_id)
+    assert sent.take(report) is Disposition.PROCESSED
+
+
+def test_days_between_reports_are_counted_from_receipt_where_the_mail_has_just_come(sent: Sent) -> None:
+    """The date is the writer's own word: who has two marks could make two days of one minute."""
+    sent.issue("two", days=9)
+    for slug, days in (("one", 8), ("two", 0)):
+        sent.returned(1, slug, date=f"{sent.time - days * DAY:%a, %d %b %Y %H:%M:%S +0000}")
+    assert {event.at for event in sent.events()} == {sent.time}
+    assert sent.suppressed() == []
+
+
+def test_what_may_have_lain_in_a_mailbox_is_dated_by_its_date(sent: Sent) -> None:
+    written = sent.time + DAY
+    sent.later(9)
+    raw = bounce(sent.mark(1), recipient="person1@example.com", date=f"{written:%a, %d %b %Y %H:%M:%S +0000}")
+    sent.app.intake.take_mail(raw, way="imap")
+    assert [event.at for event in sent.events()] == [written]
 
 
 def test_marks_of_two_copies_in_one_report_touch_nobody(sent: Sent) -> None:
