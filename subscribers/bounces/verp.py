@@ -18,7 +18,9 @@ PREFIX = "b+"
 # Where a mail program writes to leave a list by mail; what speaks for the person is the token in the subject.
 LEAVE_LOCAL_PART = f"{PREFIX}unsubscribe"
 _MAC_BYTES = 10
-_MARK = re.compile(r'(?:^|[=+"<])b(?:[+=-]|=2b|%2b)([1-9]\d{0,17})\.([a-z2-7]{16})(?=$|[=@">])', re.IGNORECASE)
+_MARK = re.compile(
+    r'(?:^|[=+"<])b(?:[+=-]|=2b|%2b)([1-9]\d{0,17})\.([a-z2-7]{16})(?=$|[=@">])', re.IGNORECASE | re.ASCII
+)
 
 
 def marked_local_part(key: Key, delivery_id: int) -> str:
