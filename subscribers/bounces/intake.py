@@ -15,7 +15,8 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from subscribers.bounces import reading, records
@@ -42,6 +43,7 @@ MOST_AT_ONCE = 500
 REFUSALS = "session"
 JUST_CAME = ("pipe", "lmtp", "smtp")  # mail that these bring has only just come
 _UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
+_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeout)
 _MAY_ASK = (MailKind.ORDINARY, MailKind.AUTOREPLY, MailKind.CHALLENGE, MailKind.FEEDBACK)
 
 
@@ -76,7 +78,8 @@ class _Arrived:
 
 class Intake:
     """
-    Takes what comes back. Commits once a mail; raises DatabaseUnavailable when nothing was kept.
+    Takes what comes back. Commits once a mail; raises DatabaseUnavailable when the database is away. After any error
+    nothing was kept.
 
     Args:
         application: Its copies, and a way to its people.
@@ -167,7 +170,7 @@ class Intake:
         """
         taken = 0
         while self._work_waits():
-            with self._writing() as session:
+            with self._writing(away=(SQLAlchemyError,)) as session:
                 batch = self._take_refusals(session)
                 self._letters.pass_on_waiting(session)
                 records.forget_raw(session, before=self._clock() - self._keep_raw)
@@ -183,12 +186,18 @@ class Intake:
             return old or records.anything_waits(session) or bool(self._application.new_refusals(session, most=1))
 
     @contextmanager
-    def _writing(self) -> Iterator[Session]:
+    def _writing(self, *, away: tuple[type[Exception], ...] = _AWAY) -> Iterator[Session]:
+        """
+        Open the transaction of one mail or batch; *away* are the errors that are no fault of what is written.
+
+        Any other goes to the caller, who sets that mail aside: else one that is refused each time would keep all that
+        come after it.
+        """
         try:
             with self._database.write() as session:
                 records.serialise(session)
                 yield session
-        except SQLAlchemyError as error:
+        except away as error:
             raise DatabaseUnavailable(
                 f"The database refused to keep what came back: {type(error).__name__}."
             ) from error

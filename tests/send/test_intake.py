@@ -6,13 +6,16 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from newsletter.tables import Delivery, NoticeKind
 from newsletter.tables import DeliveryState as S
 from subscribers import people, suppression
+from subscribers.bounces import records
 from subscribers.bounces.event import BounceClass, EventKind, Reason, ReportKind
 from subscribers.bounces.intake import Disposition
 from subscribers.bounces.policy import Rule
+from subscribers.errors import DatabaseUnavailable
 from subscribers.leaving import erase
 from subscribers.tables import BounceEvent, BounceReport, Suppression
 from tests.send.issue_out import Sent, event_of, original_of, token_of
@@ -62,6 +65,30 @@ def test_a_mark_is_good_for_thirty_days(sent: Sent) -> None:
     sent.later(0.2)
     assert sent.returned(2) is Disposition.UNKNOWN
     assert sent.rules() == [Rule.COUNTED, Rule.OLD_MARK]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DataError, DataError),
+        (IntegrityError, IntegrityError),
+        (OperationalError, DatabaseUnavailable),
+        (InterfaceError, DatabaseUnavailable),
+    ],
+)
+def test_only_a_database_that_is_away_is_told_as_such(
+    sent: Sent, error: type[DBAPIError], expected: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One mail that the database refuses each time must not keep those after it."""
+
+    def refuse(*_given: object) -> None:
+        raise error("INSERT", None, Exception("not this one"))
+
+    monkeypatch.setattr(records, "report_of", refuse)
+    with pytest.raises(expected):
+        sent.returned(1)
+    monkeypatch.undo()
+    assert sent.returned(1) is Disposition.PROCESSED
 
 
 def by_message_id(sent: Sent) -> Disposition:
