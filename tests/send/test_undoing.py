@@ -11,7 +11,7 @@ from subscribers.bounces.event import EventKind
 from subscribers.bounces.policy import Rule
 from subscribers.bounces.undoing import Undone, undo
 from subscribers.errors import Conflict, NotFound
-from subscribers.tables import Basis
+from subscribers.tables import Basis, Suppression
 from tests.send.issue_out import Sent, event_of, token_of
 from tests.send.returned_mail import away, complaint, reply
 
@@ -190,3 +190,9 @@ def test_a_refusal_by_a_real_server_suppresses_at_once_and_can_be_undone(start_s
     sent.time = app.now()
     assert "Suppression lifted: hard bounce." in take_back(sent, 1).done
     assert sent.suppressed() == []
+
+
+def test_the_evidence_of_a_refusal_is_known_again_for_its_own_copy_alone() -> None:
+    entry = Suppression(evidence=suppression.refusal_evidence("550 5.1.1 no such user", 17))
+    assert suppression.is_of_refusal(entry, 17)
+    assert not any(suppression.is_of_refusal(entry, other) for other in (7, 1, 117, None))
