@@ -36,9 +36,9 @@ def receive(ctx: click.Context, envelope_to: str | None) -> None:
 def _take(context: Context, envelope_to: str | None) -> dict[str, object]:
     from dataclasses import asdict
 
-    from subscribers.bounces.intake import LARGEST_MAIL
+    from subscribers.bounces.intake import LARGEST_KEPT_BYTES
 
-    raw = sys.stdin.buffer.read(LARGEST_MAIL)
+    raw = sys.stdin.buffer.read(LARGEST_KEPT_BYTES)
     return asdict(context.app.intake.take_mail(raw, way="pipe", envelope_to=envelope_to))
 
 

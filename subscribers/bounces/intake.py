@@ -27,7 +27,7 @@ from subscribers.bounces.mail import Mail, read_mail
 from subscribers.bounces.marks import Marks, answered_ids, read_marks
 from subscribers.bounces.outside import Application, MarkedCopy
 from subscribers.bounces.plain import one_line
-from subscribers.bounces.policy import Rule, Sign
+from subscribers.bounces.policy import UNMATCHED, Rule, Sign
 from subscribers.bounces.report import read_report
 from subscribers.bounces.verdicts import MARK_LIFETIME, Found, Judge
 from subscribers.bounces.verp import read_mark
@@ -37,12 +37,11 @@ from subscribers.suppression import ERASED
 from subscribers.tables import BounceEvent, BounceReport, Suppression
 from subscribers.tokens import Keyring
 
-LARGEST_MAIL = 25_000_000
+LARGEST_KEPT_BYTES = 25_000_000
 ALERT_WINDOW = timedelta(hours=24)
 MOST_AT_ONCE = 500
 REFUSALS = "session"
 JUST_CAME = ("pipe", "lmtp", "smtp")  # mail that these bring has only just come
-_UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
 _AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeout)
 _MAY_ASK = (MailKind.ORDINARY, MailKind.AUTOREPLY, MailKind.CHALLENGE, MailKind.FEEDBACK)
 
@@ -119,7 +118,7 @@ class Intake:
             way: How it came, one short word: ``pipe``, ``imap``.
             envelope_to: The address that it was delivered to, where the way tells.
         """
-        raw = raw[:LARGEST_MAIL]
+        raw = raw[:LARGEST_KEPT_BYTES]
         mail, report = read_mail(raw), read_report(raw)
         marks = read_marks(mail, report, self._marks(), envelope_to=envelope_to)
         digest = records.mail_digest(raw, mail, marks.delivery_id)
@@ -363,7 +362,7 @@ def _disposition(events: Sequence[BounceEvent]) -> Disposition:
         return Disposition.REPLY
     if kinds <= {ReportKind.AUTOREPLY, ReportKind.CHALLENGE}:
         return Disposition.AUTOREPLY
-    if events and all(event.rule in _UNMATCHED for event in events):
+    if events and all(event.rule in UNMATCHED for event in events):
         return Disposition.UNKNOWN
     return Disposition.PROCESSED
 

@@ -72,6 +72,10 @@ RULES: dict[Rule, str] = {
 }
 
 
+# What nothing was made of: a mail with no more than these goes to Unknown, and `bounces list --unmatched` shows it.
+UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """

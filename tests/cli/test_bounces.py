@@ -126,6 +126,9 @@ def test_lists_narrow_by_issue_person_kind_and_mark(run: Run, app: App, copies: 
     assert len(run("list")) == 3
     assert [line["kind"] for line in run("list", "--issue", "2026-11")] == ["complaint", "bounce"]
     assert [line["rule"] for line in run("list", "--unmatched")] == ["no mark"]
+    robot = reply("news@example.org", sender="no-reply@example.net")
+    assert receive(run, robot)["disposition"] == "unknown"
+    assert [line["rule"] for line in run("list", "--unmatched")] == ["machine", "no mark"]
     assert [line["kind"] for line in run("list", "--kind", "complaint")] == ["complaint"]
     assert [line["kind"] for line in run("list", "--address", copies[0].address.upper())] == ["bounce"]
     assert run("list", "--limit", "1", "--offset", "1")[0]["kind"] == "complaint"
