@@ -79,6 +79,7 @@ class App:
             clock=self.now,
             keep_raw=timedelta(days=policy.keep_days),
             alert_after=policy.alert_after,
+            signed_bounces=self.config.bounces.envelope == "verp",
         )
 
     @property

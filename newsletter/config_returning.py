@@ -140,6 +140,7 @@ class BouncePolicy(Group):
 
     hard_times: int = Field(2, ge=2, le=10)
     hard_days: int = Field(3, ge=1, le=90)
+    hard_window_days: int = Field(90, ge=1, le=3650)
     score: float = Field(2.5, ge=1, le=100)
     score_days: int = Field(14, ge=1, le=365)
     half_life_days: int = Field(180, ge=7, le=3650)
@@ -148,6 +149,12 @@ class BouncePolicy(Group):
     alert_after: int = Field(20, ge=1)
     replies_per_day: int = Field(100, ge=1, le=10_000)
 
+    @model_validator(mode="after")
+    def _window_holds_the_days(self) -> Self:
+        if self.hard_window_days < self.hard_days:
+            raise ValueError("hard_window_days is below hard_days: no dead address would ever be suppressed")
+        return self
+
 
 class ListPatience(Group):
     """Another measure for one list; 0 means as for all."""
@@ -155,6 +162,7 @@ class ListPatience(Group):
     list: Slug
     hard_times: int = Field(0, ge=0, le=10)
     hard_days: int = Field(0, ge=0, le=90)
+    hard_window_days: int = Field(0, ge=0, le=3650)
     score: float = Field(0, ge=0, le=100)
     score_days: int = Field(0, ge=0, le=365)
     half_life_days: int = Field(0, ge=0, le=3650)
@@ -163,4 +171,6 @@ class ListPatience(Group):
     def _one_report_is_not_enough(self) -> Self:
         if self.hard_times == 1 or 0 < self.score < 1:
             raise ValueError(f"list '{self.list}': one report alone may not suppress: hard_times from 2, score from 1")
+        if 0 < self.hard_window_days < self.hard_days:
+            raise ValueError(f"list '{self.list}': hard_window_days is below hard_days")
         return self

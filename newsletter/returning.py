@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from newsletter import config_returning
 from newsletter.app import App
 from newsletter.named_lock import named_lock
-from newsletter.send.envelope import fixed_sender, leave_address
+from newsletter.send.envelope import addresses_of_ours
 from newsletter.send.instance import CopiedDatabase, require_live
 from newsletter.tables import Setting
 from subscribers.bounces.intake import Disposition, Taken
@@ -153,9 +153,7 @@ def own_addresses(app: App) -> Callable[[str], bool]:
     A mark is judged by its form alone: whether it is signed is nothing that a stranger should be able to ask.
     """
     config = app.config
-    fixed = {fixed_sender(config)} if config.bounces.domain or config.bounces.envelope == "fixed" else set()
-    fixed |= {leave_address(config)} if config.bounces.domain else set()
-    plain = {address.lower() for address in fixed}
+    plain = addresses_of_ours(config)
 
     def is_own(address: str) -> bool:
         local_part, _, domain = address.rpartition("@")

@@ -28,6 +28,20 @@ BY_HAND = "by hand"
 OWN_WISH = (UNSUBSCRIBED, ERASED, COMPLAINT)
 
 
+def refusal_evidence(reply: object, delivery_id: int) -> str:
+    """Return the evidence of an entry that a refused copy made; `is_of_refusal` knows it again."""
+    return f"SMTP reply {reply}{_of_delivery(delivery_id)}"
+
+
+def is_of_refusal(entry: Suppression, delivery_id: int | None) -> bool:
+    """Whether an entry was made for the refusal of this very copy."""
+    return delivery_id is not None and entry.evidence.endswith(_of_delivery(delivery_id))
+
+
+def _of_delivery(delivery_id: int) -> str:
+    return f" to delivery {delivery_id}"
+
+
 def suppress(
     session: Session,
     *,

@@ -13,6 +13,7 @@ from newsletter.app import App
 from newsletter.beside import Service, running, services
 from newsletter.named_lock import named_lock
 from newsletter.returning import own_addresses, watch_mailbox
+from newsletter.send.envelope import leave_address
 from newsletter.send.instance import note_place
 from newsletter.tables import Setting
 from newsletter.worker import Worker
@@ -150,6 +151,20 @@ def test_a_copied_database_leaves_mail_to_the_live_one(app: App, maildir: Path) 
     assert "This database is a copy" in looked.trouble
     assert (maildir / "new" / "1.host").exists()
     assert reports(app) == []
+
+
+@pytest.mark.parametrize("domain", ["", "bounces.example.org"])
+@pytest.mark.parametrize("envelope", ["verp", "fixed"])
+@pytest.mark.parametrize("mailboxes", [(), ({"protocol": "mbox", "path": "/var/mail/bounces"},)])
+@pytest.mark.parametrize("reply_to", ["", "chair@example.org"])
+def test_the_address_to_unsubscribe_by_mail_is_always_accepted(
+    app: App, domain: str, envelope: str, mailboxes: tuple, reply_to: str
+) -> None:
+    bounces = {"domain": domain, "envelope": envelope, "mailboxes": mailboxes, "receiver": {}}
+    app.config = smallest_config(bounces=bounces, organisation={"reply_to": reply_to})
+    assert own_addresses(app)(leave_address(app.config))
+    assert own_addresses(app)(leave_address(app.config).upper())
+    assert not own_addresses(app)("chair@example.org")
 
 
 def test_our_own_addresses_are_those_of_returned_mail_alone(app: App) -> None:

@@ -10,6 +10,7 @@ from newsletter.config import Config
 from newsletter.config_keys import known_keys
 from newsletter.config_loading import LoadedConfig, find_workspace, load_config, shown_values
 from newsletter.errors import ConfigError, WorkspaceError
+from newsletter.send.patience import patiences
 
 SMALLEST = """
 [organisation]
@@ -266,3 +267,16 @@ def test_dkim_is_off_and_signs_for_the_domain_of_from_unless_told(load) -> None:
     config = load().config
     assert (config.dkim.enabled, config.dkim_domain) == (False, "example.org")
     assert "selector" in problems(load, more='[dkim]\nselector = "Up.Per"')["dkim.selector"]
+
+
+def test_a_window_that_holds_no_two_hard_reports_is_refused(load) -> None:
+    found = problems(load, more="[bounces.policy]\nhard_days = 10\nhard_window_days = 9")
+    assert "hard_window_days is below hard_days" in found["bounces.policy"]
+    found = problems(load, more='[[bounces.lists]]\nlist = "members"\nhard_days = 10\nhard_window_days = 9')
+    assert "hard_window_days is below hard_days" in str(found)
+
+
+def test_a_list_may_have_a_window_of_its_own(load) -> None:
+    more = '[bounces.policy]\nhard_window_days = 60\n[[bounces.lists]]\nlist = "quarterly"\nhard_window_days = 200'
+    found = patiences(load(more=more).config)
+    assert (found.usual.hard_window.days, found.by_list["quarterly"].hard_window.days) == (60, 200)

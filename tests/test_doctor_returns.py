@@ -12,6 +12,7 @@ from newsletter.config import Config
 from newsletter.doctor.findings import Level
 from newsletter.doctor.returns import check_returns
 from newsletter.returning import make_receiver
+from newsletter.send.envelope import lost_replies
 from tests.conftest import smallest_config
 from tests.peers.dovecot import PASSWORD, Dovecot
 from tests.peers.fixtures import free_port, listens, wait_until
@@ -56,6 +57,46 @@ def test_no_way_in_is_worth_a_word() -> None:
 def test_a_maildir_is_looked_at_too(tmp_path: Path) -> None:
     [found] = check_returns(with_mailbox(protocol="maildir", path=str(tmp_path)), online=False)
     assert (found.level, "is no Maildir" in found.message) == (Level.FAIL, True)
+
+
+GMAIL = {"host": "imap.gmail.com", "username": "news@example.org", "password": PASSWORD}
+FIXED = {"envelope": "fixed", "mailboxes": [GMAIL]}
+
+
+@pytest.mark.parametrize(
+    ("bounces", "groups"),
+    [
+        (FIXED, {}),
+        (FIXED, {"alerts": {"to": ["News@Example.org"]}}),
+        ({"mailboxes": [GMAIL]}, {}),
+        ({"envelope": "fixed", "receiver": {}}, {}),
+        ({"domain": "bounces.example.org"}, {"alerts": {"to": ["bounces@bounces.example.org"]}}),
+        ({"domain": "bounces.example.org"}, {"alerts": {"to": ["b+unsubscribe@bounces.example.org"]}}),
+    ],
+)
+def test_replies_that_would_go_round_in_a_loop_fail(bounces: dict, groups: dict) -> None:
+    config = smallest_config(bounces=bounces, **groups)
+    found = next(iter(check_returns(config, online=False)))
+    assert (found.check, found.level) == ("replies", Level.FAIL)
+    assert "nobody would see them" in found.message
+    assert "organisation.reply_to" in found.fix
+    assert lost_replies(config) == (found.message, found.fix)
+
+
+@pytest.mark.parametrize(
+    ("bounces", "groups"),
+    [
+        ({}, {}),
+        ({"envelope": "fixed"}, {}),
+        ({"domain": "bounces.example.org"}, {}),
+        (FIXED, {"alerts": {"to": ["ann@example.org"]}}),
+        ({"mailboxes": [{**GMAIL, "username": "bounces@example.org"}]}, {}),
+    ],
+)
+def test_replies_that_a_person_reads_are_well(bounces: dict, groups: dict) -> None:
+    config = smallest_config(bounces=bounces, **groups)
+    assert lost_replies(config) is None
+    assert all(found.check != "replies" for found in check_returns(config, online=False))
 
 
 @pytest.mark.parametrize("protocol", ["lmtp", "smtp"])

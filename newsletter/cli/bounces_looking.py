@@ -30,7 +30,7 @@ _issue_option = click.option("--issue", "issue_name", metavar="ISSUE", help="Onl
 @_issue_option
 @click.option("--address", metavar="ADDRESS", help="Only about this person.")
 @click.option("--kind", type=click.Choice(KINDS), help="Only this kind.")
-@click.option("--unmatched", is_flag=True, help="Only what has no valid mark, or names somebody else.")
+@click.option("--unmatched", is_flag=True, help="Only what nothing was made of (folder Unknown).")
 @limit_option
 @offset_option
 @pass_context

@@ -16,12 +16,16 @@ def receive(ctx: click.Context, envelope_to: str | None) -> None:
     """Take one mail from standard input, as a mail server pipes it.
 
     Ends with code 75 whenever it could not be kept, so that the mail server keeps it and tries again; with 0 once it
-    is on disk. In Postfix's aliases, for example, with the mark from the recipient's address:
+    is on disk, whole. The mark stands in the address that it was delivered to, so the mail server must hand that over.
+    In Postfix's master.cf (docs/install.md has the rest, under "Postfix, by a pipe"):
 
     \b
-      bounces: "|newsletter --workspace /srv/newsletter bounces receive"
+      newsletter unix - n n - 2 pipe
+        flags=R user=newsletter
+        argv=/usr/local/bin/newsletter --workspace /srv/newsletter/workspace
+          bounces receive --to ${original_recipient}
 
-    Example: newsletter bounces receive --to "$ORIGINAL_RECIPIENT" < mail.eml
+    Example: newsletter bounces receive --to b+17.k2xqabcdefghijkl@bounces.example.org < mail.eml
     """
     context = ctx.ensure_object(Context)
     try:
@@ -36,9 +40,12 @@ def receive(ctx: click.Context, envelope_to: str | None) -> None:
 def _take(context: Context, envelope_to: str | None) -> dict[str, object]:
     from dataclasses import asdict
 
-    from subscribers.bounces.intake import LARGEST_MAIL
+    from subscribers.bounces.intake import LARGEST_KEPT_BYTES
+    from subscribers.errors import InvalidValue
 
-    raw = sys.stdin.buffer.read(LARGEST_MAIL)
+    raw = sys.stdin.buffer.read(LARGEST_KEPT_BYTES + 1)
+    if len(raw) > LARGEST_KEPT_BYTES:
+        raise InvalidValue(f"The mail is larger than {LARGEST_KEPT_BYTES // 1_000_000} MB.")
     return asdict(context.app.intake.take_mail(raw, way="pipe", envelope_to=envelope_to))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from newsletter.config import Config
 from newsletter.config_returning import Mailbox, Receiver
 from newsletter.doctor.findings import Finding, fail, ok, warn
-from newsletter.send.envelope import fixed_sender
+from newsletter.send.envelope import fixed_sender, lost_replies
 from subscribers.bounces.intake import Taken
 from subscribers.errors import MailboxTrouble
 
@@ -24,6 +24,8 @@ NOT_OURS = "nobody@nowhere.invalid"
 def check_returns(config: Config, *, online: bool) -> Iterator[Finding]:
     """Try each mailbox and the receiver; mailboxes elsewhere only when *online*."""
     bounces = config.bounces
+    if (lost := lost_replies(config)) is not None:
+        yield fail("replies", *lost)
     if not bounces.mailboxes and bounces.receiver is None:
         yield warn("returned mail", NO_WAY, "Set up one of the ways in docs/install.md, under Returned mail.")
         return

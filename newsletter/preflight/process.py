@@ -50,6 +50,13 @@ def no_signing_key(facts: IssueFacts) -> Iterator[Found]:
         yield Found("dkim", message, fix)
 
 
+@issue_rule("lost-replies", blocks=True)
+def lost_replies(facts: IssueFacts) -> Iterator[Found]:
+    if facts.lost_replies is not None:
+        message, fix = facts.lost_replies
+        yield Found("organisation.reply_to", message, fix)
+
+
 @issue_rule("not-approved", blocks=True)
 def not_approved(facts: IssueFacts) -> Iterator[Found]:
     if facts.approval != "four-eyes" or not facts.for_sending:

@@ -44,6 +44,7 @@ class IssueFacts:
         previous_titles: Titles of posts and resources in the last issue.
         unfinished_settings: Configuration keys that `init` left open, such as a sender under `.invalid`.
         signing_trouble: Why copies cannot be signed as configured, and what to do; null when they can, or need not.
+        lost_replies: Why nobody would see people's replies, and what to do; null when somebody would.
     """
 
     slug: str
@@ -68,6 +69,7 @@ class IssueFacts:
     previous_titles: tuple[str, ...] = ()
     unfinished_settings: tuple[str, ...] = ()
     signing_trouble: tuple[str, str] | None = None
+    lost_replies: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.keys import Keys
 from newsletter.preflight import IssueFacts
 from newsletter.render.links import media_url
+from newsletter.send.envelope import lost_replies
 from newsletter.send.signing import signing_of_new_mail
 from newsletter.tables import Issue, ItemKind, Picture
 
@@ -57,6 +58,7 @@ def issue_facts(
         previous_titles=tuple(_titles(earlier[0])) if earlier else (),
         unfinished_settings=config.unfinished,
         signing_trouble=signing_trouble(config, keys, now),
+        lost_replies=lost_replies(config),
     )
 
 

@@ -32,7 +32,7 @@ from newsletter.send.throttles import Refusal, close_breaker, refuse
 from newsletter.tables import DeliveryState as S
 from subscribers.db import Database, explain_database_error
 from subscribers.errors import DatabaseUnavailable
-from subscribers.suppression import HARD_BOUNCE
+from subscribers.suppression import HARD_BOUNCE, refusal_evidence
 from subscribers.suppression import suppress as suppress_address
 
 __all__ = ["Claim", "Claimed", "Granted", "Journal", "Outcome", "Wanted"]
@@ -333,7 +333,7 @@ class Journal:
     def _suppress(self, connection: Connection, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             if outcome.suppress:
-                evidence = f"SMTP reply {outcome.reply} to delivery {outcome.delivery_id}"
+                evidence = refusal_evidence(outcome.reply, outcome.delivery_id)
                 with Session(connection) as session:
                     suppress_address(
                         session,

@@ -16,6 +16,7 @@ def patiences(config: Config) -> Patiences:
     usual = Patience(
         hard_times=policy.hard_times,
         hard_span=timedelta(days=policy.hard_days),
+        hard_window=timedelta(days=policy.hard_window_days),
         score=policy.score,
         score_span=timedelta(days=policy.score_days),
         half_life=timedelta(days=policy.half_life_days),
@@ -28,6 +29,7 @@ def _own(usual: Patience, own: ListPatience) -> Patience:
     return Patience(
         hard_times=own.hard_times or usual.hard_times,
         hard_span=timedelta(days=own.hard_days) or usual.hard_span,
+        hard_window=timedelta(days=own.hard_window_days) or usual.hard_window,
         score=own.score or usual.score,
         score_span=timedelta(days=own.score_days) or usual.score_span,
         half_life=timedelta(days=own.half_life_days) or usual.half_life,

@@ -17,6 +17,7 @@ from newsletter.render.notice import NoticeHeaders, NoticeText
 from newsletter.render.passed_on import compose_passed_on
 from newsletter.render.personal import one_line
 from newsletter.send import alerts
+from newsletter.send.envelope import chair_address
 from newsletter.send.evidence import CAME_BACK, Evidence, MarkedDelivery, find_delivery, settle
 from newsletter.send.notices import finished, new_message_id, written
 from newsletter.send.outbox import enqueue
@@ -93,7 +94,8 @@ class Returns:
         )
         if (session.scalar(recent) or 0) >= self._app.config.bounces.policy.replies_per_day:
             return False
-        text, mark, to = self._text(letter), new_message_id(self._app.config, NoticeKind.REPLY.value), self._chair
+        config = self._app.config
+        text, mark, to = self._text(letter), new_message_id(config, NoticeKind.REPLY.value), chair_address(config)
         enqueue(
             session,
             kind=NoticeKind.REPLY,
@@ -113,12 +115,6 @@ class Returns:
             return
         for to in self._app.config.alerts.to:
             alerts.tell(self._app, session, alerts.alert_text(self._app, cause), to=to, cause=cause)
-
-    @property
-    def _chair(self) -> str:
-        """Return where people's words belong: the address for answers, else that of who runs it."""
-        organisation = self._app.config.organisation
-        return organisation.reply_to or next(iter(self._app.config.alerts.to), "") or organisation.from_address
 
     def _message(self, letter: Letter, text: NoticeText, *, to: str, mark: str) -> bytes:
         answer_to = _mailable(letter.sender)

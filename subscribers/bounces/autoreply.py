@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from subscribers.bounces.answers import is_answer
 from subscribers.bounces.mail import Mail
 
 # "Automatic reply", "out of office" and their like, as the common mail programs begin a subject.
@@ -57,7 +58,12 @@ def is_autoreply(mail: Mail) -> bool:
 
 
 def is_challenge(mail: Mail) -> bool:
-    """Whether a mail asks its reader to prove that a person wrote."""
-    if any(name in mail.message for name in ("x-tmda-fingerprint", "x-boxbe-notification", "x-spamarrest-info")):
+    """Whether a mail asks its reader to prove that a person wrote; by its subject alone, when it is no answer."""
+    if has_challenge_header(mail):
         return True
-    return bool(_CHALLENGE.search(mail.header("subject")))
+    return bool(_CHALLENGE.search(mail.header("subject"))) and not is_answer(mail)
+
+
+def has_challenge_header(mail: Mail) -> bool:
+    """Whether one of the known programs that challenge says that it wrote."""
+    return any(name in mail.message for name in ("x-tmda-fingerprint", "x-boxbe-notification", "x-spamarrest-info"))

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from subscribers.bounces import reading, records
+from subscribers.bounces.answers import has_answer_prefix
 from subscribers.bounces.event import EventKind, MailKind, MailReport, ProviderEvent, ReportKind
 from subscribers.bounces.letters import Letters
 from subscribers.bounces.mail import Mail, read_mail
-from subscribers.bounces.marks import Marks, read_marks
+from subscribers.bounces.marks import Marks, answered_ids, read_marks
 from subscribers.bounces.outside import Application, MarkedCopy
 from subscribers.bounces.plain import one_line
-from subscribers.bounces.policy import Rule, Sign
+from subscribers.bounces.policy import UNMATCHED, Rule, Sign
 from subscribers.bounces.report import read_report
 from subscribers.bounces.verdicts import MARK_LIFETIME, Found, Judge
 from subscribers.bounces.verp import read_mark
@@ -35,11 +37,12 @@ from subscribers.suppression import ERASED
 from subscribers.tables import BounceEvent, BounceReport, Suppression
 from subscribers.tokens import Keyring
 
-LARGEST_MAIL = 25_000_000
+LARGEST_KEPT_BYTES = 25_000_000
 ALERT_WINDOW = timedelta(hours=24)
 MOST_AT_ONCE = 500
 REFUSALS = "session"
-_UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
+JUST_CAME = ("pipe", "lmtp", "smtp")  # mail that these bring has only just come
+_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeout)
 _MAY_ASK = (MailKind.ORDINARY, MailKind.AUTOREPLY, MailKind.CHALLENGE, MailKind.FEEDBACK)
 
 
@@ -74,7 +77,8 @@ class _Arrived:
 
 class Intake:
     """
-    Takes what comes back. Commits once a mail; raises DatabaseUnavailable when nothing was kept.
+    Takes what comes back. Commits once a mail; raises DatabaseUnavailable when the database is away. After any error
+    nothing was kept.
 
     Args:
         application: Its copies, and a way to its people.
@@ -82,6 +86,8 @@ class Intake:
         marks, links: Give the keys of envelope senders and of unsubscribe tokens as they are now; they rotate.
         keep_raw: How long a mail is kept as it came.
         alert_after: So many refusals for a cause of ours within a day alert the chair.
+        signed_bounces: Every copy leaves with a signed envelope sender, so a bounce needs that. The Message-ID alone
+            is seen by whoever a copy or an answer to it was sent on to.
     """
 
     def __init__(
@@ -96,11 +102,13 @@ class Intake:
         clock: Callable[[], datetime],
         keep_raw: timedelta = timedelta(days=30),
         alert_after: int = 20,
+        signed_bounces: bool = False,
     ) -> None:
         self._database, self._application, self._judge = database, application, judge
         self._letters = Letters(application, judge, links=links, pepper=pepper, clock=clock)
         self._marks, self._pepper, self._clock = marks, pepper, clock
         self._keep_raw, self._alert_after = keep_raw, alert_after
+        self._signed_bounces = signed_bounces
 
     def take_mail(self, raw: bytes, *, way: str, envelope_to: str | None = None) -> Taken:
         """
@@ -110,7 +118,7 @@ class Intake:
             way: How it came, one short word: ``pipe``, ``imap``.
             envelope_to: The address that it was delivered to, where the way tells.
         """
-        raw = raw[:LARGEST_MAIL]
+        raw = raw[:LARGEST_KEPT_BYTES]
         mail, report = read_mail(raw), read_report(raw)
         marks = read_marks(mail, report, self._marks(), envelope_to=envelope_to)
         digest = records.mail_digest(raw, mail, marks.delivery_id)
@@ -161,7 +169,7 @@ class Intake:
         """
         taken = 0
         while self._work_waits():
-            with self._writing() as session:
+            with self._writing(away=(SQLAlchemyError,)) as session:
                 batch = self._take_refusals(session)
                 self._letters.pass_on_waiting(session)
                 records.forget_raw(session, before=self._clock() - self._keep_raw)
@@ -177,12 +185,18 @@ class Intake:
             return old or records.anything_waits(session) or bool(self._application.new_refusals(session, most=1))
 
     @contextmanager
-    def _writing(self) -> Iterator[Session]:
+    def _writing(self, *, away: tuple[type[Exception], ...] = _AWAY) -> Iterator[Session]:
+        """
+        Open the transaction of one mail or batch; *away* are the errors that are no fault of what is written.
+
+        Any other goes to the caller, who sets that mail aside: else one that is refused each time would keep all that
+        come after it.
+        """
         try:
             with self._database.write() as session:
                 records.serialise(session)
                 yield session
-        except SQLAlchemyError as error:
+        except away as error:
             raise DatabaseUnavailable(
                 f"The database refused to keep what came back: {type(error).__name__}."
             ) from error
@@ -229,21 +243,45 @@ class Intake:
             left = self._letters.leave_by_token(session, row.id, arrived.mail)
             if left is not None:
                 return [left]
+        if self._is_a_persons_answer(session, arrived):
+            marks = Marks(None, answered_ids(arrived.mail))
+            arrived = replace(arrived, report=MailReport(MailKind.ORDINARY), marks=marks)
         found = self._copy_of_mail(session, arrived)
-        at = self._time_of(arrived.mail, found)
+        at = self._time_of(arrived.mail, found, row.way)
         maybe = self._may_be_a_person(arrived)
         if arrived.report.kind is MailKind.ORDINARY or maybe:
             return [self._letters.take(session, row.id, arrived.raw, arrived.mail, found, at=at, automatic=maybe)]
         said = reading.of_mail(arrived.mail, arrived.report, at=at)
-        return [self._judge.judge(session, row.id, one, found, now=self._clock()) for one in said]
+        sure = self._only_signed(found, arrived.marks)
+        return [
+            self._judge.judge(session, row.id, one, sure if one.kind is ReportKind.BOUNCE else found, now=self._clock())
+            for one in said
+        ]
+
+    def _only_signed(self, found: Found, marks: Marks) -> Found:
+        """Return what counts for a bounce: where copies leave with signed senders, nothing less."""
+        if self._signed_bounces and found.copy is not None and found.copy.id != marks.delivery_id:
+            return Found(None, Rule.NO_MARK)
+        return found
 
     def _may_be_a_person(self, arrived: _Arrived) -> bool:
-        """Only the subject reads like an automatic answer, and it went where people write to."""
-        automatic = arrived.report.kind is MailKind.AUTOREPLY
-        return automatic and arrived.marks.delivery_id is None and not reading.is_surely_automatic(arrived.mail)
+        """Only the subject reads like an automatic answer or a challenge, and it went where people write to."""
+        by_subject = arrived.report.kind in (MailKind.AUTOREPLY, MailKind.CHALLENGE)
+        return by_subject and arrived.marks.delivery_id is None and not reading.is_surely_automatic(arrived.mail)
 
-    def _time_of(self, mail: Mail, found: Found) -> datetime:
+    def _is_a_persons_answer(self, session: Session, arrived: _Arrived) -> bool:
+        """Only the words read like a bounce, it answers us, and it went where people write to."""
+        mail = arrived.mail
+        if arrived.marks.delivery_id is not None or not reading.is_bounce_by_words(mail, arrived.report):
+            return False
+        answered = (self._application.find(session, message_id=one) for one in answered_ids(mail))
+        return has_answer_prefix(mail) or any(copy is not None for copy in answered)
+
+    def _time_of(self, mail: Mail, found: Found, way: str) -> datetime:
+        """When it came; where it may have lain in a mailbox first, when it was written."""
         now = self._clock()
+        if way in JUST_CAME:
+            return now
         return reading.sent_at(mail, earliest=min(now, found.copy.date), now=now) if found.copy else now
 
     def _copy_of_mail(self, session: Session, arrived: _Arrived) -> Found:
@@ -324,7 +362,7 @@ def _disposition(events: Sequence[BounceEvent]) -> Disposition:
         return Disposition.REPLY
     if kinds <= {ReportKind.AUTOREPLY, ReportKind.CHALLENGE}:
         return Disposition.AUTOREPLY
-    if events and all(event.rule in _UNMATCHED for event in events):
+    if events and all(event.rule in UNMATCHED for event in events):
         return Disposition.UNKNOWN
     return Disposition.PROCESSED
 

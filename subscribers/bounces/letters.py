@@ -58,7 +58,7 @@ class Letters:
             automatic: It may be an automatic answer, which the chair is told.
         """
         author = reading.author(mail)
-        if reading.is_machine(mail):
+        if reading.is_machine(mail) or self._is_our_copy(session, mail):
             return self._plain_event(session, report_id, Said(ReportKind.OTHER, at), Rule.MACHINE)
         copy = found.copy
         genuine = copy is not None and records.hash_of(self._pepper, author) == copy.address_hash
@@ -72,6 +72,11 @@ class Letters:
         event.rule = Rule.PASSED_ON if self._pass_on(session, raw, mail, note) else Rule.WAITING
         session.flush()
         return event
+
+    def _is_our_copy(self, session: Session, mail: Mail) -> bool:
+        """Whether it is an issue itself, which comes back where this mailbox or its group is on the list."""
+        message_id = mail.header("message-id")[:1000]
+        return bool(message_id) and self._application.find(session, message_id=message_id) is not None
 
     def leave_by_token(self, session: Session, report_id: int, mail: Mail) -> BounceEvent | None:
         """Honour the token of our own List-Unsubscribe, whoever writes: as its link, it speaks for the person."""

@@ -11,11 +11,9 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from subscribers.bounces.event import BounceClass, ReportKind
-from subscribers.bounces.policy import RULES, Rule, Sign
+from subscribers.bounces.policy import RULES, UNMATCHED, Sign
 from subscribers.errors import NotFound
 from subscribers.tables import BounceEvent, BounceReport, Suppression
-
-UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS)
 
 
 @dataclass(frozen=True, slots=True)

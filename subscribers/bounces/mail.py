@@ -17,7 +17,7 @@ from email.policy import Compat32, compat32
 from itertools import count
 from typing import Any
 
-LARGEST_MAIL = 1_000_000
+MOST_READ_BYTES = 1_000_000
 LARGEST_TEXT = 100_000
 LONGEST_HEADER = 50_000
 LONGEST_PARAMETERS = 5_000
@@ -88,8 +88,8 @@ class Mail:
 
 
 def read_mail(raw: bytes) -> Mail:
-    """Read *raw*; line ends of any kind, at most `LARGEST_MAIL` bytes."""
-    raw = raw[:LARGEST_MAIL]
+    """Read *raw*; line ends of any kind, at most `MOST_READ_BYTES` bytes."""
+    raw = raw[:MOST_READ_BYTES]
     if b"\r" in raw:
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if raw.startswith(b"From "):

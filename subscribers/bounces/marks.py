@@ -53,12 +53,19 @@ def _arrived_at(mail: Mail, envelope_to: str | None) -> list[str]:
     return found
 
 
+def answered_ids(mail: Mail) -> tuple[str, ...]:
+    """Return the Message-IDs of what a mail says to answer, the nearest first."""
+    return _in_order(f"{mail.header('in-reply-to')} {mail.header('references')[-4000:]}")
+
+
 def _message_ids(mail: Mail, report: MailReport) -> tuple[str, ...]:
     if report.kind in _ANSWERS:
-        said = f"{mail.header('in-reply-to')} {mail.header('references')[-4000:]}"
-    elif report.kind is MailKind.MDN:
-        said = " ".join(header_value(text, "original-message-id") for text in mail.disposition)
-    else:
-        said = report.message_id
+        return answered_ids(mail)
+    if report.kind is MailKind.MDN:
+        return _in_order(" ".join(header_value(text, "original-message-id") for text in mail.disposition))
+    return _in_order(report.message_id)
+
+
+def _in_order(said: str) -> tuple[str, ...]:
     found = _MESSAGE_ID.findall(said)
     return tuple(dict.fromkeys([*found[:1], *reversed(found[1:])]))[:_MOST_MESSAGE_IDS]

@@ -72,6 +72,10 @@ RULES: dict[Rule, str] = {
 }
 
 
+# What nothing was made of: a mail with no more than these goes to Unknown, and `bounces list --unmatched` shows it.
+UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """
@@ -79,12 +83,15 @@ class Patience:
 
     Attributes:
         hard_times: Hard reports of different copies that suppress, the first and last at least `hard_span` apart.
+        hard_window: Only hard reports that are at most so far apart count together: years lie between two errors of a
+            provider, weeks between two copies to a dead mailbox.
         score: What the faded sum of reports (hard 1, soft 0.5) must reach, over at least `score_span`.
         half_life: After this time a report counts half.
     """
 
     hard_times: int = 2
     hard_span: timedelta = timedelta(days=3)
+    hard_window: timedelta = timedelta(days=90)
     score: float = 2.5
     score_span: timedelta = timedelta(days=14)
     half_life: timedelta = timedelta(days=180)
@@ -138,14 +145,22 @@ def decide(facts: Iterable[Fact], patience: Patience, *, now: datetime) -> Decis
     standing = _standing(list(facts))
     days = _heaviest_a_day(standing)
     score = sum(_weight(fact, patience, now) for fact in days)
-    hard = [fact for fact in days if fact.sign is Sign.HARD]
     if any(fact.at_once for fact in standing):
         return Decision(Rule.AT_ONCE, score)
-    if len(hard) >= patience.hard_times and _span(hard) >= patience.hard_span:
+    if _is_hard_again([fact.at for fact in days if fact.sign is Sign.HARD], patience):
         return Decision(Rule.TWO_HARD, score)
     if days and score >= patience.score and _span(days) >= patience.score_span:
         return Decision(Rule.SCORE, score)
     return Decision(None, score)
+
+
+def _is_hard_again(moments: Sequence[datetime], patience: Patience) -> bool:
+    """Whether any stretch of time, no longer than the window, holds enough of them, far enough apart."""
+    for first in moments:
+        together = [at for at in moments if first <= at <= first + patience.hard_window]
+        if len(together) >= patience.hard_times and max(together) - first >= patience.hard_span:
+            return True
+    return False
 
 
 def _standing(facts: Sequence[Fact]) -> list[Fact]:

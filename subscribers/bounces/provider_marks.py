@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_WRITTEN = re.compile(r"b-([1-9]\d{0,17})-([a-z2-7]{16})", re.IGNORECASE)
-_LOCAL_PART = re.compile(r"b\+([1-9]\d{0,17})\.([a-z2-7]{16})", re.IGNORECASE)
+_WRITTEN = re.compile(r"b-([1-9]\d{0,17})-([a-z2-7]{16})", re.IGNORECASE | re.ASCII)
+_LOCAL_PART = re.compile(r"b\+([1-9]\d{0,17})\.([a-z2-7]{16})", re.IGNORECASE | re.ASCII)
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 LONGEST_REMOTE_ID = 128
 
@@ -42,14 +42,16 @@ MARK_FIELDS: dict[str, MarkField] = {
 
 # Where the reply to the dot names the copy as its webhooks will.
 _REPLIES: dict[str, re.Pattern[str]] = {
-    "ses": re.compile(r"\b([0-9a-f]{16}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d{6})\b", re.IGNORECASE),
+    "ses": re.compile(
+        r"\b([0-9a-f]{16}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d{6})\b", re.IGNORECASE | re.ASCII
+    ),
     "sendgrid": re.compile(r"queued as ([A-Za-z0-9_-]{10,64})(?![A-Za-z0-9_.-])"),
-    "postmark": re.compile(rf"\b({_UUID})\b", re.IGNORECASE),
+    "postmark": re.compile(rf"\b({_UUID})\b", re.IGNORECASE | re.ASCII),
     "brevo": re.compile(r"<([^<>\s@]{1,64}@[^<>\s]{1,63})>"),
-    "mailjet": re.compile(rf"\b({_UUID}|\d{{15,20}})\b", re.IGNORECASE),
-    "resend": re.compile(rf"\b({_UUID})\b", re.IGNORECASE),
+    "mailjet": re.compile(rf"\b({_UUID}|\d{{15,20}})\b", re.IGNORECASE | re.ASCII),
+    "resend": re.compile(rf"\b({_UUID})\b", re.IGNORECASE | re.ASCII),
     "mailersend": re.compile(r"\b([0-9a-f]{24})\b"),
-    "mailtrap": re.compile(rf"\b({_UUID})\b", re.IGNORECASE),
+    "mailtrap": re.compile(rf"\b({_UUID})\b", re.IGNORECASE | re.ASCII),
     "unisender_go": re.compile(r"\b([0-9A-Za-z]{6}-[0-9A-Za-z]{5,11}-[0-9A-Za-z]{2,4})\b"),
 }
 

@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime
 from email.utils import parseaddr, parsedate_to_datetime
 
+from subscribers.bounces.answers import is_robot, may_be_an_answer, says_automatic
+from subscribers.bounces.autoreply import has_challenge_header
 from subscribers.bounces.classify import classify
 from subscribers.bounces.dsn import judge
 from subscribers.bounces.event import (
@@ -29,7 +31,6 @@ from subscribers.bounces.text import cut_returned
 
 MOST_RECIPIENTS = 100
 OWN_HEADERS = ("x-newsletter-notice", "x-newsletter-test")
-_ROBOT = re.compile(r"mailer-?daemon|postmaster|\bno-?reply\b|\bdo-?not-?reply\b|\bdonotreply\b|^<>$", re.IGNORECASE)
 _ARRIVED = re.compile(r"^action:[ \t]*delivered\b", re.IGNORECASE | re.MULTILINE)
 _KINDS = {
     MailKind.AUTOREPLY: ReportKind.AUTOREPLY,
@@ -130,18 +131,15 @@ def author(mail: Mail) -> str:
 
 def is_machine(mail: Mail) -> bool:
     """
-    Whether a program sent a mail that reports nothing: a list, a ticket system, or this program itself.
+    Whether a program sent a mail that reports nothing: a ticket system, bulk mail, or this program itself.
 
-    Source: RFC 3834 2 and 5; RFC 2919 3.
+    What came by a mailing list is none for that: a group may feed the mailbox, and people write to it.
+
+    Source: RFC 3834 2 and 5.
     """
-    if any(name in mail.message for name in (*OWN_HEADERS, "list-id")):
+    if any(name in mail.message for name in OWN_HEADERS) or says_automatic(mail):
         return True
-    submitted = mail.header("auto-submitted").lower()
-    if submitted and not submitted.startswith("no"):
-        return True
-    if mail.header("precedence").lower() in ("bulk", "list", "junk", "auto_reply"):
-        return True
-    return mail.header("return-path") == "<>" or bool(_ROBOT.search(mail.header("from")))
+    return mail.header("precedence").lower() in ("bulk", "junk", "auto_reply") or is_robot(mail)
 
 
 def is_surely_automatic(mail: Mail) -> bool:
@@ -154,7 +152,15 @@ def is_surely_automatic(mail: Mail) -> bool:
         "x-ms-exchange-inbox-rules-loop",
         "x-auto-response-suppress",
     )
-    return is_machine(mail) or any(name in mail.message for name in names) or bool(mail.header("x-apple-action"))
+    if has_challenge_header(mail) or is_machine(mail) or mail.header("x-apple-action"):
+        return True
+    return any(name in mail.message for name in names)
+
+
+def is_bounce_by_words(mail: Mail, report: MailReport) -> bool:
+    """Whether only its words make a mail a bounce, so that it may be a person's answer about one."""
+    bounce = report.kind in (MailKind.BOUNCE, MailKind.DELAYED, MailKind.MIXED)
+    return bounce and not mail.returned and may_be_an_answer(mail)
 
 
 def first_text(mail: Mail) -> str:

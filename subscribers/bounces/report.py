@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from subscribers.bounces.answers import is_answer
 from subscribers.bounces.arf import read_feedback
 from subscribers.bounces.autoreply import is_autoreply, is_challenge
 from subscribers.bounces.classify import classify
@@ -74,7 +75,7 @@ def read_report(raw: bytes) -> MailReport:
         return MailReport(MailKind.AUTOREPLY)
     if _looks_like_bounce(mail, strictly=False):
         found = _from_text(mail)
-        if found is not None:
+        if found is not None and (found.recipients or not is_answer(mail)):
             return found
     return MailReport(MailKind.ORDINARY)
 

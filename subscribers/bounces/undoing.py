@@ -47,7 +47,8 @@ def undo(session: Session, event_id: int, *, by: str, reason: str, patiences: Pa
 
     Raises:
         NotFound: When there is no such event.
-        Conflict: When it was undone before, or when it did nothing.
+        Conflict: When it was undone before, when it did nothing, or when the person asked to leave by their own mail
+            or token.
         InvalidValue: Without a reason.
     """
     records.serialise(session)
@@ -60,6 +61,11 @@ def undo(session: Session, event_id: int, *, by: str, reason: str, patiences: Pa
         raise Conflict(f"Report {event_id} was undone on {event.undone_at:%Y-%m-%d} by {event.undone_by}.")
     if event.sign is Sign.NONE and not event.suppression_ids and not event.consent_event_ids:
         raise Conflict(f"Report {event_id} touched nobody ({event.rule.value}): there is nothing to undo.")
+    if event.rule is Rule.UNSUBSCRIBED and event.event_key is None:
+        raise Conflict(
+            f"Report {event_id} is the person's own wish to leave, which no report undoes.",
+            hint="Only they can come back: by signing up, or where they ask for it: newsletter subscribers subscribe",
+        )
     counted = event.sign in (Sign.HARD, Sign.SOFT)
     events = [event, *(records.same_copy(session, event) if counted else ())]
     for each in events:

@@ -200,7 +200,7 @@ class Judge:
             )
         )
         if before is not None:
-            if before.evidence.endswith(f" to delivery {event.delivery_id}"):
+            if suppression.is_of_refusal(before, event.delivery_id):
                 event.suppression_ids = [*event.suppression_ids, before.id]
             return
         made = suppression.suppress(

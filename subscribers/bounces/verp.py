@@ -19,7 +19,9 @@ LEAVE_LOCAL_PART = f"{PREFIX}unsubscribe"
 _MAC_BYTES = 10
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
-_MARK = re.compile(r'(?:^|[=+"<])b(?:[+=-]|=2b|%2b)([1-9]\d{0,17})\.([a-z2-7]{16})(?=$|[=@">])', re.IGNORECASE)
+_MARK = re.compile(
+    r'(?:^|[=+"<])b(?:[+=-]|=2b|%2b)([1-9]\d{0,17})\.([a-z2-7]{16})(?=$|[=@">])', re.IGNORECASE | re.ASCII
+)
 
 
 def marked_local_part(key: Key, delivery_id: int) -> str:

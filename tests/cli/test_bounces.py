@@ -24,6 +24,7 @@ from newsletter.paths import Workspace
 from newsletter.tables import Delivery, Issue
 from newsletter.tables import DeliveryState as S
 from subscribers import db
+from subscribers.bounces import intake
 from tests.send.conftest import plan_issue  # noqa: F401  (a fixture)
 from tests.send.returned_mail import MAILBOX_FULL, bounce, complaint, mark_of, reply
 
@@ -119,6 +120,17 @@ def test_trouble_leaves_the_mail_with_the_mail_server(
     assert copies[0].address not in said
 
 
+def test_a_mail_that_is_too_large_is_never_kept_without_its_end(
+    run: Run, app: App, copies: list[Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = bounce(mark_of(app, copies[0]), recipient=copies[0].address)
+    monkeypatch.setattr(intake, "LARGEST_KEPT_BYTES", len(raw) - 1)
+    assert "larger than" in run("receive", stdin=raw, code=75, as_json=False)
+    assert run("list") == []
+    monkeypatch.setattr(intake, "LARGEST_KEPT_BYTES", len(raw))
+    assert receive(run, raw)["disposition"] == "processed"
+
+
 def test_lists_narrow_by_issue_person_kind_and_mark(run: Run, app: App, copies: list[Delivery]) -> None:
     receive(run, bounce(mark_of(app, copies[0]), recipient=copies[0].address))
     receive(run, complaint(mark_of(app, copies[1])))
@@ -129,6 +141,9 @@ def test_lists_narrow_by_issue_person_kind_and_mark(run: Run, app: App, copies: 
     assert [line["kind"] for line in run("list", "--kind", "complaint")] == ["complaint"]
     assert [line["kind"] for line in run("list", "--address", copies[0].address.upper())] == ["bounce"]
     assert run("list", "--limit", "1", "--offset", "1")[0]["kind"] == "complaint"
+    robot = reply("news@example.org", sender="no-reply@example.net")
+    assert receive(run, robot)["disposition"] == "unknown"
+    assert [line["rule"] for line in run("list", "--unmatched")] == ["machine", "no mark"]
 
 
 def test_a_list_fits_a_terminal_of_80_columns(

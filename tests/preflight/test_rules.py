@@ -180,6 +180,7 @@ BY_FACTS: list[tuple[str, dict[str, Any]]] = [
     ("no-audience", {"recipients": 0}),
     ("unfinished-settings", {"unfinished_settings": ("organisation.from_address",)}),
     ("no-signing-key", {"signing_trouble": ("There are no keys to sign with.", "Make them.")}),
+    ("lost-replies", {"lost_replies": ("Nobody would see people's replies.", "Set organisation.reply_to.")}),
     ("not-approved", {"for_sending": True, "approval": "four-eyes"}),
     (
         "not-approved",
@@ -200,6 +201,7 @@ BLOCKING = {
     "script-of-text", "cancelled-event", "event-ends-before-start", "event-without-zone", "scheduled-in-past",
     "empty-link", "local-link", "http-link-of-ours", "picture-without-alt", "picture-without-width", "picture-address",
     "too-large", "no-audience", "unfinished-settings", "not-approved", "no-signing-key",
+    "lost-replies",
 }  # fmt: skip
 
 

@@ -6,13 +6,16 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from newsletter.tables import Delivery, NoticeKind
 from newsletter.tables import DeliveryState as S
 from subscribers import people, suppression
+from subscribers.bounces import records
 from subscribers.bounces.event import BounceClass, EventKind, Reason, ReportKind
 from subscribers.bounces.intake import Disposition
 from subscribers.bounces.policy import Rule
+from subscribers.errors import DatabaseUnavailable
 from subscribers.leaving import erase
 from subscribers.tables import BounceEvent, BounceReport, Suppression
 from tests.send.issue_out import Sent, event_of, original_of, token_of
@@ -64,11 +67,66 @@ def test_a_mark_is_good_for_thirty_days(sent: Sent) -> None:
     assert sent.rules() == [Rule.COUNTED, Rule.OLD_MARK]
 
 
-def test_the_message_id_of_the_copy_is_a_mark_too(sent: Sent) -> None:
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DataError, DataError),
+        (IntegrityError, IntegrityError),
+        (OperationalError, DatabaseUnavailable),
+        (InterfaceError, DatabaseUnavailable),
+    ],
+)
+def test_only_a_database_that_is_away_is_told_as_such(
+    sent: Sent, error: type[DBAPIError], expected: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One mail that the database refuses each time must not keep those after it."""
+
+    def refuse(*_given: object) -> None:
+        raise error("INSERT", None, Exception("not this one"))
+
+    monkeypatch.setattr(records, "report_of", refuse)
+    with pytest.raises(expected):
+        sent.returned(1)
+    monkeypatch.undo()
+    assert sent.returned(1) is Disposition.PROCESSED
+
+
+def by_message_id(sent: Sent) -> Disposition:
     message_id = sent.copy(1).message_id
-    taken = sent.take(bounce("news@example.org", recipient="person1@example.com", message_id=message_id))
-    assert taken is Disposition.PROCESSED
+    return sent.take(bounce("news@example.org", recipient="person1@example.com", message_id=message_id))
+
+
+def test_where_relays_rewrite_the_sender_the_message_id_of_the_copy_is_the_mark(sent: Sent) -> None:
+    bounces = sent.app.config.bounces.model_copy(update={"envelope": "fixed"})
+    sent.app.config = sent.app.config.model_copy(update={"bounces": bounces})
+    assert by_message_id(sent) is Disposition.PROCESSED
     assert sent.state(1) is S.BOUNCED
+
+
+def test_the_message_id_alone_makes_no_bounce_where_copies_have_signed_senders(sent: Sent) -> None:
+    """Whoever gets an answer to a copy, or the copy sent on, has read it."""
+    assert by_message_id(sent) is Disposition.UNKNOWN
+    assert sent.rules() == [Rule.NO_MARK]
+    assert sent.state(1) is S.SENT
+    report = complaint("abuse@example.org", recipient="person1@example.com", message_id=sent.copy(1).message_id)
+    assert sent.take(report) is Disposition.PROCESSED
+
+
+def test_days_between_reports_are_counted_from_receipt_where_the_mail_has_just_come(sent: Sent) -> None:
+    """The date is the writer's own word: who has two marks could make two days of one minute."""
+    sent.issue("two", days=9)
+    for slug, days in (("one", 8), ("two", 0)):
+        sent.returned(1, slug, date=f"{sent.time - days * DAY:%a, %d %b %Y %H:%M:%S +0000}")
+    assert {event.at for event in sent.events()} == {sent.time}
+    assert sent.suppressed() == []
+
+
+def test_what_may_have_lain_in_a_mailbox_is_dated_by_its_date(sent: Sent) -> None:
+    written = sent.time + DAY
+    sent.later(9)
+    raw = bounce(sent.mark(1), recipient="person1@example.com", date=f"{written:%a, %d %b %Y %H:%M:%S +0000}")
+    sent.app.intake.take_mail(raw, way="imap")
+    assert [event.at for event in sent.events()] == [written]
 
 
 def test_marks_of_two_copies_in_one_report_touch_nobody(sent: Sent) -> None:
@@ -264,10 +322,73 @@ def test_a_subject_that_only_looks_automatic_is_passed_on(sent: Sent) -> None:
     assert sent.take(raw) is Disposition.REPLY
 
 
-@pytest.mark.parametrize("extra", ["Auto-Submitted: auto-generated\n", "Precedence: list\n", "List-Id: <x.example>\n"])
-def test_a_machine_that_reports_nothing_is_filed(sent: Sent, extra: str) -> None:
-    assert sent.take(reply("news@example.org", sender="a@example.net", extra=extra)) is Disposition.UNKNOWN
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Re: Please confirm your place at the summer party",
+        "RE: Verify your email settings",
+        "AW: Bitte bestätigen Sie Ihre Teilnahme",
+        "Please confirm your place at the summer party",
+    ],
+)
+def test_words_of_a_challenge_in_a_persons_subject_are_passed_on(sent: Sent, subject: str) -> None:
+    assert sent.take(reply("news@example.org", sender="person1@example.com", subject=subject)) is Disposition.REPLY
+
+
+@pytest.mark.parametrize("prefix", ["Re: ", "SV: ", "Odp: ", "Re[2]: ", ""])
+def test_words_of_a_bounce_in_a_persons_answer_are_passed_on(sent: Sent, prefix: str) -> None:
+    raw = reply(
+        "news@example.org",
+        sender="person1@example.com",
+        subject=f"{prefix}Bounce back: news",
+        text="The flowers for old@example.net: the mail could not be delivered.",
+        in_reply_to="" if prefix else sent.copy(1).message_id,
+    )
+    assert sent.take(raw) is Disposition.REPLY
+    assert len(sent.notices()) == 1
+
+
+@pytest.mark.parametrize("named", ["", " to person1@example.com"])
+def test_a_bounce_in_words_alone_still_counts_by_its_mark(sent: Sent, named: str) -> None:
+    raw = reply(
+        sent.mark(1), sender="MAILER-DAEMON@mx.example.net", subject="Re: Undelivered mail",
+        text=f"Your mail could not be delivered{named}\n550 5.1.1 user unknown",
+    )  # fmt: skip
+    assert sent.take(raw) is Disposition.PROCESSED
+    assert sent.rules() == [Rule.COUNTED]
+
+
+@pytest.mark.parametrize(
+    "sender", ["ann@postmasters.example.net", "jo.postmaster@example.net", "postmaster@example.net"]
+)
+def test_somebody_who_is_called_postmaster_is_passed_on(sent: Sent, sender: str) -> None:
+    assert sent.take(reply("news@example.org", sender=sender)) is Disposition.REPLY
+
+
+@pytest.mark.parametrize(
+    "extra", ["Precedence: list\n", "List-Id: <x.example>\n", "List-Id: <x.y>\nPrecedence: list\n"]
+)
+def test_what_came_by_a_group_is_passed_on(sent: Sent, extra: str) -> None:
+    assert sent.take(reply("news@example.org", sender="a@example.net", extra=extra)) is Disposition.REPLY
+
+
+def test_our_own_issue_that_comes_back_by_a_group_is_filed(sent: Sent) -> None:
+    raw = f"From: news@example.org\nList-Id: <x.y>\nMessage-ID: <{sent.copy(1).message_id}>\nSubject: News\n\nHello\n"
+    assert sent.take(raw.encode()) is Disposition.UNKNOWN
     assert sent.notices() == []
+
+
+@pytest.mark.parametrize("extra", ["Auto-Submitted: auto-generated\n", "Precedence: bulk\n", "Return-Path: <>\n"])
+@pytest.mark.parametrize("subject", ["Re: November news", "Please confirm your place"])
+def test_a_machine_that_reports_nothing_is_filed(sent: Sent, extra: str, subject: str) -> None:
+    taken = sent.take(reply("news@example.org", sender="a@example.net", extra=extra, subject=subject))
+    assert taken in (Disposition.UNKNOWN, Disposition.AUTOREPLY)
+    assert sent.notices() == []
+
+
+@pytest.mark.parametrize("sender", ["MAILER-DAEMON@example.net", "no-reply@example.net", "shop-noreply@example.net"])
+def test_a_robots_address_is_no_person(sent: Sent, sender: str) -> None:
+    assert sent.take(reply("news@example.org", sender=sender)) is Disposition.UNKNOWN
 
 
 def test_an_unsubscribe_by_mail_with_our_token_is_honoured(sent: Sent) -> None:

@@ -7,12 +7,13 @@ import pytest
 from newsletter.send.dispatch import send_issue
 from newsletter.send.patience import patiences
 from subscribers import consent, lists, people, suppression
+from subscribers.bounces.event import EventKind
 from subscribers.bounces.policy import Rule
 from subscribers.bounces.undoing import Undone, undo
 from subscribers.errors import Conflict, NotFound
-from subscribers.tables import Basis
-from tests.send.issue_out import Sent, event_of
-from tests.send.returned_mail import away, complaint
+from subscribers.tables import Basis, Suppression
+from tests.send.issue_out import Sent, event_of, token_of
+from tests.send.returned_mail import away, complaint, reply
 
 
 def take_back(sent: Sent, event_id: int) -> Undone:
@@ -81,6 +82,31 @@ def test_nobody_is_put_on_a_list_without_consent(sent: Sent) -> None:
     undone = take_back(sent, 1)
     assert not sent.subscribed(1)
     assert any("No consent is written down" in line for line in undone.untouched)
+
+
+@pytest.mark.parametrize("way", ["token", "own words"])
+def test_a_persons_own_wish_to_leave_cannot_be_undone(sent: Sent, way: str) -> None:
+    consented(sent, 1)
+    if way == "token":
+        sent.take(
+            reply("b+unsubscribe@example.org", sender="x@example.net", subject=f"unsubscribe {token_of(sent, 1)}")
+        )
+    else:
+        answered = sent.copy(1).message_id
+        sent.take(reply("news@example.org", sender="person1@example.com", subject="Unsubscribe", in_reply_to=answered))
+    assert not sent.subscribed(1)
+    with pytest.raises(Conflict, match="own wish to leave"):
+        take_back(sent, 1)
+    assert not sent.subscribed(1)
+
+
+def test_a_providers_word_that_somebody_left_can_be_undone(sent: Sent) -> None:
+    consented(sent, 1)
+    event = event_of(sent, 1, kind=EventKind.UNSUBSCRIBED, klass=None)
+    sent.app.intake.take_events([event], way="ses", raw=b"{}")
+    assert not sent.subscribed(1)
+    take_back(sent, 1)
+    assert sent.subscribed(1)
 
 
 def test_what_the_person_decided_since_stands(sent: Sent) -> None:
@@ -164,3 +190,9 @@ def test_a_refusal_by_a_real_server_suppresses_at_once_and_can_be_undone(start_s
     sent.time = app.now()
     assert "Suppression lifted: hard bounce." in take_back(sent, 1).done
     assert sent.suppressed() == []
+
+
+def test_the_evidence_of_a_refusal_is_known_again_for_its_own_copy_alone() -> None:
+    entry = Suppression(evidence=suppression.refusal_evidence("550 5.1.1 no such user", 17))
+    assert suppression.is_of_refusal(entry, 17)
+    assert not any(suppression.is_of_refusal(entry, other) for other in (7, 1, 117, None))

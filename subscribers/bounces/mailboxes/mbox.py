@@ -2,7 +2,8 @@
 An mbox file on this machine: read, never written, from where the last look ended.
 
 The lock that mail servers take is held while a stretch is read, not while it is judged, so that no delivery waits. A
-file that was cut or rewritten is read from its beginning; what was taken already changes nothing.
+file that was cut or rewritten is read from its beginning; what was taken already changes nothing. A mail that could
+not be taken is tried again at the next looks, as in other mailboxes.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from subscribers.bounces.mailboxes.account import Account, Memory, Stopped, Tally
+from subscribers.bounces.mailboxes.aside import MOST_TRIES
 from subscribers.bounces.mailboxes.taking import BEGINNING_BYTES, Taker
 from subscribers.errors import MailboxTrouble
 
@@ -25,6 +28,15 @@ STRETCH_BYTES = 2_000_000
 LONGEST_LINE_BYTES = 65_536
 LOCK_SECONDS, LOCK_RETRY_SECONDS = 30.0, 0.1
 WITNESS_BYTES = 512  # before the position: when they are others, the file is another
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One mail of the file: where it begins, and whether it was cut as too large."""
+
+    place: int
+    raw: bytes
+    is_large: bool
 
 
 class Mbox:
@@ -36,18 +48,50 @@ class Mbox:
         self._memory = memory
 
     def look(self, tally: Tally, stopped: Stopped) -> None:
+        self._try_again(tally, stopped)
         while not stopped.is_set():
             with self._locked() as file:
-                start = self._position(file)
+                start, failed = self._position(file), self._failed(file)
                 mails = list(_stretch(file, start, self.account.max_message_bytes))
                 end = file.tell() if mails else start
                 witness = _witness(file, end)
-            for raw, large in mails:
-                if not large or self._taker.takes_beginning(raw, tally):
-                    self._taker.take(raw, tally)
             if end == start:
                 return
-            self._memory.save({"position": end, "witness": witness})
+            failed |= {mail.place: 1 for mail in mails if not self._takes(mail, tally)}
+            self._save(end, witness, failed)
+
+    def _try_again(self, tally: Tally, stopped: Stopped) -> None:
+        """Take what could not be taken at the looks before; after the last try it is left to a person."""
+        with self._locked() as file:
+            position, failed = self._position(file), self._failed(file)
+            witness = _witness(file, position)
+        for place, tries in list(failed.items()):
+            if stopped.is_set():
+                break
+            with self._locked() as file:
+                mail = next(_stretch(file, place, self.account.max_message_bytes), None)
+            if mail is None or self._takes(mail, tally) or tries + 1 >= MOST_TRIES:
+                del failed[place]
+            else:
+                failed[place] = tries + 1
+            self._save(position, witness, failed)
+
+    def _takes(self, mail: _Found, tally: Tally) -> bool:
+        """Return whether that is all that is to be done for a mail."""
+        if mail.is_large and not self._taker.takes_beginning(mail.raw, tally):
+            return True
+        return self._taker.take(mail.raw, tally) is not None
+
+    def _save(self, position: int, witness: str, failed: dict[int, int]) -> None:
+        again = {"again": {str(place): tries for place, tries in failed.items()}} if failed else {}
+        self._memory.save({"position": position, "witness": witness, **again})
+
+    def _failed(self, file: BinaryIO) -> dict[int, int]:
+        """Return where the mails begin that are to be tried again, and how often each was."""
+        again = self._memory.load().get("again")
+        if not isinstance(again, dict) or not self._position(file):
+            return {}
+        return {int(place): int(tries) for place, tries in again.items()}
 
     def wait(self, seconds: float, stopped: Stopped) -> None:
         stopped.wait(seconds)
@@ -104,23 +148,23 @@ def _witness(file: BinaryIO, position: int) -> str:
     return digest
 
 
-def _stretch(file: BinaryIO, start: int, most_bytes: int) -> Iterator[tuple[bytes, bool]]:
+def _stretch(file: BinaryIO, start: int, most_bytes: int) -> Iterator[_Found]:
     """
-    Yield whole mails from *start* on, until enough is in hand, each with whether it was cut as too large.
+    Yield whole mails from *start* on, until enough is in hand.
 
     A mail begins with a ``From `` line at the beginning of the file or after an empty line. The file's position is
     then where the next mail begins.
     """
     file.seek(start)
     parts: list[bytes] = []
-    size, in_hand, fresh, empty_before, here = 0, 0, True, True, start
+    size, in_hand, fresh, empty_before, here, place = 0, 0, True, True, start, start
     for line in iter(lambda: file.readline(LONGEST_LINE_BYTES), b""):
         if fresh and empty_before and line.startswith(b"From ") and here > start:
-            yield _mail(parts, size, most_bytes)
+            yield _mail(place, parts, size, most_bytes)
             if in_hand > STRETCH_BYTES:
                 file.seek(here)
                 return
-            parts, size = [], 0
+            parts, size, place = [], 0, here
         if size <= most_bytes:
             parts.append(line)
             in_hand += len(line)
@@ -128,9 +172,9 @@ def _stretch(file: BinaryIO, start: int, most_bytes: int) -> Iterator[tuple[byte
         size += len(line)
         here += len(line)
     if parts:
-        yield _mail(parts, size, most_bytes)
+        yield _mail(place, parts, size, most_bytes)
 
 
-def _mail(parts: list[bytes], size: int, most_bytes: int) -> tuple[bytes, bool]:
+def _mail(place: int, parts: list[bytes], size: int, most_bytes: int) -> _Found:
     raw = b"".join(parts)
-    return (raw[:BEGINNING_BYTES], True) if size > most_bytes else (raw, False)
+    return _Found(place, raw[:BEGINNING_BYTES], True) if size > most_bytes else _Found(place, raw, False)

@@ -102,6 +102,14 @@ def test_two_hard_reports_three_days_apart_suppress() -> None:
     assert decide([hard(1, 2.9), hard(2, 0)], USUAL, now=NOW).rule is None
 
 
+def test_hard_reports_that_lie_further_apart_than_the_window_do_not_suppress() -> None:
+    assert decide([hard(1, 90), hard(2, 0)], USUAL, now=NOW).rule is Rule.TWO_HARD
+    assert decide([hard(1, 90.1), hard(2, 0)], USUAL, now=NOW).rule is None
+    assert decide([hard(1, 4 * 365), hard(2, 0)], USUAL, now=NOW).rule is None
+    assert decide([hard(1, 4 * 365), hard(2, 4), hard(3, 0)], USUAL, now=NOW).rule is Rule.TWO_HARD
+    assert decide([hard(1, 120), hard(2, 60), hard(3, 0)], Patience(hard_times=3), now=NOW).rule is None
+
+
 def test_proof_between_two_hard_reports_keeps_the_address() -> None:
     assert decide([hard(1, 9), proof(2, 5), hard(3, 0)], USUAL, now=NOW).rule is None
 

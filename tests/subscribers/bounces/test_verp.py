@@ -6,12 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscribers.bounces.verp import LEAVE_LOCAL_PART, marked_local_part, read_mark
+from subscribers.bounces.provider_marks import handed_back
+from subscribers.bounces.verp import LEAVE_LOCAL_PART, has_form_of_mark, marked_local_part, read_mark
 from subscribers.tokens import Key, Keyring
 
 OLD, NEW = Key(1, b"o" * 32), Key(2, b"n" * 32)
 RING = Keyring((NEW, OLD))
 deliveries = st.integers(1, 10**18 - 1)
+
+
+# Letters that are one of a-z when case is ignored, and digits that are no ASCII.
+ALIKE = "\u017f\u212a\u0131\u0130\u0661"
+
+
+@given(deliveries, st.integers(0, 15), st.sampled_from(ALIKE))
+def test_letters_that_only_look_alike_are_no_mark(delivery: int, place: int, letter: str) -> None:
+    before, mac = marked_local_part(NEW, delivery).split(".")
+    spoilt = mac[:place] + letter + mac[place + 1 :]
+    assert read_mark(RING, f"{before}.{spoilt}") is None
+    assert not has_form_of_mark(f"{before}.{spoilt}")
+    assert handed_back(f"{before.replace('+', '-')}-{spoilt}") == ""
+
+
+@given(st.text(max_size=60) | st.from_regex(r"b\+[0-9]{1,3}\.[a-z2-7\u017f\u212a]{16}", fullmatch=True))
+def test_any_text_gives_an_answer(text: str) -> None:
+    read_mark(RING, text)
+    has_form_of_mark(text)
+    handed_back(text)
 
 
 @given(deliveries)

@@ -185,7 +185,29 @@ def test_a_poison_mail_in_an_mbox_stops_no_other(mbox, look, intake) -> None:
     append(mbox, SIX[0], mail("poison"), SIX[1])
     tally = look(mbox)
     assert (tally.taken.total(), tally.left.total()) == (2, 1)
+    assert [bool(look(mbox)) for _ in range(4)] == [True, True, False, False]
+    assert intake.offered == 2 + 3
+
+
+def test_a_mail_in_an_mbox_that_failed_once_is_tried_again_and_taken(mbox, look, intake) -> None:
+    append(mbox, SIX[0], SIX[1], SIX[2])
+    intake.before = lambda raw: (_ for _ in ()).throw(RuntimeError("a bad moment")) if b"autoreply" in raw else None
+    look(mbox)
+    append(mbox, SIX[3])
+    intake.before = None
+    assert look(mbox).words == "1 autoreply, 1 reply"
+    assert set(intake.kept) == {b"From MAILER-DAEMON Mon Nov  2 09:30:00 2026\n" + raw + b"\n" for raw in SIX[:4]}
     assert not look(mbox)
+
+
+def test_an_mbox_that_was_replaced_has_nothing_to_try_again(mbox, look, intake) -> None:
+    append(mbox, SIX[0], mail("poison"))
+    look(mbox)
+    Path(mbox.account.path).write_bytes(b"")
+    append(mbox, *SIX[1:])
+    look(mbox)
+    assert len(intake.kept) == 6
+    assert intake.offered == 7
 
 
 def test_an_mbox_larger_than_memory_is_read_in_stretches(mbox, look, intake, memory, monkeypatch) -> None:
