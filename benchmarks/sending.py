@@ -104,9 +104,10 @@ def sink(connections: int, *flags: str) -> Iterator[Sink]:
                 process.kill()
 
 
-def source_rate(port: int, copies: int, size: int, connections: int) -> float:
+def source_rate(port: int, copies: int, size: int, connections: int, *, to: str = "") -> float:
     """Return how many messages of *size* bytes a second `smtp-source` sends over as many connections."""
     words = [tool("smtp-source"), "-d", "-s", str(connections), "-l", str(size), "-m", str(copies)]
+    words += ["-f", "news@example.org", "-t", to] if to else []
     started = time.perf_counter()
     subprocess.run([*words, f"127.0.0.1:{port}"], check=True)
     return copies / (time.perf_counter() - started)
