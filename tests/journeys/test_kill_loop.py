@@ -86,7 +86,7 @@ def test_killed_at_every_commit_boundary_nobody_is_lost_or_mailed_twice(make: An
         ended = [kill_once(template, tmp_path, [(number, before)]) for before in (True, False)]
         if ended == [0, 0]:
             break
-    assert number > FEW, "a run has fewer commits than people: not every boundary was found"
+    assert number > FEW // 2, "so few commits cannot be those of a whole run: not every boundary was found"
 
 
 def test_killed_again_at_every_boundary_of_its_recovery_it_keeps_the_promise(make: Any, tmp_path: Path) -> None:
