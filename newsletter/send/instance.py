@@ -21,12 +21,12 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from newsletter.errors import NewsletterError
+from newsletter.errors import Conflict, NewsletterError
 from newsletter.send import notice_rows, sent_mark
 from newsletter.send.control import PauseKind, forget_pause, pause, pause_kind
-from newsletter.send.owner import changed
+from newsletter.send.owner import changed, living_owner
 from newsletter.send.states import TO_DO
-from newsletter.tables import Delivery, Issue, IssueState, Setting
+from newsletter.tables import Delivery, Issue, IssueState, Setting, Worker
 from newsletter.tables import DeliveryState as S
 
 SETTING = "instance"
@@ -67,6 +67,32 @@ def require_live(session: Session) -> None:
     noted = session.get(Setting, SETTING)
     if noted is not None and (noted.value["place"] != place(session) or sent_mark.is_behind(session)):
         raise CopiedDatabase(noted.value)
+
+
+def is_live(session: Session) -> bool:
+    """Tell whether this database may send: it is the one that it says it is."""
+    try:
+        require_live(session)
+    except CopiedDatabase:
+        return False
+    return True
+
+
+def require_no_sender(session: Session, locks: Path) -> None:
+    """
+    Refuse to change which database is the live one under a worker that sends.
+
+    Raises:
+        Conflict: With whom to stop.
+    """
+    owner = living_owner(session, locks)
+    if owner is None:
+        return
+    row = session.get(Worker, owner)
+    whose = f"process {row.pid} on {row.host}" if row is not None else f"worker {owner}"
+    raise Conflict(
+        f"A worker still runs on this database: {whose}.", hint="Stop newsletter work, serve and issue send first."
+    )
 
 
 def note_place(session: Session, now: datetime) -> None:

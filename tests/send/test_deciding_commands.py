@@ -1,0 +1,112 @@
+"""What a person types about an issue that is going out, about uncertain copies, and about a copied database."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text, update
+
+from newsletter.app import App
+from newsletter.cli.main import main
+from newsletter.migrations import HEAD
+from newsletter.send import instance
+from newsletter.send.owner import Owner
+from newsletter.tables import Delivery
+from newsletter.tables import DeliveryState as S
+
+CONFIG = """
+[organisation]
+name = "Example Network"
+postal_address = "1 High Street, Dudley DY1 1AA"
+from_address = "news@example.org"
+[smtp]
+host = "127.0.0.1"
+port = {port}
+tls = "none"
+[web]
+url = "https://news.example.org"
+"""
+Newsletter = Callable[..., str]
+
+
+@pytest.fixture
+def newsletter(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Newsletter:
+    """Return a function that runs a command on the application's workspace, off a terminal; it returns all it says."""
+
+    with app.database.write() as session:
+        session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)"))
+        session.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+    def run(*words: str, code: int = 0, port: int = 1) -> str:
+        app.workspace.config.write_text(CONFIG.format(port=port))
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        monkeypatch.setenv("COLUMNS", "80")
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["--workspace", str(app.workspace.root), "--as", "ann", *words])
+        said = capsys.readouterr()
+        assert ended.value.code == code, said
+        return said.out if "--json" in words else said.out + said.err
+
+    return run
+
+
+def states(app: App) -> dict[S, int]:
+    with app.database.read() as session:
+        return dict(session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).all())
+
+
+def put(app: App, state: S, *ids: int, **values: Any) -> None:
+    with app.database.write() as session:
+        session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(state=state, **values))
+
+
+def made_a_copy(app: App) -> None:
+    """Let the database find itself elsewhere, as a copy does."""
+    path = app.workspace.database
+    app.close()
+    shutil.copyfile(path, path.with_suffix(".copy"))
+    path.with_suffix(".copy").rename(path)
+
+
+def test_the_live_database_is_not_adopted(newsletter: Newsletter, sending_app: Any, plan_issue: Any) -> None:
+    """Typed by mistake in mid-send, it made all that was left uncertain and paused everything."""
+    app = sending_app(1)
+    plan_issue(app, 3)
+    with app.database.write() as session:
+        instance.note_place(session, app.now())
+    said = newsletter("db", "adopt", "--yes")
+    assert "This is the live one already" in said
+    assert states(app) == {S.PENDING: 3}
+    assert json.loads(newsletter("db", "adopt", "--json"))["changed"] is False
+
+
+def test_a_copy_is_not_adopted_under_a_worker_that_runs(
+    newsletter: Newsletter, sending_app: Any, plan_issue: Any
+) -> None:
+    app = sending_app(1)
+    plan_issue(app, 3)
+    with app.database.write() as session:
+        instance.note_place(session, app.now())
+    with Owner(app.database, app.workspace.locks, app.now):
+        made_a_copy(app)
+        assert "A worker still runs on this database: process" in newsletter("db", "adopt", "--yes", code=1)
+        assert states(app) == {S.PENDING: 3}
+    newsletter("db", "adopt", "--yes")
+    assert states(app) == {S.UNCERTAIN: 3}
+
+
+@pytest.mark.journey
+def test_on_postgresql_a_worker_that_runs_is_seen(app_on_postgresql: App) -> None:
+    app = app_on_postgresql
+    with Owner(app.database, app.workspace.locks, app.now), app.database.read() as session:
+        with pytest.raises(instance.Conflict, match="still runs"):
+            instance.require_no_sender(session, app.workspace.locks)
+    with app.database.read() as session:
+        instance.require_no_sender(session, app.workspace.locks)
