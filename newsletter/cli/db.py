@@ -37,8 +37,9 @@ def upgrade(context: Context) -> None:
 @click.option(
     "--nothing-sent-since", is_flag=True, help="The other database has sent nothing since this copy was made."
 )
+@click.option("--restored", is_flag=True, help="It was put back from a backup, though nothing here shows it.")
 @pass_context
-def adopt(context: Context, nothing_sent_since: bool) -> None:
+def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
     """Make a copied or restored database the live one, so that it may send again.
 
     What it holds as still to be sent may have been sent by the other one: those copies become uncertain, unless you
@@ -53,9 +54,9 @@ def adopt(context: Context, nothing_sent_since: bool) -> None:
     app, output = context.app, context.output
     with app.database.read() as session:
         live, left = is_live(session), to_do(session)
-        if not live:
+        if restored or not live:
             require_no_sender(session, app.workspace.locks)
-    if live:
+    if live and not restored:
         _tell_live(context)
         return
     for slug, count in left.items():
@@ -85,3 +86,4 @@ def _tell_live(context: Context) -> None:
         context.output.data({"changed": False, "uncertain": 0, "paused": []})
     else:
         context.output.show("This is the live one already. Nothing was changed.")
+        context.output.note("If a backup was put back whole, which nothing shows: newsletter db adopt --restored")

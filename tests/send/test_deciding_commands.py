@@ -85,6 +85,8 @@ def test_the_live_database_is_not_adopted(newsletter: Newsletter, sending_app: A
     assert "This is the live one already" in said
     assert states(app) == {S.PENDING: 3}
     assert json.loads(newsletter("db", "adopt", "--json"))["changed"] is False
+    newsletter("db", "adopt", "--restored", "--yes")
+    assert states(app) == {S.UNCERTAIN: 3}
 
 
 def test_a_copy_is_not_adopted_under_a_worker_that_runs(
@@ -105,8 +107,11 @@ def test_a_copy_is_not_adopted_under_a_worker_that_runs(
 @pytest.mark.journey
 def test_on_postgresql_a_worker_that_runs_is_seen(app_on_postgresql: App) -> None:
     app = app_on_postgresql
-    with Owner(app.database, app.workspace.locks, app.now), app.database.read() as session:
-        with pytest.raises(instance.Conflict, match="still runs"):
-            instance.require_no_sender(session, app.workspace.locks)
+    with (
+        Owner(app.database, app.workspace.locks, app.now),
+        app.database.read() as session,
+        pytest.raises(instance.Conflict, match="still runs"),
+    ):
+        instance.require_no_sender(session, app.workspace.locks)
     with app.database.read() as session:
         instance.require_no_sender(session, app.workspace.locks)
