@@ -1,8 +1,8 @@
 """
 Which copy of a database is the live one: a copied or restored one sends nothing until a person says that it is.
 
-Where a database lies is noted in it: the file's number on its disk and the machine, or the PostgreSQL server and
-database. A copy finds itself elsewhere; one that was put back into the old place is behind (`sent_mark`). What it holds
+Where a database lies is noted in it: the file's number on its disk and the machine, or the PostgreSQL server, its
+timeline, database and table. A copy finds itself elsewhere; one that was put back into the old place is behind (`sent_mark`). What it holds
 as still to be sent may have been sent since.
 """
 
@@ -31,6 +31,12 @@ from newsletter.tables import DeliveryState as S
 
 SETTING = "instance"
 MACHINE_ID = Path("/etc/machine-id")
+# A dump that is read back makes the tables anew; a server that is turned back in time begins another timeline.
+POSTGRESQL_PLACE = """
+    SELECT system_identifier::text AS server, pg_database.oid::bigint AS database,
+        'deliveries'::regclass::oid::bigint AS deliveries, timeline_id AS timeline
+    FROM pg_control_system(), pg_control_checkpoint(), pg_database WHERE datname = current_database()
+"""
 COPIED = "the database was copied while this was to be sent"
 PAUSED_BY_ADOPTION = "The database was copied while this issue was going out."
 SCHEDULE_IN_A_COPY = "The database was copied after this issue was scheduled; the other one may have sent it."
@@ -144,9 +150,8 @@ def place(session: Session) -> dict[str, Any]:
     if connection.dialect.name == "sqlite":
         file = connection.exec_driver_sql("PRAGMA database_list").fetchone()
         return {"machine": _machine(), "file": Path(file[2]).stat().st_ino if file and file[2] else 0}
-    statement = "SELECT system_identifier::text, oid::bigint FROM pg_control_system(), pg_database"
-    row = connection.execute(text(f"{statement} WHERE datname = current_database()")).one()
-    return {"server": row[0], "database": row[1]}
+    row = connection.execute(text(POSTGRESQL_PLACE)).one()
+    return dict(row._mapping)
 
 
 def _note(session: Session, now: datetime) -> None:

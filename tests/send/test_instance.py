@@ -157,3 +157,20 @@ def test_on_postgresql_another_database_is_another_place(app_on_postgresql):
         value.value = {**value.value, "place": {**value.value["place"], "database": 1}}
     with app.database.read() as session, pytest.raises(instance.CopiedDatabase):
         instance.require_live(session)
+
+
+@pytest.mark.journey
+def test_on_postgresql_an_older_dump_read_back_in_place_is_another_place(app_on_postgresql):
+    """`pg_restore --clean` drops the tables and makes them again: the same server and database, an older list."""
+    app = app_on_postgresql
+    noted(app)
+    table = Delivery.__table__
+    with app.database.write() as session:
+        instance.require_live(session)
+        table.drop(session.connection())
+        table.create(session.connection())
+    with app.database.read() as session, pytest.raises(instance.CopiedDatabase):
+        instance.require_live(session)
+    with app.database.write() as session:
+        instance.adopt(session, now=app.now(), nothing_sent_since=True)
+        instance.require_live(session)
