@@ -2,8 +2,8 @@
 Which copy of a database is the live one: a copied or restored one sends nothing until a person says that it is.
 
 Where a database lies is noted in it: the file's number on its disk and the machine, or the PostgreSQL server, its
-timeline, database and table. A copy finds itself elsewhere; one that was put back into the old place is behind (`sent_mark`). What it holds
-as still to be sent may have been sent since.
+timeline, database and table. A copy finds itself elsewhere; one that was put back into the old place is behind
+(`sent_mark`). What it holds as still to be sent may have been sent since.
 """
 
 from __future__ import annotations
