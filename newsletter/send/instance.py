@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from newsletter.errors import Conflict, NewsletterError
 from newsletter.send import notice_rows, sent_mark
 from newsletter.send.control import PauseKind, forget_pause, pause, pause_kind
-from newsletter.send.owner import changed, living_owner
+from newsletter.send.owner import COPIED, changed, living_owner
 from newsletter.send.states import TO_DO
 from newsletter.tables import Delivery, Issue, IssueState, Setting, Worker
 from newsletter.tables import DeliveryState as S
@@ -37,7 +37,6 @@ POSTGRESQL_PLACE = """
         'deliveries'::regclass::oid::bigint AS deliveries, timeline_id AS timeline
     FROM pg_control_system(), pg_control_checkpoint(), pg_database WHERE datname = current_database()
 """
-COPIED = "the database was copied while this was to be sent"
 PAUSED_BY_ADOPTION = "The database was copied while this issue was going out."
 SCHEDULE_IN_A_COPY = "The database was copied after this issue was scheduled; the other one may have sent it."
 

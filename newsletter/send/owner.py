@@ -29,6 +29,7 @@ from subscribers.db import Database
 
 ADVISORY_CLASS = 0x4E4C  # first half of the advisory lock's key; the worker's id is the second
 STOPPED = "its sender stopped between the dot and the reply"
+COPIED = "the database was copied while this was to be sent"
 CRASHED = ("its sender crashed on it", "its sender crashed on it twice", "its sender crashed on it three times")
 MARK_BYTES, MARKS = 8, 16  # a mark for each thread that makes copies
 LIVE_ISSUES = (IssueState.SENDING, IssueState.PAUSED, IssueState.CANCELLED, IssueState.SENT)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.config import Config
 from newsletter.errors import Conflict, NotFound
-from newsletter.send.owner import changed
+from newsletter.send.owner import COPIED, changed
 from newsletter.tables import Delivery, Issue, IssueState, Worker
 from newsletter.tables import DeliveryState as S
 
@@ -90,14 +90,23 @@ def _settle(session: Session, which: ColumnElement[bool], *, as_sent: bool, acto
 
 
 def apply_policy(session: Session, config: Config, issue_id: int, now: datetime) -> int:
-    """Put uncertain copies back that are older than the policy `resend-after` allows; with `hold` none."""
+    """
+    Put uncertain copies back that are older than the policy `resend-after` allows; with `hold` none.
+
+    What a copied database left in doubt is a whole list that may have been mailed: it waits for a person's word.
+    """
     if config.send.uncertain != "resend-after":
         return 0
     before = now - timedelta(hours=config.send.resend_after_hours)
     count = changed(
         session,
         update(Delivery)
-        .where(Delivery.issue_id == issue_id, Delivery.state == S.UNCERTAIN, Delivery.state_at <= before)
+        .where(
+            Delivery.issue_id == issue_id,
+            Delivery.state == S.UNCERTAIN,
+            Delivery.state_at <= before,
+            Delivery.reason.is_distinct_from(COPIED),
+        )
         .values(state=S.PENDING, state_at=now, attempt=0, retry_at=None, reason=None),
     )
     if count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select, update
@@ -145,6 +146,18 @@ def test_all_uncertain_copies_of_an_issue_are_settled_at_once(start_sink, sendin
         assert uncertain.count_uncertain(session, issue) == 5
         assert uncertain.resolve_issue(session, row, as_sent=False, actor="ann", now=app.now()) == 5
     assert send_issue(app, issue).counts["sent"] == 5
+
+
+def test_the_policy_leaves_alone_what_a_copied_database_left_in_doubt(sending_app, plan_issue):
+    """It mailed the rest of the list a second time, as soon as its hours were over."""
+    app = sending_app(1, send={"uncertain": "resend-after", "resend_after_hours": 1})
+    issue, later = plan_issue(app, 3), app.now() + timedelta(hours=2)
+    with app.database.write() as session:
+        instance.adopt(session, now=app.now(), nothing_sent_since=False)
+        assert uncertain.apply_policy(session, app.config, issue, later) == 0
+        session.execute(update(Delivery).where(Delivery.id == 1).values(reason=None))
+        session.execute(update(Delivery).where(Delivery.id == 2).values(reason="no reply to the dot"))
+        assert uncertain.apply_policy(session, app.config, issue, later) == 2
 
 
 @pytest.mark.journey
