@@ -20,14 +20,29 @@ from newsletter.tables import Delivery, Issue, IssueState, Worker
 from newsletter.tables import DeliveryState as S
 
 
-def list_uncertain(session: Session, issue: str | None = None) -> list[dict[str, Any]]:
-    """Return the uncertain copies, oldest first, of one issue or of all."""
+def sum_uncertain(session: Session, issue: str | None = None) -> list[dict[str, Any]]:
+    """Return how many copies are uncertain, by issue and reason; of one issue or of all."""
+    statement = (
+        select(Issue.slug, Delivery.reason, func.count().label("copies"))
+        .join(Issue, Issue.id == Delivery.issue_id)
+        .where(Delivery.state == S.UNCERTAIN)
+        .group_by(Issue.slug, Delivery.reason)
+    )
+    if issue is not None:
+        statement = statement.where(Issue.slug == issue)
+    rows = [{"issue": row[0], "reason": row[1] or "", "copies": row[2]} for row in session.execute(statement)]
+    return sorted(rows, key=lambda row: (row["issue"], -row["copies"], row["reason"]))
+
+
+def list_uncertain(session: Session, issue: str | None = None, *, most: int | None = None) -> list[dict[str, Any]]:
+    """Return the uncertain copies, oldest first, of one issue or of all; no more than *most*."""
     statement = (
         select(Delivery, Issue.slug, Worker)
         .join(Issue, Issue.id == Delivery.issue_id)
         .outerjoin(Worker, Worker.id == Delivery.owner)
         .where(Delivery.state == S.UNCERTAIN)
         .order_by(Delivery.state_at, Delivery.id)
+        .limit(most)
     )
     if issue is not None:
         statement = statement.where(Issue.slug == issue)
@@ -75,11 +90,6 @@ def resolve_issue(session: Session, issue: Issue, *, as_sent: bool, actor: str, 
     if count and not as_sent:
         _reopen(session, [issue.id])
     return count
-
-
-def count_uncertain(session: Session, issue_id: int) -> int:
-    statement = select(func.count()).where(Delivery.issue_id == issue_id, Delivery.state == S.UNCERTAIN)
-    return session.scalar(statement) or 0
 
 
 def _settle(session: Session, which: ColumnElement[bool], *, as_sent: bool, actor: str, now: datetime) -> int:

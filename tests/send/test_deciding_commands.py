@@ -115,3 +115,40 @@ def test_on_postgresql_a_worker_that_runs_is_seen(app_on_postgresql: App) -> Non
         instance.require_no_sender(session, app.workspace.locks)
     with app.database.read() as session:
         instance.require_no_sender(session, app.workspace.locks)
+
+
+def test_a_whole_issue_is_not_settled_as_sent_without_asking(
+    newsletter: Newsletter, sending_app: Any, plan_issue: Any
+) -> None:
+    app = sending_app(1)
+    plan_issue(app, 3)
+    put(app, S.UNCERTAIN, 1, 2, 3, reason="no reply to the dot")
+    said = newsletter("uncertain", "resolve", "--issue", "2026-11", "--sent", code=2)
+    assert "3 copies: no reply to the dot" in said
+    assert "Settle 3 copies of 2026-11 as sent, for good?" in said
+    assert "--yes" in said
+    assert states(app) == {S.UNCERTAIN: 3}
+    newsletter("uncertain", "resolve", "1", "--sent")  # one by name is the person's word already
+    newsletter("uncertain", "resolve", "--issue", "2026-11", "--sent", "--yes")
+    assert states(app) == {S.SENT: 3}
+
+
+def test_uncertain_copies_are_summed_and_the_list_has_an_end(
+    newsletter: Newsletter, sending_app: Any, plan_issue: Any
+) -> None:
+    app = sending_app(1)
+    plan_issue(app, 60)
+    put(app, S.UNCERTAIN, *range(1, 61), reason="no reply to the dot")
+    put(app, S.UNCERTAIN, 60, reason="its sender stopped between the dot and the reply")
+    said = newsletter("uncertain", "list")
+    assert said.index("59") < said.index("person1@example.com")
+    with app.database.read() as session:
+        message_id = session.get_one(Delivery, 7).message_id
+    assert f"\n  {message_id}\n  no reply to the dot\n" in said, "a Message-ID stands whole on a line of its own"
+    assert "and 10 more: newsletter uncertain list --all" in said
+    assert max(map(len, said.splitlines())) <= 80
+    assert said.count("@example.com") == 50
+    assert newsletter("uncertain", "list", "--all").count("@example.com") == 60
+    rows = json.loads(newsletter("uncertain", "list", "--json"))
+    assert len(rows) == 60
+    assert {"delivery", "issue", "address", "since", "owner"} <= set(rows[0])
