@@ -6,6 +6,8 @@ import io
 import json
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +15,15 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from newsletter.app import App
+from newsletter.cli.issue_argument import go_on_command
 from newsletter.cli.main import main
 from newsletter.migrations import HEAD
-from newsletter.send import instance
+from newsletter.send import control, instance
 from newsletter.send.owner import Owner
-from newsletter.tables import Delivery
+from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
+from subscribers import suppression
+from subscribers.tables import Subscription
 
 CONFIG = """
 [organisation]
@@ -152,3 +157,83 @@ def test_uncertain_copies_are_summed_and_the_list_has_an_end(
     rows = json.loads(newsletter("uncertain", "list", "--json"))
     assert len(rows) == 60
     assert {"delivery", "issue", "address", "since", "owner"} <= set(rows[0])
+
+
+def test_a_retry_says_whom_it_mails_and_asks(newsletter: Newsletter, sending_app: Any, plan_issue: Any) -> None:
+    app = sending_app(1)
+    issue = plan_issue(app, 5)
+    put(app, S.SENT, 5)
+    put(app, S.BOUNCED, 1, 2)
+    put(app, S.HELD, 3)
+    put(app, S.EXPIRED, 4)
+    with app.database.write() as session:
+        suppression.suppress(
+            session, pepper=app.keys.pepper, address="person1@example.com", reason="complaint", evidence="e",
+            at=app.now(),
+        )  # fmt: skip
+        session.execute(update(Subscription).where(Subscription.subscriber_id == 4).values(state="unsubscribed"))
+        session.get_one(Issue, issue).state = IssueState.SENT
+    said = newsletter("issue", "retry", "2026-11", "--failed", "--dry-run")
+    assert "1 bounced, 1 held to be tried again. 2 more people are not mailed" in " ".join(said.split())
+    facts = json.loads(newsletter("issue", "retry", "2026-11", "--failed", "--dry-run", "--json"))
+    assert facts == {"issue": "2026-11", "state": "sent", "bounced": 1, "held": 1, "expired": 0, "not_mailed": 2}
+    asked = newsletter("issue", "retry", "2026-11", "--failed", code=2)
+    assert "Send to 2 people again?" in asked
+    assert states(app)[S.BOUNCED] == 2
+    said = newsletter("issue", "retry", "2026-11", "--failed", "--yes")
+    assert "a running worker tries again at once, and so does newsletter issue send 2026-11" in " ".join(said.split())
+    assert states(app)[S.PENDING] == 4, "whoever may not be mailed is found out again by the claim"
+    assert "nothing failed" in newsletter("issue", "retry", "2026-11", "--failed")
+
+
+def test_after_a_person_paused_resume_is_what_goes_on(
+    newsletter: Newsletter, sending_app: Any, plan_issue: Any
+) -> None:
+    app = sending_app(1)
+    issue = plan_issue(app, 4)
+    put(app, S.HELD, 1)
+    with app.database.write() as session:
+        control.pause(session, session.get_one(Issue, issue), "a wrong date", now=app.now())
+        row = session.get_one(Issue, issue)
+        assert go_on_command(session, row) == "newsletter issue resume 2026-11"
+    assert "newsletter issue resume 2026-11" in newsletter("issue", "retry", "2026-11", "--failed", "--yes")
+    with app.database.write() as session:
+        control.resume(session, session.get_one(Issue, issue))
+        control.pause(session, session.get_one(Issue, issue), "away", now=app.now(), kind=control.PauseKind.RELAY)
+        assert go_on_command(session, session.get_one(Issue, issue)) == "newsletter issue send 2026-11"
+
+
+def test_a_pause_in_mid_send_is_told_with_what_ends_it(
+    newsletter: Newsletter, start_sink: Any, sending_app: Any, plan_issue: Any
+) -> None:
+    """It said "Go on with: newsletter issue send", which then refused."""
+    sink = start_sink(rules=[{"stage": "dot", "delay": 0.1}])
+    app = sending_app(sink.port)
+    issue = plan_issue(app, 60)
+
+    def pause_soon() -> None:
+        while not sink.accepted():
+            time.sleep(0.01)
+        with app.database.write() as session:
+            control.pause(session, session.get_one(Issue, issue), "a wrong date", now=app.now())
+
+    person = threading.Thread(target=pause_soon)
+    person.start()
+    said = newsletter("issue", "send", "2026-11", "--yes", port=sink.port, code=1)
+    person.join()
+    assert "Go on with: newsletter issue resume 2026-11" in said
+    received = sink.accepted()
+    newsletter("issue", "send", "2026-11", "--yes", port=sink.port, code=1)
+    assert sink.accepted() == received, "a person's pause was ended by a later send"
+
+
+def test_a_cancelled_issue_says_who_has_it_all_the_same(
+    newsletter: Newsletter, sending_app: Any, plan_issue: Any
+) -> None:
+    app = sending_app(1)
+    plan_issue(app, 6)
+    put(app, S.SENT, 1)
+    put(app, S.INTENT, 2, owner=99)
+    put(app, S.UNCERTAIN, 3, 4)
+    said = " ".join(newsletter("issue", "cancel", "2026-11", "--yes").split())
+    assert "2 people will not get it. 1 person has it. 1 copy on the wire may still arrive. 2 copies may have" in said
