@@ -37,21 +37,28 @@ def upgrade(context: Context) -> None:
 @click.option(
     "--nothing-sent-since", is_flag=True, help="The other database has sent nothing since this copy was made."
 )
+@click.option("--restored", is_flag=True, help="It was put back from a backup, though nothing here shows it.")
 @pass_context
-def adopt(context: Context, nothing_sent_since: bool) -> None:
+def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
     """Make a copied or restored database the live one, so that it may send again.
 
     What it holds as still to be sent may have been sent by the other one: those copies become uncertain, unless you
-    know that nothing was sent since. Issues that were going out, and schedules, then wait for you.
+    know that nothing was sent since. Issues that were going out, and schedules, then wait for you. On the live database
+    nothing is changed.
 
     Example: newsletter db adopt --nothing-sent-since
     """
     from newsletter.send.instance import adopt as make_live
-    from newsletter.send.instance import to_do
+    from newsletter.send.instance import is_live, require_no_sender, to_do
 
     app, output = context.app, context.output
     with app.database.read() as session:
-        left = to_do(session)
+        live, left = is_live(session), to_do(session)
+        if restored or not live:
+            require_no_sender(session, app.workspace.locks)
+    if live and not restored:
+        _tell_live(context)
+        return
     for slug, count in left.items():
         output.note(f"{slug}: {count:,} to be sent when this copy was made.")
     if left and not nothing_sent_since:
@@ -62,12 +69,21 @@ def adopt(context: Context, nothing_sent_since: bool) -> None:
     if not output.confirm("Make this database the live one? Never send from the other one again."):
         raise click.Abort
     with app.database.write() as session:
+        require_no_sender(session, app.workspace.locks)
         made = make_live(session, now=app.now(), nothing_sent_since=nothing_sent_since)
     if output.as_json:
-        output.data({"uncertain": made.uncertain, "paused": list(made.paused)})
+        output.data({"changed": True, "uncertain": made.uncertain, "paused": list(made.paused)})
         return
     output.show("This database is the live one.")
     if made.uncertain:
         output.show(f"{made.uncertain:,} copies are uncertain: newsletter uncertain list")
     for slug in made.paused:
         output.show(f"{slug} is paused. Look at it: newsletter issue status {slug}")
+
+
+def _tell_live(context: Context) -> None:
+    if context.output.as_json:
+        context.output.data({"changed": False, "uncertain": 0, "paused": []})
+    else:
+        context.output.show("This is the live one already. Nothing was changed.")
+        context.output.note("If a backup was put back whole, which nothing shows: newsletter db adopt --restored")

@@ -10,7 +10,10 @@ import click
 from newsletter.cli.output import Output
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from newsletter.app import App
+    from newsletter.tables import Issue
 
 issue_argument = click.argument("issue_name", metavar="ISSUE")
 
@@ -31,6 +34,21 @@ def state_done(output: Output, slug: str, state: str, words: str, **facts: Any) 
 
 def people_words(count: int) -> str:
     return "1 person" if count == 1 else f"{count:,} people"
+
+
+def go_on_command(session: Session, issue: Issue) -> str:
+    """Return the command that lets an issue go on: a person's pause is ended by `resume` only."""
+    return f"newsletter issue {'resume' if is_held_by_person(session, issue) else 'send'} {issue.slug}"
+
+
+def is_held_by_person(session: Session, issue: Issue) -> bool:
+    """Tell whether a planned issue is paused and nothing but a person caused that; without a note it counts as one."""
+    from newsletter.send.control import PauseKind, pause_kind
+    from newsletter.tables import IssueState
+
+    if issue.state is not IssueState.PAUSED or issue.planned_at is None:
+        return False
+    return pause_kind(session, issue.id) not in (PauseKind.RELAY, PauseKind.REFUSALS)
 
 
 def fetch_item_pictures(app: App, output: Output, item_ids: Collection[int]) -> None:

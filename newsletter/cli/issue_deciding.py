@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from newsletter.cli.issue_argument import issue_argument, people_words, state_done
+from newsletter.cli.issue_argument import go_on_command, issue_argument, people_words, state_done
 from newsletter.cli.main import Context, pass_context
+
+if TYPE_CHECKING:
+    from newsletter.send.failed import Failed
 
 
 @click.command()
@@ -134,6 +138,8 @@ def cancel(context: Context, issue_name: str) -> None:
     """
     from newsletter.compose.issue import find
     from newsletter.send import control
+    from newsletter.send.status import state_counts
+    from newsletter.tables import DeliveryState as S
 
     app = context.app
     with app.database.read() as session:
@@ -141,31 +147,74 @@ def cancel(context: Context, issue_name: str) -> None:
     if not context.output.confirm(f"Cancel {slug} for good?"):
         raise click.Abort
     with app.database.write() as session:
-        stopped = control.cancel(session, find(session, slug), now=app.now())
+        issue = find(session, slug)
+        stopped = control.cancel(session, issue, now=app.now())
+        counts = state_counts(session, issue.id)
+    sent, on_the_wire, doubtful = counts[S.SENT], counts[S.INTENT], counts[S.UNCERTAIN]
     words = f"{slug} is cancelled; {people_words(stopped)} will not get it."
-    state_done(context.output, slug, "cancelled", words, cancelled=stopped)
+    words += f" {people_words(sent)} {'has' if sent == 1 else 'have'} it." if sent else ""
+    words += f" {_copies(on_the_wire)} on the wire may still arrive." if on_the_wire else ""
+    words += f" {_copies(doubtful)} may have arrived: newsletter uncertain list" if doubtful else ""
+    facts = {"cancelled": stopped, "sent": sent, "on_the_wire": on_the_wire, "uncertain": doubtful}
+    state_done(context.output, slug, "cancelled", words, **facts)
 
 
 @click.command()
 @issue_argument
 @click.option("--failed", is_flag=True, required=True, help="What bounced, was held, or expired.")
+@click.option("--dry-run", is_flag=True, help="Say how many would be mailed; change nothing.")
 @pass_context
-def retry(context: Context, issue_name: str, failed: bool) -> None:
-    """Put failed copies back, to be tried again.
+def retry(context: Context, issue_name: str, failed: bool, dry_run: bool) -> None:
+    """Put failed copies back, to be tried again; whoever is suppressed or left is not mailed.
 
-    Example: newsletter issue retry 2026-11 --failed
+    Example: newsletter issue retry 2026-11 --failed --dry-run
     """
     from newsletter.compose.issue import find
     from newsletter.send import control
+    from newsletter.send.failed import count_failed
+    from newsletter.tables import IssueState
 
+    assert failed
     app = context.app
-    with app.database.write() as session:
+    with app.database.read() as session:
         issue = find(session, issue_name)
-        count = control.retry_failed(session, issue, now=app.now())
-        slug, state = issue.slug, issue.state.value
-    words = f"{count} copies of {slug} are tried again" if failed and count else f"Nothing of {slug} failed"
-    follow = f": newsletter issue send {slug}" if count else "."
-    state_done(context.output, slug, state, words + follow, retried=count)
+        found, slug, state = count_failed(session, issue.id, app.now()), issue.slug, issue.state
+    if dry_run:
+        facts = {**found.again, "not_mailed": found.not_mailed}
+        state_done(context.output, slug, state.value, f"{slug}: {_failed_words(found)}", **facts)
+        return
+    if found.people:
+        context.output.note(f"{slug}: {_failed_words(found)}")
+        if not context.output.confirm(f"Send to {people_words(found.people)} again?"):
+            raise click.Abort
+    count = 0
+    with app.database.write() as session:
+        issue = find(session, slug)
+        if found.people or not found.not_mailed:  # where nothing failed, a wrong state is still refused
+            count = control.retry_failed(session, issue, now=app.now())
+        state, go_on = issue.state, go_on_command(session, issue)
+    words = f"{slug}: {_failed_words(found)}"
+    if count and state is IssueState.PAUSED:
+        words = f"{_copies(count)} of {slug} put back, to be tried again. It is paused; go on with: {go_on}"
+    elif count:
+        words = f"{_copies(count)} of {slug} put back: a running worker tries again at once, and so does {go_on}"
+    state_done(context.output, slug, state.value, words, retried=count)
+
+
+def _failed_words(found: Failed) -> str:
+    """Tell how many failed copies may be tried again, and why the others may not."""
+    again = ", ".join(f"{count:,} {state}" for state, count in found.again.items() if count)
+    if not again and not found.not_mailed:
+        return "nothing failed."
+    words = f"{again} to be tried again." if again else "nothing can be tried again."
+    if found.not_mailed:
+        more = "1 more person is" if found.not_mailed == 1 else f"{found.not_mailed:,} more people are"
+        words += f" {more} not mailed: suppressed, or no longer subscribed."
+    return words
+
+
+def _copies(count: int) -> str:
+    return "1 copy" if count == 1 else f"{count:,} copies"
 
 
 def _check_before_schedule(context: Context, name: str, moment: datetime) -> str:

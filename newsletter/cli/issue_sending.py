@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from newsletter.cli.issue_argument import issue_argument, people_words
+from newsletter.cli.issue_argument import go_on_command, is_held_by_person, issue_argument, people_words
 from newsletter.cli.main import Context
 
 if TYPE_CHECKING:
@@ -131,13 +131,16 @@ def _count_refusals(context: Context) -> None:
 def _tell_sent(context: Context, slug: str, report: SendReport) -> None:
     from newsletter.cli.issue_text import tell
     from newsletter.cli.report_text import counts_text
+    from newsletter.compose.issue import find
     from newsletter.send.status import local_words
     from newsletter.tables import IssueState
 
     output, counts = context.output, report.counts
     output.show(counts_text(counts))
     if report.state is IssueState.PAUSED:
-        tell(output, f"\nIt is paused: {report.reason}\nGo on with: newsletter issue send {slug}")
+        with context.app.database.read() as session:
+            command = go_on_command(session, find(session, slug))
+        tell(output, f"\nIt is paused: {report.reason}\nGo on with: {command}")
     elif report.goes_on_at is not None:
         when = local_words(report.goes_on_at, context.app.config.organisation.zone)
         tell(output, f"\nThe sending window has closed; nothing is lost. `newsletter work` goes on {when},")
@@ -164,9 +167,8 @@ def _refuse_finished(issue: Issue) -> None:
 def _refuse_held_by_person(session: Session, issue: Issue) -> None:
     """A person's pause stands until a person resumes; a relay that was down is simply tried again."""
     from newsletter.errors import SendingPaused
-    from newsletter.send.control import PauseKind, pause_kind
 
-    if pause_kind(session, issue.id) is PauseKind.PERSON:
+    if is_held_by_person(session, issue):
         raise SendingPaused(
             f"{issue.slug} is paused: {issue.reason}", hint=f"Let it go on: newsletter issue resume {issue.slug}"
         )

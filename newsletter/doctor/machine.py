@@ -18,6 +18,8 @@ FAIL_BELOW_BYTES, WARN_BELOW_BYTES = 100 * 2**20, 2**30
 FSYNC_SECONDS = 0.25
 SLOW_FSYNCS_PER_SECOND = 50
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)  # a clock before this is wrong
+CLOCK_SECONDS = 120
+CLOCK_FIX = "Set the clock, and let it be kept by NTP: timedatectl set-ntp true"
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"})
 
 
@@ -46,12 +48,21 @@ def judge_python(version: tuple[int, ...]) -> Finding:
 
 def judge_clock(now: datetime, newest_file: datetime | None) -> Finding:
     """A clock that is behind signs mail with dates of the past and starts schedules late."""
-    fix = "Set the clock, and let it be kept by NTP: timedatectl set-ntp true"
     if now < RELEASED:
-        return fail("clock", f"The clock says {now:%Y-%m-%d}, before this program was written.", fix)
-    if newest_file is not None and (newest_file - now).total_seconds() > 120:
-        return warn("clock", f"A file of the workspace is dated {newest_file:%Y-%m-%d %H:%M}, in the future.", fix)
+        return fail("clock", f"The clock says {now:%Y-%m-%d}, before this program was written.", CLOCK_FIX)
+    if newest_file is not None and (newest_file - now).total_seconds() > CLOCK_SECONDS:
+        return warn(
+            "clock", f"A file of the workspace is dated {newest_file:%Y-%m-%d %H:%M}, in the future.", CLOCK_FIX
+        )
     return ok("clock", f"{now:%Y-%m-%d %H:%M} UTC")
+
+
+def judge_clock_beside(now: datetime, theirs: datetime, who: str) -> Iterator[Finding]:
+    """Compare with the clock of another machine; only a difference is told."""
+    seconds = (now - theirs).total_seconds()
+    if abs(seconds) > CLOCK_SECONDS:
+        way = "ahead of" if seconds > 0 else "behind"
+        yield warn("clock", f"The clock is {abs(seconds) / 60:,.0f} minutes {way} that of {who}.", CLOCK_FIX)
 
 
 def judge_space(free_bytes: int) -> Finding:

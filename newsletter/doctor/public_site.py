@@ -14,7 +14,8 @@ import secrets
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from newsletter.config import Config
 from newsletter.config_values import is_loopback, is_placeholder
 from newsletter.doctor.certificates import days_left, judge_days, words_of
 from newsletter.doctor.findings import Finding, fail, ok, warn
+from newsletter.doctor.machine import judge_clock_beside
 from newsletter.errors import WorkspaceError
 from newsletter.keys import load_keys
 from newsletter.render.links import unsubscribe_url
@@ -35,12 +37,13 @@ ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 @dataclass(frozen=True, slots=True)
 class Clicked:
-    """What the site answered; `days` are those left of its certificate, null without TLS."""
+    """What the site answered; `days` are those left of its certificate, null without TLS; `date` is by its clock."""
 
     status: int
     location: str
     sets_cookie: bool
     days: int | None
+    date: datetime | None = None
 
 
 def site_task(config: Config, secrets_folder: Path, *, online: bool, now: datetime) -> Callable[[], list[Finding]]:
@@ -77,6 +80,8 @@ def _try(url: str, secrets_folder: Path, now: datetime) -> Iterator[Finding]:
             )
     else:
         yield from judge_click(url, clicked)
+        if clicked.date is not None:
+            yield from judge_clock_beside(now, clicked.date, url)
 
 
 def _click(url: str, now: datetime) -> Clicked:
@@ -88,7 +93,17 @@ def _click(url: str, now: datetime) -> Clicked:
             stream = answer.extensions.get("network_stream")
             secured = stream.get_extra_info("ssl_object") if stream is not None else None
             days = days_left(secured.getpeercert(), now) if secured is not None else None
-        return Clicked(answer.status_code, answer.headers.get("location", ""), "set-cookie" in answer.headers, days)
+        headers = answer.headers
+        date = _date(headers.get("date", ""))
+        return Clicked(answer.status_code, headers.get("location", ""), "set-cookie" in headers, days, date)
+
+
+def _date(header: str) -> datetime | None:
+    """Return the time of a Date header, which is always in UTC. Source: RFC 9110 5.6.7."""
+    try:
+        return parsedate_to_datetime(header).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _tls_cause(error: BaseException | None) -> ssl.SSLError | None:

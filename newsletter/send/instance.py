@@ -1,9 +1,9 @@
 """
 Which copy of a database is the live one: a copied or restored one sends nothing until a person says that it is.
 
-Where a database lies is noted in it: the file's number on its disk and the machine, or the PostgreSQL server and
-database. A copy finds itself elsewhere; one that was put back into the old place is behind (`sent_mark`). What it holds
-as still to be sent may have been sent since.
+Where a database lies is noted in it: the file's number on its disk and the machine, or the PostgreSQL server, its
+timeline, database and table. A copy finds itself elsewhere; one that was put back into the old place is behind
+(`sent_mark`). What it holds as still to be sent may have been sent since.
 """
 
 from __future__ import annotations
@@ -21,17 +21,22 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from newsletter.errors import NewsletterError
+from newsletter.errors import Conflict, NewsletterError
 from newsletter.send import notice_rows, sent_mark
 from newsletter.send.control import PauseKind, forget_pause, pause, pause_kind
-from newsletter.send.owner import changed
+from newsletter.send.owner import COPIED, changed, living_owner
 from newsletter.send.states import TO_DO
-from newsletter.tables import Delivery, Issue, IssueState, Setting
+from newsletter.tables import Delivery, Issue, IssueState, Setting, Worker
 from newsletter.tables import DeliveryState as S
 
 SETTING = "instance"
 MACHINE_ID = Path("/etc/machine-id")
-COPIED = "the database was copied while this was to be sent"
+# A dump that is read back makes the tables anew; a server that is turned back in time begins another timeline.
+POSTGRESQL_PLACE = """
+    SELECT system_identifier::text AS server, pg_database.oid::bigint AS database,
+        'deliveries'::regclass::oid::bigint AS deliveries, timeline_id AS timeline
+    FROM pg_control_system(), pg_control_checkpoint(), pg_database WHERE datname = current_database()
+"""
 PAUSED_BY_ADOPTION = "The database was copied while this issue was going out."
 SCHEDULE_IN_A_COPY = "The database was copied after this issue was scheduled; the other one may have sent it."
 
@@ -67,6 +72,32 @@ def require_live(session: Session) -> None:
     noted = session.get(Setting, SETTING)
     if noted is not None and (noted.value["place"] != place(session) or sent_mark.is_behind(session)):
         raise CopiedDatabase(noted.value)
+
+
+def is_live(session: Session) -> bool:
+    """Tell whether this database may send: it is the one that it says it is."""
+    try:
+        require_live(session)
+    except CopiedDatabase:
+        return False
+    return True
+
+
+def require_no_sender(session: Session, locks: Path) -> None:
+    """
+    Refuse to change which database is the live one under a worker that sends.
+
+    Raises:
+        Conflict: With whom to stop.
+    """
+    owner = living_owner(session, locks)
+    if owner is None:
+        return
+    row = session.get(Worker, owner)
+    whose = f"process {row.pid} on {row.host}" if row is not None else f"worker {owner}"
+    raise Conflict(
+        f"A worker still runs on this database: {whose}.", hint="Stop newsletter work, serve and issue send first."
+    )
 
 
 def note_place(session: Session, now: datetime) -> None:
@@ -118,9 +149,8 @@ def place(session: Session) -> dict[str, Any]:
     if connection.dialect.name == "sqlite":
         file = connection.exec_driver_sql("PRAGMA database_list").fetchone()
         return {"machine": _machine(), "file": Path(file[2]).stat().st_ino if file and file[2] else 0}
-    statement = "SELECT system_identifier::text, oid::bigint FROM pg_control_system(), pg_database"
-    row = connection.execute(text(f"{statement} WHERE datname = current_database()")).one()
-    return {"server": row[0], "database": row[1]}
+    row = connection.execute(text(POSTGRESQL_PLACE)).one()
+    return dict(row._mapping)
 
 
 def _note(session: Session, now: datetime) -> None:

@@ -29,6 +29,7 @@ from subscribers.db import Database
 
 ADVISORY_CLASS = 0x4E4C  # first half of the advisory lock's key; the worker's id is the second
 STOPPED = "its sender stopped between the dot and the reply"
+COPIED = "the database was copied while this was to be sent"
 CRASHED = ("its sender crashed on it", "its sender crashed on it twice", "its sender crashed on it three times")
 MARK_BYTES, MARKS = 8, 16  # a mark for each thread that makes copies
 LIVE_ISSUES = (IssueState.SENDING, IssueState.PAUSED, IssueState.CANCELLED, IssueState.SENT)
@@ -98,20 +99,7 @@ class Owner:
         """Return whether another owner's lock is free: then it has ended, however it ended."""
         if owner == self.id:
             return False
-        return self._file_is_free(owner) if self._database.is_sqlite else self._advisory_is_free(owner)
-
-    def _file_is_free(self, owner: int) -> bool:
-        try:
-            file = os.open(self._path(owner), os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(file)
-        return True
+        return _is_free(self._locks, owner) if self._database.is_sqlite else self._advisory_is_free(owner)
 
     def _advisory_is_free(self, owner: int) -> bool:
         assert self._connection is not None
@@ -122,7 +110,7 @@ class Owner:
         return free
 
     def _path(self, owner: int) -> Path:
-        return self._locks / f"worker-{owner}.lock"
+        return _lock_file(self._locks, owner)
 
     def leave(self, session: Session) -> None:
         """Note for people that this worker is done."""
@@ -174,10 +162,45 @@ class Owner:
                 self._path(owner).unlink(missing_ok=True)
 
 
+def living_owner(session: Session, locks: Path) -> int | None:
+    """
+    Return a worker that holds its lock, so that it may be sending; None when there is none.
+
+    The locks themselves are asked, not the rows of workers: an older copy of the database does not know the latest.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        names = (path.stem.removeprefix("worker-") for path in locks.glob("worker-*.lock"))
+        return next((int(name) for name in sorted(names) if name.isdecimal() and not _is_free(locks, int(name))), None)
+    statement = (
+        "SELECT objid::bigint FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+        "WHERE datname = current_database() AND locktype = 'advisory' AND classid::bigint = :c AND granted LIMIT 1"
+    )
+    found = session.execute(text(statement), {"c": ADVISORY_CLASS}).scalar()
+    return int(found) if found is not None else None
+
+
 def crashes_happened(session: Session, issue_id: int) -> bool:
     """Return whether a sender crashed on a copy that is still to be sent: one of those that it was making just then."""
     charged = (Delivery.issue_id == issue_id, Delivery.state.in_(TO_DO), Delivery.reason.in_(CRASHED[:2]))
     return bool(session.scalar(select(exists().where(*charged))))
+
+
+def _lock_file(locks: Path, owner: int) -> Path:
+    return locks / f"worker-{owner}.lock"
+
+
+def _is_free(locks: Path, owner: int) -> bool:
+    try:
+        file = os.open(_lock_file(locks, owner), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(file)
+    return True
 
 
 def changed(session: Session, statement: Update) -> int:

@@ -18,10 +18,12 @@ LONGEST_TEXT = 512
 
 
 class Stage(StrEnum):
-    """Which command the reply answers. `BODY` is a reply that came while the body was on its way, before the dot."""
+    """
+    Which command the reply answers, once a connection is ready for mail.
 
-    CONNECT = "connect"
-    AUTH = "auth"
+    `BODY` is a reply that came while the body was on its way, before the dot.
+    """
+
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
@@ -128,9 +130,7 @@ def classify(stage: Stage, reply: SmtpReply) -> Judgement:
     if not 400 <= reply.code < 600:
         # Neither yes nor no, to a command that wants one of both: the two sides are out of step.
         return Judgement(Verdict.UNCERTAIN if stage is Stage.DOT else Verdict.CONNECTION, closes=True)
-    if stage is Stage.CONNECT:
-        return Judgement(Verdict.CONNECTION, closes=True)
-    if stage is Stage.AUTH or reply.code in _AUTH_CODES:
+    if reply.code in _AUTH_CODES:
         return Judgement(Verdict.CONFIGURATION, closes=True)
     if reply.code == 421 and stage is not Stage.DOT and not _is_policy_of_421(stage, reply):
         return Judgement(Verdict.CONNECTION, closes=True)

@@ -41,8 +41,9 @@ class SentMark:
     @classmethod
     @contextmanager
     def beside(cls, database: Database) -> Iterator[SentMark]:
-        name = database.url.database if database.is_sqlite else None
-        mark = cls(Path(f"{name}{SUFFIX}") if name else None)
+        with database.read() as session:
+            path = mark_path(session.connection())
+        mark = cls(path)
         try:
             yield mark
         finally:
@@ -79,7 +80,7 @@ def catch_up(session: Session) -> None:
 
 
 def mark_path(connection: Any) -> Path | None:
-    """Return the file of a SQLite database; None where there is none."""
+    """Return the file of a SQLite database, beside the one that a link points to; None where there is none."""
     if connection.dialect.name != "sqlite":
         return None
     name = connection.execute(text("SELECT file FROM pragma_database_list WHERE name = 'main'")).scalar()

@@ -55,7 +55,6 @@ class Features:
     """What the relay offers, how the connection is kept, and whose relay it is (`SmtpAccount.provider`)."""
 
     pipelining: bool
-    smtputf8: bool
     remote_host: str
     tls_version: str | None
     provider: str = ""
@@ -311,7 +310,6 @@ def _hand_over(client: Any, account: SmtpAccount, offered: frozenset[str]) -> Co
     peer = transport.get_extra_info("peername")
     features = Features(
         pipelining="pipelining" in offered,
-        smtputf8="smtputf8" in offered,
         remote_host=f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else account.host,
         tls_version=secured.version() if secured else None,
         provider=account.provider,

@@ -15,19 +15,34 @@ from sqlalchemy.orm import Session
 
 from newsletter.config import Config
 from newsletter.errors import Conflict, NotFound
-from newsletter.send.owner import changed
+from newsletter.send.owner import COPIED, changed
 from newsletter.tables import Delivery, Issue, IssueState, Worker
 from newsletter.tables import DeliveryState as S
 
 
-def list_uncertain(session: Session, issue: str | None = None) -> list[dict[str, Any]]:
-    """Return the uncertain copies, oldest first, of one issue or of all."""
+def sum_uncertain(session: Session, issue: str | None = None) -> list[dict[str, Any]]:
+    """Return how many copies are uncertain, by issue and reason; of one issue or of all."""
+    statement = (
+        select(Issue.slug, Delivery.reason, func.count().label("copies"))
+        .join(Issue, Issue.id == Delivery.issue_id)
+        .where(Delivery.state == S.UNCERTAIN)
+        .group_by(Issue.slug, Delivery.reason)
+    )
+    if issue is not None:
+        statement = statement.where(Issue.slug == issue)
+    rows = [{"issue": row[0], "reason": row[1] or "", "copies": row[2]} for row in session.execute(statement)]
+    return sorted(rows, key=lambda row: (row["issue"], -row["copies"], row["reason"]))
+
+
+def list_uncertain(session: Session, issue: str | None = None, *, most: int | None = None) -> list[dict[str, Any]]:
+    """Return the uncertain copies, oldest first, of one issue or of all; no more than *most*."""
     statement = (
         select(Delivery, Issue.slug, Worker)
         .join(Issue, Issue.id == Delivery.issue_id)
         .outerjoin(Worker, Worker.id == Delivery.owner)
         .where(Delivery.state == S.UNCERTAIN)
         .order_by(Delivery.state_at, Delivery.id)
+        .limit(most)
     )
     if issue is not None:
         statement = statement.where(Issue.slug == issue)
@@ -77,11 +92,6 @@ def resolve_issue(session: Session, issue: Issue, *, as_sent: bool, actor: str, 
     return count
 
 
-def count_uncertain(session: Session, issue_id: int) -> int:
-    statement = select(func.count()).where(Delivery.issue_id == issue_id, Delivery.state == S.UNCERTAIN)
-    return session.scalar(statement) or 0
-
-
 def _settle(session: Session, which: ColumnElement[bool], *, as_sent: bool, actor: str, now: datetime) -> int:
     wanted = update(Delivery).where(which, Delivery.state == S.UNCERTAIN)
     if as_sent:
@@ -90,14 +100,23 @@ def _settle(session: Session, which: ColumnElement[bool], *, as_sent: bool, acto
 
 
 def apply_policy(session: Session, config: Config, issue_id: int, now: datetime) -> int:
-    """Put uncertain copies back that are older than the policy `resend-after` allows; with `hold` none."""
+    """
+    Put uncertain copies back that are older than the policy `resend-after` allows; with `hold` none.
+
+    What a copied database left in doubt is a whole list that may have been mailed: it waits for a person's word.
+    """
     if config.send.uncertain != "resend-after":
         return 0
     before = now - timedelta(hours=config.send.resend_after_hours)
     count = changed(
         session,
         update(Delivery)
-        .where(Delivery.issue_id == issue_id, Delivery.state == S.UNCERTAIN, Delivery.state_at <= before)
+        .where(
+            Delivery.issue_id == issue_id,
+            Delivery.state == S.UNCERTAIN,
+            Delivery.state_at <= before,
+            Delivery.reason.is_distinct_from(COPIED),
+        )
         .values(state=S.PENDING, state_at=now, attempt=0, retry_at=None, reason=None),
     )
     if count:

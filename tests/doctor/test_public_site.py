@@ -27,8 +27,22 @@ def click(app: App, url: str, *, online: bool = True) -> list[Finding]:
     return [
         f
         for f in site_task(config, app.workspace.secrets, online=online, now=NOW)()
-        if "only this machine" not in f.message
+        if "only this machine" not in f.message and f.check != "clock"
     ]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [(-3, "3 minutes behind"), (5, "5 minutes ahead of"), (1, None)],
+)
+def test_a_clock_that_differs_from_the_sites_is_told(
+    app: App, serve: Callable[..., str], minutes: int, words: str | None
+) -> None:
+    config = smallest_config(web={"url": serve(200)})
+    now = datetime.now(UTC) + timedelta(minutes=minutes)
+    told = [f for f in site_task(config, app.workspace.secrets, online=True, now=now)() if f.check == "clock"]
+    assert [f.level for f in told] == ([Level.WARN] if words else [])
+    assert all(words in f.message and "NTP" in f.fix for f in told if words)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.journeys.kill_loop import Run
 from tests.journeys.test_kill_loop import FAULTS, TORTURE
 
 PEOPLE, KILLS, SLEEPS, CONNECTIONS = (20_000, 110, 12, 4) if TORTURE else (800, 8, 2, 3)
+FEWEST_KILLS = 100 if TORTURE else 6
 PROCESSES = 4
 LEASE_SECONDS = 0.6
 # What each connection can carry is limited, so that a sleep lasts for a known part of the issue.
@@ -69,7 +70,7 @@ def test_four_processes_killed_and_stopped_again_and_again_keep_the_promise(issu
     for process in running:
         process.join(1800)
         assert process.exitcode == 0, issue.words
-    assert issue.stops >= KILLS * 8 // 10, issue.words
+    assert issue.stops >= FEWEST_KILLS, issue.words
     issue.finish()
     issue.check()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select, update
@@ -142,9 +143,21 @@ def test_all_uncertain_copies_of_an_issue_are_settled_at_once(start_sink, sendin
         session.execute(update(Delivery).values(state=S.UNCERTAIN))
         row = session.get_one(Issue, issue)
         row.state = IssueState.SENT
-        assert uncertain.count_uncertain(session, issue) == 5
+        assert uncertain.sum_uncertain(session)[0]["copies"] == 5
         assert uncertain.resolve_issue(session, row, as_sent=False, actor="ann", now=app.now()) == 5
     assert send_issue(app, issue).counts["sent"] == 5
+
+
+def test_the_policy_leaves_alone_what_a_copied_database_left_in_doubt(sending_app, plan_issue):
+    """It mailed the rest of the list a second time, as soon as its hours were over."""
+    app = sending_app(1, send={"uncertain": "resend-after", "resend_after_hours": 1})
+    issue, later = plan_issue(app, 3), app.now() + timedelta(hours=2)
+    with app.database.write() as session:
+        instance.adopt(session, now=app.now(), nothing_sent_since=False)
+        assert uncertain.apply_policy(session, app.config, issue, later) == 0
+        session.execute(update(Delivery).where(Delivery.id == 1).values(reason=None))
+        session.execute(update(Delivery).where(Delivery.id == 2).values(reason="no reply to the dot"))
+        assert uncertain.apply_policy(session, app.config, issue, later) == 2
 
 
 @pytest.mark.journey
@@ -156,4 +169,21 @@ def test_on_postgresql_another_database_is_another_place(app_on_postgresql):
         value = session.get_one(instance.Setting, instance.SETTING)
         value.value = {**value.value, "place": {**value.value["place"], "database": 1}}
     with app.database.read() as session, pytest.raises(instance.CopiedDatabase):
+        instance.require_live(session)
+
+
+@pytest.mark.journey
+def test_on_postgresql_an_older_dump_read_back_in_place_is_another_place(app_on_postgresql):
+    """`pg_restore --clean` drops the tables and makes them again: the same server and database, an older list."""
+    app = app_on_postgresql
+    noted(app)
+    table = Delivery.__table__
+    with app.database.write() as session:
+        instance.require_live(session)
+        table.drop(session.connection())
+        table.create(session.connection())
+    with app.database.read() as session, pytest.raises(instance.CopiedDatabase):
+        instance.require_live(session)
+    with app.database.write() as session:
+        instance.adopt(session, now=app.now(), nothing_sent_since=True)
         instance.require_live(session)

@@ -9,9 +9,7 @@ import pytest
 from newsletter.send.replies import SmtpReply, Stage, Verdict, classify
 
 TABLE = [
-    ("connect", "554 no service here", Verdict.CONNECTION),
-    ("connect", "421 4.3.2 too busy", Verdict.CONNECTION),
-    ("auth", "535 5.7.8 bad password", Verdict.CONFIGURATION),
+    ("mail", "535 5.7.8 bad password", Verdict.CONFIGURATION),
     ("mail", "530 5.7.0 authentication required", Verdict.CONFIGURATION),
     ("mail", "530 5.7.0 must issue a STARTTLS command first", Verdict.CONFIGURATION),
     ("rcpt", "550 5.7.0 authentication required", Verdict.CONFIGURATION),

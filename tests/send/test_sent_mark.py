@@ -91,3 +91,15 @@ def test_a_database_that_is_ahead_of_the_file_is_the_live_one(sending_app):
     with app.database.read() as session:
         instance.require_live(session)
         assert sent_mark._stored(session) == 1
+
+
+def test_the_mark_lies_beside_the_file_that_a_link_points_to(start_sink, sending_app, plan_issue, tmp_path):
+    """It was written beside the link and looked for beside the file, so an older copy went unnoticed."""
+    app = sending_app(start_sink().port)
+    issue = plan_issue(app, 2)
+    app.close()
+    file = app.workspace.database.rename(tmp_path / "big-disk.sqlite3")
+    app.workspace.database.symlink_to(file)
+    assert send_issue(app, issue).counts["sent"] == 2
+    assert file.with_name(f"{file.name}-sent").stat().st_size == sent_mark.BYTES
+    assert not app.workspace.database.with_name(f"{app.workspace.database.name}-sent").exists()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from newsletter.send.replies import SmtpReply
 from newsletter.send.session import ConnectionLost, Conversation, Features
 
-FEATURES = Features(pipelining=True, smtputf8=False, remote_host="127.0.0.1:25", tls_version=None)
+FEATURES = Features(pipelining=True, remote_host="127.0.0.1:25", tls_version=None)
 
 
 class Wire(asyncio.Transport):
