@@ -47,7 +47,7 @@ logger = logging.getLogger("newsletter.web")
 class Door(Protocol):
     """Where events are kept: `Intake`."""
 
-    def take_events(self, events: Sequence[ProviderEvent], *, way: str, raw: bytes) -> Sequence[Taken]: ...
+    def take_events(self, events: Sequence[ProviderEvent], *, way: str) -> Sequence[Taken]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +168,14 @@ class Webhooks:
 
         def work() -> tuple[int, int]:
             batch = hook.provider.read_batch(posted.body, posted.headers)
-            events = [to_event(notice, event_id) for event_id, notice in batch.notices]
+            told = [to_event(notice, event_id, raw) for event_id, notice, raw in batch.notices]
             # Who opened or clicked is nobody's business here, and what was only accepted says nothing yet.
-            wanted = [event for event in events if event.kind is not EventKind.OTHER]
-            lost = self._store(wanted, f"webhook:{name}", posted.body)
-            logger.info("webhook %s: %d events, %d kept", name, len(events) + batch.unreadable, len(wanted) - lost)
-            if batch.unreadable:
-                logger.warning("webhook %s: %d entries of a form nobody knows", name, batch.unreadable)
+            wanted = [event for event in told if event.kind is not EventKind.OTHER]
+            lost = self._store(wanted, f"webhook:{name}")
+            unreadable = len(batch.unreadable)
+            logger.info("webhook %s: %d events, %d kept", name, len(told) + unreadable, len(wanted) - lost)
+            if unreadable:
+                logger.warning("webhook %s: %d entries of a form nobody knows", name, unreadable)
             return len(wanted), lost
 
         with anyio.move_on_after(WRITE_WAIT_SECONDS):
@@ -185,17 +186,17 @@ class Webhooks:
             return Response(status_code=500) if wanted and lost == wanted else Response()
         return _later()
 
-    def _store(self, events: list[ProviderEvent], way: str, raw: bytes) -> int:
+    def _store(self, events: list[ProviderEvent], way: str) -> int:
         """Keep all in one transaction; if that fails, each in one of its own. Return how many could not be kept."""
         if not events:
             return 0
         try:
-            self._door.take_events(events, way=way, raw=raw)
+            self._door.take_events(events, way=way)
         except Exception:  # one event that the program or database trips over must not cost the others
-            return self._store_each(events, way, raw)
+            return self._store_each(events, way)
         return 0
 
-    def _store_each(self, events: list[ProviderEvent], way: str, raw: bytes) -> int:
+    def _store_each(self, events: list[ProviderEvent], way: str) -> int:
         """
         Keep each event alone.
 
@@ -205,7 +206,7 @@ class Webhooks:
         lost, refused = 0, 0
         for event in events:
             try:
-                self._door.take_events([event], way=way, raw=raw)
+                self._door.take_events([event], way=way)
             except DatabaseUnavailable:
                 lost, refused = lost + 1, refused + 1
                 if refused >= min(MOST_REFUSED, len(events)):

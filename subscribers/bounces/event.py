@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -142,6 +142,7 @@ class ProviderEvent:
         message_id: The Message-ID of the copy, where the provider hands it back.
         remote_id: What the provider calls the copy.
         mark: Our own envelope sender, its local part or our metadata header, where the provider hands it back.
+        raw: The entry of the batch that says it, and nothing of the others.
     """
 
     event_id: str
@@ -156,6 +157,7 @@ class ProviderEvent:
     message_id: str | None = None
     remote_id: str | None = None
     mark: str | None = None
+    raw: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

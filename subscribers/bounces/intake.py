@@ -124,12 +124,15 @@ class Intake:
             self._watch(session, events)
             return Taken(row.id, _disposition(events), _words(events))
 
-    def take_events(self, events: Sequence[ProviderEvent], *, way: str, raw: bytes) -> list[Taken]:
-        """Take a batch of a provider's events, in one transaction; an event that was taken before changes nothing."""
+    def take_events(self, events: Sequence[ProviderEvent], *, way: str) -> list[Taken]:
+        """
+        Take a batch of a provider's events, in one transaction; an event that was taken before changes nothing.
+
+        Each is filed by itself, with its own entry of the batch: what is shown or erased is one person's.
+        """
         if not events:
             return []
         with self._writing() as session:
-            report: BounceReport | None = None
             taken: list[Taken] = []
             made: list[BounceEvent] = []
             for event in events:
@@ -142,14 +145,13 @@ class Intake:
                 if event.kind is EventKind.DELIVERED and not self._proves_anything(session, found):
                     taken.append(self._only_accepted(session, found))
                     continue
-                report = report or self._file(session, way, raw=raw, size=len(raw))
+                report = self._file(session, way, raw=event.raw or None, size=len(event.raw))
                 judged = self._judge.judge(session, report.id, said, found, now=self._clock())
                 judged.event_key = key
                 session.flush()
                 made.append(judged)
                 taken.append(Taken(report.id, _disposition([judged]), _words([judged])))
-            if report is not None:
-                self._forget_the_erased(session, report, made)
+            self._forget_the_erased(session, None, made)
             self._watch(session, made)
             return taken
 
@@ -208,9 +210,13 @@ class Intake:
         session.flush()
         return row
 
-    def _forget_the_erased(self, session: Session, row: BounceReport, events: Sequence[BounceEvent]) -> None:
-        """Keep nothing of a mail about or from somebody who was erased."""
-        hashes = {row.sender_hash, *(e.address_hash for e in events), *(e.marked_hash for e in events)} - {None}
+    def _forget_the_erased(self, session: Session, row: BounceReport | None, events: Sequence[BounceEvent]) -> None:
+        """Keep nothing of a mail or an event about or from somebody who was erased."""
+        hashes = {
+            row.sender_hash if row else None,
+            *(e.address_hash for e in events),
+            *(e.marked_hash for e in events),
+        } - {None}
         erased = session.scalars(
             select(Suppression.address_hash).where(
                 Suppression.address_hash.in_(hashes), Suppression.reason == ERASED, Suppression.lifted_at.is_(None)

@@ -104,7 +104,7 @@ def test_a_copy_counts_once_whichever_way_it_is_reported(sent: Sent) -> None:
     sent.returned(1)
     sent.later(5)
     sent.returned(1, token="another report")
-    sent.app.intake.take_events([event_of(sent, 1)], way="ses", raw=b"{}")
+    sent.app.intake.take_events([event_of(sent, 1)], way="ses")
     assert sent.suppressed() == []
     assert sent.rules() == [Rule.COUNTED, Rule.REPEATED, Rule.REPEATED]
     assert all(event.score == pytest.approx(1.0, abs=0.03) for event in sent.events())
@@ -189,28 +189,28 @@ def test_a_report_of_success_is_proof_only_where_it_arrived(sent: Sent, action: 
 
 def test_a_provider_event_is_taken_once_and_a_batch_is_one_transaction(sent: Sent) -> None:
     batch = [event_of(sent, 1), event_of(sent, 2, kind=EventKind.COMPLAINT, klass=None), event_of(sent, 1)]
-    taken = sent.app.intake.take_events(batch, way="ses", raw=b'{"events": 3}')
+    taken = sent.app.intake.take_events(batch, way="ses")
     assert [t.disposition for t in taken] == [Disposition.PROCESSED, Disposition.PROCESSED, Disposition.DUPLICATE]
-    again = sent.app.intake.take_events(batch, way="ses", raw=b'{"events": 3}')
+    again = sent.app.intake.take_events(batch, way="ses")
     assert {t.disposition for t in again} == {Disposition.DUPLICATE}
     assert len(sent.events()) == 2
     assert sent.suppressed() == [("person2@example.com", suppression.COMPLAINT)]
 
 
 def test_a_provider_event_without_a_mark_touches_nobody(sent: Sent) -> None:
-    taken = sent.app.intake.take_events([event_of(sent, 1, message_id=None)], way="ses", raw=b"{}")
+    taken = sent.app.intake.take_events([event_of(sent, 1, message_id=None)], way="ses")
     assert [t.disposition for t in taken] == [Disposition.UNKNOWN]
 
 
 def test_a_delivered_event_is_kept_only_where_something_is_known(sent: Sent) -> None:
     delivered = event_of(sent, 1, kind=EventKind.DELIVERED, klass=None)
-    assert [t.report_id for t in sent.app.intake.take_events([delivered], way="ses", raw=b"{}")] == [None]
+    assert [t.report_id for t in sent.app.intake.take_events([delivered], way="ses")] == [None]
     sent.returned(1)
     sent.issue("two", days=1)
     proof = event_of(
         sent, 1, event_id="later", kind=EventKind.DELIVERED, klass=None, message_id=sent.copy(1, "two").message_id
     )
-    sent.app.intake.take_events([proof], way="ses", raw=b"{}")
+    sent.app.intake.take_events([proof], way="ses")
     assert sent.rules() == [Rule.COUNTED, Rule.PROOF]
 
 
@@ -219,10 +219,10 @@ def test_a_server_that_accepts_first_and_returns_later_has_proven_nothing(sent: 
         sent.issue(slug, days=days)
         message_id = sent.copy(1, slug).message_id
         delivered = event_of(sent, 1, event_id=f"d{slug}", kind=EventKind.DELIVERED, klass=None, message_id=message_id)
-        sent.app.intake.take_events([delivered], way="ses", raw=b"{}")
+        sent.app.intake.take_events([delivered], way="ses")
         sent.later(0.1)
         failed = event_of(sent, 1, event_id=f"b{slug}", message_id=message_id)
-        sent.app.intake.take_events([failed], way="ses", raw=b"{}")
+        sent.app.intake.take_events([failed], way="ses")
     assert sent.suppressed() == [("person1@example.com", suppression.HARD_BOUNCE)]
 
 

@@ -89,14 +89,17 @@ KINDS: dict[Happened, EventKind] = {
     Happened.UNSUBSCRIBED: EventKind.UNSUBSCRIBED,
 }
 
+# Known and of no use: who read what is nobody's business here, and what was only accepted says nothing yet.
+THROWN_AWAY = (Happened.QUEUED, Happened.SENT, Happened.OPENED, Happened.CLICKED, Happened.SUBSCRIBED)
+
 # Reasons that only say that there was a refusal: the provider's category, where it has one, says more.
 _VAGUE = (Reason.UNDEFINED, Reason.FILTERED, Reason.SYSTEM)
 # Of a bounce, these refusals mean that the provider or the receiver's policy stood in the way, not the mailbox.
 _NOT_THE_MAILBOX = (Refusal.BLOCKED, Refusal.SPAM, Refusal.UNSUBSCRIBED)
 
 
-def to_event(notice: Notice, event_id: str) -> ProviderEvent:
-    """Return what a notice means in the words of this package."""
+def to_event(notice: Notice, event_id: str, raw: bytes = b"") -> ProviderEvent:
+    """Return what a notice means in the words of this package; *raw* is the entry that it stands in."""
     kind = KINDS.get(notice.happened, EventKind.OTHER)
     klass: BounceClass | None = None
     counts, reason, status = False, None, notice.status
@@ -117,6 +120,7 @@ def to_event(notice: Notice, event_id: str) -> ProviderEvent:
         message_id=notice.message_id or None,
         remote_id=notice.remote_id or None,
         mark=notice.mark or None,
+        raw=raw,
     )
 
 
