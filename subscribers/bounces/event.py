@@ -102,6 +102,7 @@ class RecipientReport:
         klass: The verdict; `counts` says whether a soft one counts against the address.
         status: Enhanced status code of RFC 3463, empty when none.
         diagnostic: The receiver's words, at most 1,000 characters.
+        may_be_answer: Called a bounce, but it looks as an out-of-office answer does: it may have arrived.
     """
 
     address: str
@@ -111,6 +112,7 @@ class RecipientReport:
     status: str = ""
     diagnostic: str = ""
     final: str = ""
+    may_be_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ class ProviderEvent:
         message_id: The Message-ID of the copy, where the provider hands it back.
         remote_id: What the provider calls the copy.
         mark: Our own envelope sender, its local part or our metadata header, where the provider hands it back.
+        may_be_answer: Called a bounce, but it looks as an out-of-office answer does: it may have arrived.
         raw: The entry of the batch that says it, and nothing of the others.
     """
 
@@ -157,6 +160,7 @@ class ProviderEvent:
     message_id: str | None = None
     remote_id: str | None = None
     mark: str | None = None
+    may_be_answer: bool = False
     raw: bytes = field(default=b"", repr=False)
 
 

@@ -66,10 +66,14 @@ def of_mail(mail: Mail, report: MailReport, *, at: datetime) -> list[Said]:
 
 
 def of_event(event: ProviderEvent, *, now: datetime) -> Said:
-    """Return what a provider's event says; a time that lies ahead is now."""
+    """
+    Return what a provider's event says; a time that lies ahead is now.
+
+    What may be an out-of-office answer says nothing: neither that the copy came back, nor that it arrived.
+    """
     at = event.at if event.at is not None and event.at.tzinfo is not None else now
     return Said(
-        _EVENT_KINDS[event.kind],
+        ReportKind.OTHER if event.may_be_answer else _EVENT_KINDS[event.kind],
         min(at, now),
         address=one_line(event.address, 320),
         klass=event.klass or BounceClass.NONE,
@@ -163,9 +167,9 @@ def first_text(mail: Mail) -> str:
 
 
 def _of_recipient(one: RecipientReport, at: datetime) -> Said:
-    delayed = one.klass is BounceClass.DELAYED
+    kind = ReportKind.DELAYED if one.klass is BounceClass.DELAYED else ReportKind.BOUNCE
     return Said(
-        ReportKind.DELAYED if delayed else ReportKind.BOUNCE,
+        ReportKind.OTHER if one.may_be_answer else kind,
         at,
         address=one_line(one.address, 320),
         klass=one.klass,

@@ -26,6 +26,7 @@ from subscribers.tokens import address_hash
 OWN_ACT = "subscriber"  # the actor of the ledger's lines that people write themselves
 UNDONE = "bounces undo: "  # how the reason begins of a suppression that was lifted because its grounds were wrong
 _LOCK_NUMBER = 7_263_542_003  # any constant: the intakes of one PostgreSQL database take turns on it
+_NO_FAULT = (Reason.SUPPRESSED, Reason.UNDEFINED)
 _IDENTITY = ("from", "to", "subject", "date", "message-id")
 
 
@@ -110,10 +111,14 @@ def same_copy(session: Session, event: BounceEvent) -> Sequence[BounceEvent]:
 
 
 def never_counted(session: Session, *, since: datetime) -> dict[Reason, int]:
-    """Return how many marked reports never counted since a moment, by reason."""
+    """
+    Return how many marked reports never counted since a moment, by reason.
+
+    Without those that show no refusal of ours: what a provider did not try, and what nobody gave a reason for.
+    """
     rows = session.execute(
         select(BounceEvent.reason, func.count())
-        .where(BounceEvent.at >= since, BounceEvent.rule == Rule.NEVER_COUNTS, BounceEvent.reason.is_not(None))
+        .where(BounceEvent.at >= since, BounceEvent.rule == Rule.NEVER_COUNTS, BounceEvent.reason.not_in(_NO_FAULT))
         .group_by(BounceEvent.reason)
         .order_by(func.count().desc(), BounceEvent.reason)
     )

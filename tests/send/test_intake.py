@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from subscribers import people, suppression
 from subscribers.bounces.event import BounceClass, EventKind, Reason, ReportKind
 from subscribers.bounces.intake import Disposition
 from subscribers.bounces.policy import Rule
+from subscribers.bounces.providers import PROVIDERS
 from subscribers.leaving import erase
 from subscribers.tables import BounceEvent, BounceReport, Suppression
 from tests.send.issue_out import Sent, event_of, original_of, token_of
@@ -124,10 +126,7 @@ def test_soft_bounces_add_up_for_their_list_and_for_a_time(sent: Sent) -> None:
 
 
 def test_what_is_our_fault_never_counts_and_alerts_the_chair_when_it_is_much(sent: Sent) -> None:
-    policy = sent.app.config.bounces.policy.model_copy(update={"alert_after": 3})
-    bounces = sent.app.config.bounces.model_copy(update={"policy": policy})
-    alerts = sent.app.config.alerts.model_copy(update={"to": ("admin@example.org",)})
-    sent.app.config = sent.app.config.model_copy(update={"bounces": bounces, "alerts": alerts})
+    alerting(sent, 3)
     for number in range(1, 6):
         sent.returned(number, diagnostic="550 5.7.1 blocked using a blocklist", status="5.7.1")
     assert set(sent.rules()) == {Rule.NEVER_COUNTS}
@@ -135,6 +134,46 @@ def test_what_is_our_fault_never_counts_and_alerts_the_chair_when_it_is_much(sen
     (notice,) = sent.notices()
     assert notice.kind is NoticeKind.ALERT
     assert b"person" not in (notice.message or b"")
+
+
+def alerting(sent: Sent, after: int) -> None:
+    policy = sent.app.config.bounces.policy.model_copy(update={"alert_after": after})
+    bounces = sent.app.config.bounces.model_copy(update={"policy": policy})
+    alerts = sent.app.config.alerts.model_copy(update={"to": ("admin@example.org",)})
+    sent.app.config = sent.app.config.model_copy(update={"bounces": bounces, "alerts": alerts})
+
+
+def out_of_office(sent: Sent, number: int) -> bytes:
+    """Return what Amazon SES makes of an out-of-office answer: a temporary bounce, without a word from the server."""
+    return json.dumps(
+        {
+            "eventType": "Bounce",
+            "mail": {"headers": [{"name": "Message-ID", "value": f"<{sent.copy(number).message_id}>"}]},
+            "bounce": {
+                "bounceType": "Transient",
+                "bounceSubType": "General",
+                "bouncedRecipients": [{"emailAddress": f"person{number}@example.com"}],
+            },
+        }
+    ).encode()
+
+
+def test_holiday_answers_by_amazon_are_no_bounces_and_alert_nobody(sent: Sent) -> None:
+    alerting(sent, 2)
+    for number in range(1, 6):
+        sent.app.intake.take_events(PROVIDERS["ses"].read(out_of_office(sent, number)), way="ses")
+    assert {sent.state(number) for number in range(1, 6)} == {S.SENT}
+    assert set(sent.rules()) == {Rule.NOT_A_BOUNCE}
+    assert sent.notices() == []
+
+
+@pytest.mark.parametrize("reason", [Reason.SUPPRESSED, Reason.UNDEFINED])
+def test_what_a_provider_did_not_try_alerts_nobody(sent: Sent, reason: Reason) -> None:
+    alerting(sent, 2)
+    dropped = [event_of(sent, n, klass=BounceClass.SOFT, counts=False, reason=reason) for n in range(1, 6)]
+    sent.app.intake.take_events(dropped, way="ses")
+    assert set(sent.rules()) == {Rule.NEVER_COUNTS}
+    assert sent.notices() == []
 
 
 def test_a_delay_is_no_bounce_and_settles_what_was_uncertain(sent: Sent) -> None:

@@ -120,6 +120,7 @@ def to_event(notice: Notice, event_id: str, raw: bytes = b"") -> ProviderEvent:
         message_id=notice.message_id or None,
         remote_id=notice.remote_id or None,
         mark=notice.mark or None,
+        may_be_answer=kind is EventKind.BOUNCE and not notice.counts,
         raw=raw,
     )
 

@@ -40,7 +40,7 @@ def read(provider: str, found: Any, headers: dict[str, str] | None = None) -> li
 def notices(provider: str, found: Any) -> list[Notice]:
     batch = PROVIDERS[provider].read_batch(json.dumps(found).encode())
     assert batch.unreadable == ()
-    return [notice for _, notice in batch.notices]
+    return [notice for _, notice, _ in batch.notices]
 
 
 def posted(material: dict[str, Any]) -> list[bytes]:
