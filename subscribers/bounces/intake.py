@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from subscribers.bounces import reading, records
-from subscribers.bounces.event import EventKind, MailKind, MailReport, ProviderEvent, ReportKind
+from subscribers.bounces.event import EventKind, MailKind, MailReport, ProviderEvent, ReportKind, Said
 from subscribers.bounces.letters import Letters
 from subscribers.bounces.mail import Mail, read_mail
 from subscribers.bounces.marks import Marks, read_marks
@@ -141,7 +141,8 @@ class Intake:
                 if before is not None:
                     taken.append(Taken(before.report_id, Disposition.DUPLICATE, "This event was taken before."))
                     continue
-                said, found = reading.of_event(event, now=self._clock()), self._copy_of_event(session, event)
+                found = self._copy_of_event(session, event)
+                said = self._said(event, found)
                 if event.kind is EventKind.DELIVERED and not self._proves_anything(session, found):
                     taken.append(self._only_accepted(session, found))
                     continue
@@ -282,6 +283,11 @@ class Intake:
                 if copy is not None:
                     return self._in_time(copy)
         return Found(None, Rule.NO_MARK)
+
+    def _said(self, event: ProviderEvent, found: Found) -> Said:
+        now = self._clock()
+        earliest = min(now, found.copy.date) if found.copy else now - MARK_LIFETIME
+        return reading.of_event(event, earliest=earliest, now=now)
 
     def _proves_anything(self, session: Session, found: Found) -> bool:
         """Whether something is known against the address: else a million `delivered` would be kept for nothing."""

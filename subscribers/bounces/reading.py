@@ -65,16 +65,16 @@ def of_mail(mail: Mail, report: MailReport, *, at: datetime) -> list[Said]:
     return [_unnamed(mail, report, at)]
 
 
-def of_event(event: ProviderEvent, *, now: datetime) -> Said:
+def of_event(event: ProviderEvent, *, earliest: datetime, now: datetime) -> Said:
     """
-    Return what a provider's event says; a time that lies ahead is now.
+    Return what a provider's event says, never before *earliest* or after *now*, whatever it says itself.
 
     What may be an out-of-office answer says nothing: neither that the copy came back, nor that it arrived.
     """
     at = event.at if event.at is not None and event.at.tzinfo is not None else now
     return Said(
         ReportKind.OTHER if event.may_be_answer else _EVENT_KINDS[event.kind],
-        min(at, now),
+        max(earliest, min(at, now)),
         address=one_line(event.address, 320),
         klass=event.klass or BounceClass.NONE,
         counts=event.counts,

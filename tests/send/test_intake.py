@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
@@ -110,6 +110,17 @@ def test_a_copy_counts_once_whichever_way_it_is_reported(sent: Sent) -> None:
     assert sent.suppressed() == []
     assert sent.rules() == [Rule.COUNTED, Rule.REPEATED, Rule.REPEATED]
     assert all(event.score == pytest.approx(1.0, abs=0.03) for event in sent.events())
+
+
+def test_a_providers_clock_cannot_put_days_between_two_reports(sent: Sent) -> None:
+    sent.app.intake.take_events([event_of(sent, 1, at=datetime(1970, 1, 1, tzinfo=UTC))], way="ses")
+    sent.issue("two")
+    sent.returned(1, "two")
+    unmarked = event_of(sent, 2, message_id=None, at=datetime(1970, 1, 1, tzinfo=UTC))
+    sent.app.intake.take_events([unmarked], way="ses")
+    assert sent.rules() == [Rule.COUNTED, Rule.COUNTED, Rule.NO_MARK]
+    assert sent.suppressed() == []
+    assert all(event.at >= sent.time - 30 * DAY for event in sent.events())
 
 
 def test_soft_bounces_add_up_for_their_list_and_for_a_time(sent: Sent) -> None:
