@@ -145,6 +145,7 @@ class ProviderEvent:
         remote_id: What the provider calls the copy.
         mark: Our own envelope sender, its local part or our metadata header, where the provider hands it back.
         may_be_answer: Called a bounce, but it looks as an out-of-office answer does: it may have arrived.
+        own_act: Of an unsubscribe: by the person; false where somebody at the provider's entered it.
         raw: The entry of the batch that says it, and nothing of the others.
     """
 
@@ -161,6 +162,7 @@ class ProviderEvent:
     remote_id: str | None = None
     mark: str | None = None
     may_be_answer: bool = False
+    own_act: bool = True
     raw: bytes = field(default=b"", repr=False)
 
 
@@ -173,6 +175,7 @@ class Said:
         address: The recipient it names; empty where it names none, and the mark alone says whom it is about.
         forwarded_to: Another address that the copy had been sent on to, and which failed.
         in_session: An answer to our own session, not a report.
+        own_act: Of an unsubscribe: by the person; false where somebody at the provider's entered it.
     """
 
     kind: ReportKind
@@ -185,3 +188,4 @@ class Said:
     words: str = ""
     forwarded_to: str = ""
     in_session: bool = False
+    own_act: bool = True

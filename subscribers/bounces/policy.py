@@ -63,7 +63,7 @@ RULES: dict[Rule, str] = {
     Rule.TWO_HARD: "Dead in several copies, days apart, with no proof of delivery between: suppressed.",
     Rule.SCORE: "Reports that count have added up: suppressed for this list, for a time.",
     Rule.COMPLAINT: "The person reported the mail as unwanted: unsubscribed and suppressed.",
-    Rule.UNSUBSCRIBED: "The person asked to leave: unsubscribed.",
+    Rule.UNSUBSCRIBED: "The person asked to leave, or somebody at the provider's wrote that down: unsubscribed.",
     Rule.PROOF: "It shows that mail arrives: what was counted before is forgotten.",
     Rule.REPEATED: "Another report counted this copy already, and a copy counts once.",
     Rule.PASSED_ON: "A person wrote: passed on.",

@@ -81,6 +81,7 @@ def of_event(event: ProviderEvent, *, earliest: datetime, now: datetime) -> Said
         status=one_line(event.status, 32),
         reason=event.reason,
         words=one_line(event.words, LONGEST_WORDS),
+        own_act=event.own_act,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,10 +14,11 @@ from newsletter.tables import DeliveryState as S
 from subscribers import people, suppression
 from subscribers.bounces.event import BounceClass, EventKind, Reason, ReportKind
 from subscribers.bounces.intake import Disposition
-from subscribers.bounces.policy import Rule
+from subscribers.bounces.policy import Rule, Sign
 from subscribers.bounces.providers import PROVIDERS
+from subscribers.bounces.records import history
 from subscribers.leaving import erase
-from subscribers.tables import BounceEvent, BounceReport, Suppression
+from subscribers.tables import BounceEvent, BounceReport, ConsentEvent, Suppression
 from tests.send.issue_out import Sent, event_of, original_of, token_of
 from tests.send.returned_mail import MAILBOX_FULL, away, bounce, complaint, reply
 
@@ -193,6 +195,26 @@ def test_a_delay_is_no_bounce_and_settles_what_was_uncertain(sent: Sent) -> None
     sent.returned(1, action="delayed", status="4.4.1", diagnostic="connect: timed out")
     assert sent.state(1) is S.SENT
     assert sent.rules() == [Rule.NOT_A_BOUNCE]
+
+
+@pytest.mark.parametrize(("origin", "actor"), [("Recipient", "subscriber"), ("Admin", "provider"), ("", "provider")])
+def test_what_somebody_entered_at_postmark_is_not_the_persons_own_act(sent: Sent, origin: str, actor: str) -> None:
+    change = {
+        "RecordType": "SubscriptionChange",
+        "SuppressSending": True,
+        "SuppressionReason": "ManualSuppression",
+        "Origin": origin,
+        "Recipient": "person1@example.com",
+    }
+    (event,) = PROVIDERS["postmark"].read(json.dumps(change).encode())
+    sent.app.intake.take_events([replace(event, message_id=sent.copy(1).message_id)], way="postmark")
+    assert not sent.subscribed(1)
+    with sent.app.database.read() as session:
+        line = session.scalars(select(ConsentEvent).order_by(ConsentEvent.id.desc())).first()
+        assert line is not None
+        assert line.actor == actor
+        facts = history(session, sent.copy(1).address_hash)
+    assert any(fact.sign is Sign.PROOF and fact.at == line.at for fact in facts) is (actor == "subscriber")
 
 
 def test_a_complaint_takes_off_every_list_and_suppresses_at_once(sent: Sent) -> None:

@@ -59,6 +59,7 @@ class Notice:
         note: What the provider itself says, for people; it is never classified.
         cause: What the provider's own category means, where it has one.
         hard: What the provider calls it: permanent, temporary, or nothing.
+        own_act: Of an unsubscribe: by the person; false where somebody at the provider's entered it.
         counts: False where the provider's report is too vague to hold against anybody.
     """
 
@@ -72,6 +73,7 @@ class Notice:
     cause: Reason | None = None
     hard: bool | None = None
     counts: bool = True
+    own_act: bool = True
     at: datetime | None = None
     message_id: str = ""
     remote_id: str = ""
@@ -121,6 +123,7 @@ def to_event(notice: Notice, event_id: str, raw: bytes = b"") -> ProviderEvent:
         remote_id=notice.remote_id or None,
         mark=notice.mark or None,
         may_be_answer=kind is EventKind.BOUNCE and not notice.counts,
+        own_act=notice.own_act,
         raw=raw,
     )
 
