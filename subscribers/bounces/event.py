@@ -167,6 +167,14 @@ class ProviderEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """A token that is good for one body: the digests of both."""
+
+    token: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """
     What came back says of one recipient, in the same words whichever way it came.

@@ -19,13 +19,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from subscribers.bounces import reading, records
-from subscribers.bounces.event import EventKind, MailKind, MailReport, ProviderEvent, ReportKind, Said
+from subscribers.bounces.event import EventKind, MailKind, MailReport, Once, ProviderEvent, ReportKind, Said
 from subscribers.bounces.letters import Letters
 from subscribers.bounces.mail import Mail, read_mail
 from subscribers.bounces.marks import Marks, read_marks
 from subscribers.bounces.outside import Application, MarkedCopy
 from subscribers.bounces.plain import one_line
 from subscribers.bounces.policy import Rule, Sign
+from subscribers.bounces.providers.verifying import WebhookRefused
 from subscribers.bounces.report import read_report
 from subscribers.bounces.verdicts import MARK_LIFETIME, Found, Judge
 from subscribers.bounces.verp import read_mark
@@ -124,15 +125,23 @@ class Intake:
             self._watch(session, events)
             return Taken(row.id, _disposition(events), _words(events))
 
-    def take_events(self, events: Sequence[ProviderEvent], *, way: str) -> list[Taken]:
+    def take_events(self, events: Sequence[ProviderEvent], *, way: str, once: Once | None = None) -> list[Taken]:
         """
         Take a batch of a provider's events, in one transaction; an event that was taken before changes nothing.
 
         Each is filed by itself, with its own entry of the batch: what is shown or erased is one person's.
+
+        Args:
+            once: What the post was verified by, where that is good for one body only.
+
+        Raises:
+            WebhookRefused: When it was used for another body.
         """
-        if not events:
+        if not events and once is None:
             return []
         with self._writing() as session:
+            if once is not None and not records.use_token(session, once, now=self._clock()):
+                raise WebhookRefused("The token was used for something else.")
             taken: list[Taken] = []
             made: list[BounceEvent] = []
             for event in events:
