@@ -27,10 +27,10 @@ from newsletter.config_returning import Webhook
 from newsletter.errors import SourceError
 from newsletter.web.sns_certificates import Certificates
 from newsletter.webhook_secrets import secrets_of
-from subscribers.bounces.event import EventKind, Once, ProviderEvent
+from subscribers.bounces.event import Once, ProviderEvent
 from subscribers.bounces.intake import Taken
 from subscribers.bounces.providers import PROVIDERS, Provider, sns
-from subscribers.bounces.providers.notice import to_event
+from subscribers.bounces.providers.notice import is_thrown_away, to_event
 from subscribers.bounces.providers.payload import PayloadUnreadable
 from subscribers.bounces.providers.verifying import Posted, Secrets, WebhookRefused
 from subscribers.errors import DatabaseUnavailable
@@ -136,11 +136,11 @@ class Webhooks:
 
         def work() -> tuple[int, int]:
             batch = hook.provider.read_batch(posted.body, posted.headers)
-            told = [to_event(notice, event_id, raw) for event_id, notice, raw in batch.notices]
-            # Who opened or clicked is nobody's business here, and what was only accepted says nothing yet.
-            wanted = [event for event in told if event.kind is not EventKind.OTHER]
-            lost = self._store(wanted, f"webhook:{name}", _once(hook, posted))
+            told = [(notice, to_event(notice, event_id, raw)) for event_id, notice, raw in batch.notices]
+            wanted = [event for notice, event in told if not is_thrown_away(notice, event.raw)]
+            wanted += [hook.provider.unread(raw) for raw in batch.unreadable]
             unreadable = len(batch.unreadable)
+            lost = self._store(wanted, hook.provider, _once(hook, posted))
             logger.info("webhook %s: %d events, %d kept", name, len(told) + unreadable, len(wanted) - lost)
             if unreadable:
                 logger.warning("webhook %s: %d entries of a form nobody knows", name, unreadable)
@@ -154,29 +154,30 @@ class Webhooks:
             return Response(status_code=500) if wanted and lost == wanted else Response()
         return _later()
 
-    def _store(self, events: list[ProviderEvent], way: str, once: Once | None) -> int:
+    def _store(self, events: list[ProviderEvent], provider: Provider, once: Once | None) -> int:
         """Keep all in one transaction; if that fails, each in one of its own. Return how many could not be kept."""
         if not events and once is None:
             return 0
         try:
-            self._door.take_events(events, way=way, once=once)
+            self._door.take_events(events, way=f"webhook:{provider.name}", once=once)
         except WebhookRefused:
             raise
         except Exception:  # one event that the program or database trips over must not cost the others
             if not events:
                 raise
-            return self._store_each(events, way, once)
+            return self._store_each(events, provider, once)
         return 0
 
-    def _store_each(self, events: list[ProviderEvent], way: str, once: Once | None) -> int:
+    def _store_each(self, events: list[ProviderEvent], provider: Provider, once: Once | None) -> int:
         """
-        Keep each event alone.
+        Keep each event alone; one that cannot be kept as what it is is filed as what nobody understood.
 
         Raises:
             WebhookRefused: When the post's token was used for something else.
             DatabaseUnavailable: When the database refuses several: it is away, and the provider must come again.
         """
-        lost, refused = 0, 0
+        lost, refused, way = 0, 0, f"webhook:{provider.name}"
+        failed: list[ProviderEvent] = []
         for event in events:
             try:
                 self._door.take_events([event], way=way, once=once)
@@ -184,12 +185,24 @@ class Webhooks:
                 raise
             except DatabaseUnavailable:
                 lost, refused = lost + 1, refused + 1
+                failed.append(event)
                 if refused >= min(MOST_REFUSED, len(events)):
                     raise
             except Exception as error:
                 lost += 1
                 logger.error("%s: an event was not kept: %s", way, type(error).__name__)
+                failed.append(event)
+        if lost < len(events):  # else all is asked for again
+            self._file_unread(failed, provider, once)
         return lost
+
+    def _file_unread(self, events: list[ProviderEvent], provider: Provider, once: Once | None) -> None:
+        """Leave a trace of each event that was not kept, since its provider is told that all went well."""
+        for event in events:
+            try:
+                self._door.take_events([provider.unread(event.raw)], way=f"webhook:{provider.name}", once=once)
+            except Exception as error:
+                logger.error("webhook %s: nor was it filed: %s", provider.name, type(error).__name__)
 
 
 def _hook(webhook: Webhook, web_url: str) -> _Hook:

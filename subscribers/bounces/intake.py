@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -28,6 +28,7 @@ from subscribers.bounces.plain import one_line
 from subscribers.bounces.policy import Rule, Sign
 from subscribers.bounces.providers.verifying import WebhookRefused
 from subscribers.bounces.report import read_report
+from subscribers.bounces.text import addresses_in
 from subscribers.bounces.verdicts import MARK_LIFETIME, Found, Judge
 from subscribers.bounces.verp import read_mark
 from subscribers.db import Database
@@ -40,7 +41,7 @@ LARGEST_MAIL = 25_000_000
 ALERT_WINDOW = timedelta(hours=24)
 MOST_AT_ONCE = 500
 REFUSALS = "session"
-_UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
+_UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE, Rule.UNREAD)
 _MAY_ASK = (MailKind.ORDINARY, MailKind.AUTOREPLY, MailKind.CHALLENGE, MailKind.FEEDBACK)
 
 
@@ -156,11 +157,15 @@ class Intake:
                     taken.append(self._only_accepted(session, found))
                     continue
                 report = self._file(session, way, raw=event.raw or None, size=len(event.raw))
-                judged = self._judge.judge(session, report.id, said, found, now=self._clock())
-                judged.event_key = key
+                known = event.kind is not EventKind.OTHER
+                people = [said.address] if known or said.address else _named_in(event.raw)
+                judged = [
+                    self._judged(session, report.id, replace(said, address=one), found, known=known) for one in people
+                ]
+                judged[0].event_key = key
                 session.flush()
-                made.append(judged)
-                taken.append(Taken(report.id, _disposition([judged]), _words([judged])))
+                made += judged
+                taken.append(Taken(report.id, _disposition(judged), _words(judged)))
             self._forget_the_erased(session, None, made)
             self._watch(session, made)
             return taken
@@ -293,6 +298,13 @@ class Intake:
                     return self._in_time(copy)
         return Found(None, Rule.NO_MARK)
 
+    def _judged(self, session: Session, report_id: int, said: Said, found: Found, *, known: bool) -> BounceEvent:
+        """What nobody here understands is filed, under everybody whom it names: it can be shown, and erased."""
+        event = self._judge.judge(session, report_id, said, found, now=self._clock())
+        if not known and event.rule is not Rule.NOBODY:
+            event.rule = Rule.UNREAD
+        return event
+
     def _said(self, event: ProviderEvent, found: Found) -> Said:
         now = self._clock()
         earliest = min(now, found.copy.date) if found.copy else now - MARK_LIFETIME
@@ -337,6 +349,11 @@ class Intake:
         reasons = records.never_counted(session, since=now - ALERT_WINDOW)
         if sum(reasons.values()) >= self._alert_after:
             self._application.alert(session, reasons=reasons, now=now)
+
+
+def _named_in(raw: bytes) -> list[str]:
+    """Return whom an entry that is not understood names, so that it is theirs; one unnamed where it names nobody."""
+    return addresses_in(raw.decode("utf-8", "replace"))[: reading.MOST_RECIPIENTS] or [""]
 
 
 def _disposition(events: Sequence[BounceEvent]) -> Disposition:

@@ -15,7 +15,7 @@ from subscribers.bounces.policy import RULES, Rule, Sign
 from subscribers.errors import NotFound
 from subscribers.tables import BounceEvent, BounceReport, Suppression
 
-UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS)
+UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.UNREAD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Rule(StrEnum):
     PASSED_ON = "passed on"
     WAITING = "waits"
     MACHINE = "machine"
+    UNREAD = "not understood"
 
 
 # The published table: what each rule means for the person.
@@ -69,6 +70,7 @@ RULES: dict[Rule, str] = {
     Rule.PASSED_ON: "A person wrote: passed on.",
     Rule.WAITING: "A person wrote; more than a day's share came, so it is passed on later.",
     Rule.MACHINE: "A machine wrote, and it reports nothing: filed.",
+    Rule.UNREAD: "What the provider says is not known here, or could not be kept: filed, and nobody is touched.",
 }
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,12 @@ from newsletter.web.sns_certificates import Certificates
 from newsletter.web.webhooks import MOST_BODY_BYTES
 from newsletter.webhook_secrets import missing_keys, secrets_of
 from subscribers import people
-from subscribers.bounces import listing
-from subscribers.bounces.event import Once, ProviderEvent
+from subscribers.bounces import listing, reading
+from subscribers.bounces.event import Once, ProviderEvent, Said
 from subscribers.bounces.intake import Disposition, Taken
 from subscribers.bounces.provider_marks import written_mark
+from subscribers.bounces.providers import PROVIDERS
+from subscribers.bounces.providers.notice import Notice
 from subscribers.bounces.records import held_about, use_token
 from subscribers.bounces.verp import marked_local_part
 from subscribers.errors import DatabaseUnavailable
@@ -368,17 +370,70 @@ def test_one_bad_entry_costs_the_others_nothing(app: App, door: httpx.Client) ->
     bad = [None, 7, {"msys": 3}, {"msys": {"message_event": {"type": ["x"], "rcpt_to": {}}}}]
     answer = post(door, "sparkpost", content=json.dumps([*bad, *good, *bad]).encode())
     assert answer.status_code == 200
-    assert [event.address for event in events(app)] == [ADDRESS]
+    assert [(event.address, event.kind.value) for event in events(app)] == [(None, "other"), (ADDRESS, "bounce")]
 
 
-def test_kinds_that_nobody_knows_and_who_opened_what_are_not_kept(app: App, door: httpx.Client) -> None:
-    batch = [
-        {"msys": {"track_event": {"type": kind, "rcpt_to": ADDRESS}}} for kind in ("open", "click", "new", "injection")
-    ]
+def test_who_opened_what_is_not_kept(app: App, door: httpx.Client) -> None:
+    kinds = ("open", "click", "injection", "newly_opened", "amp_view")
+    batch = [{"msys": {"track_event": {"type": kind, "rcpt_to": ADDRESS}}} for kind in kinds]
     assert post(door, "sparkpost", content=json.dumps([*batch, {"msys": {}}]).encode()).status_code == 200
     assert events(app) == []
     with app.database.read() as session:
         assert session.scalar(select(func.count()).select_from(BounceReport)) == 0
+
+
+def test_a_kind_that_nobody_knows_is_filed_and_found(app: App, door: httpx.Client, delivery: int) -> None:
+    mark = {"mark": written_mark(marked_local_part(app.keys.marks.current, delivery))}
+    batch = [
+        {"RecordType": "Bounce", "Type": "HardBounce", "ID": 1, "Email": ADDRESS, "Metadata": mark},
+        {"RecordType": "Novelty", "ID": 2, "Recipient": ADDRESS, "Metadata": mark},
+    ]
+    for _ in range(2):
+        assert post(door, "postmark", content=json.dumps(batch).encode()).status_code == 200
+    with app.database.write() as session:
+        (line,) = listing.lines(session, listing.Wanted(unmatched=True))
+        assert (line["kind"], line["rule"], line["address"]) == ("other", "not understood", ADDRESS)
+        assert json.loads(listing.one(session, line["id"])[1] or b"") == batch[1]
+        erase(session, people.find(session, ADDRESS), evidence="letter", at=app.now())
+        assert listing.one(session, line["id"])[1] is None
+
+
+def test_an_entry_that_cannot_be_read_is_filed_under_whom_it_names(
+    app: App, door: httpx.Client, delivery: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trips(entry: dict[str, Any]) -> Iterator[Notice]:
+        if entry["ID"] == 2:
+            raise KeyError("something")
+        return usual(entry)  # type: ignore[return-value]
+
+    usual = PROVIDERS["postmark"].tell
+    monkeypatch.setitem(PROVIDERS, "postmark", replace(PROVIDERS["postmark"], tell=trips))
+    batch = [{"RecordType": "SpamComplaint", "ID": n, "Email": ADDRESS, "From": "news@example.org"} for n in (1, 2)]
+    with serving(app, OneCertificate()) as client:
+        assert post(client, "postmark", content=json.dumps(batch).encode()).status_code == 200
+    told = [(event.kind.value, event.address, event.rule.value) for event in events(app)]
+    assert told == [
+        ("complaint", ADDRESS, "no mark"),
+        ("other", ADDRESS, "not understood"),
+        ("other", "news@example.org", "not understood"),
+    ]
+
+
+def test_an_event_that_trips_the_program_is_filed_as_it_came(
+    app: App, door: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trips(event: ProviderEvent, **times: datetime) -> Said:
+        if event.address == "bad@x.org":
+            raise RuntimeError("tripped")
+        return usual(event, **times)
+
+    usual = reading.of_event
+    monkeypatch.setattr(reading, "of_event", trips)
+    assert post(door, "postmark", content=complaints("a@x.org", "bad@x.org")).status_code == 200
+    assert [(event.address, event.rule.value) for event in events(app)] == [
+        ("a@x.org", "no mark"),
+        ("bad@x.org", "not understood"),
+    ]
 
 
 def test_nothing_of_a_post_is_logged(door: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
@@ -490,8 +545,8 @@ def complaints(*addresses: str) -> bytes:
 @pytest.mark.parametrize(
     ("addresses", "error", "status", "kept"),
     [
-        (("a@x.org", "bad@x.org", "c@x.org"), RuntimeError("tripped"), 200, ["a@x.org", "c@x.org"]),
-        (("a@x.org", "bad@x.org", "c@x.org"), DatabaseUnavailable("refused"), 200, ["a@x.org", "c@x.org"]),
+        (("a@x.org", "bad@x.org", "c@x.org"), RuntimeError("tripped"), 200, ["a@x.org", "c@x.org", ""]),
+        (("a@x.org", "bad@x.org", "c@x.org"), DatabaseUnavailable("refused"), 200, ["a@x.org", "c@x.org", ""]),
         (("bad@x.org",), RuntimeError("tripped"), 500, []),
         (("bad@x.org", "bad@x.org"), RuntimeError("tripped"), 500, []),
         (("bad@x.org",), DatabaseUnavailable("away"), 503, []),

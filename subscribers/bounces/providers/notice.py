@@ -6,6 +6,7 @@ A provider that did not even try (suppressed, dropped, blocked) reports no new b
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -92,12 +93,22 @@ KINDS: dict[Happened, EventKind] = {
 }
 
 # Known and of no use: who read what is nobody's business here, and what was only accepted says nothing yet.
+_READING = re.compile(
+    rb'"(?:event|status|\w*type|event[-_]name)"\s*:\s*"[\w. -]*(?:open|click|track|view)[\w. -]*"', re.IGNORECASE
+)
 THROWN_AWAY = (Happened.QUEUED, Happened.SENT, Happened.OPENED, Happened.CLICKED, Happened.SUBSCRIBED)
 
 # Reasons that only say that there was a refusal: the provider's category, where it has one, says more.
 _VAGUE = (Reason.UNDEFINED, Reason.FILTERED, Reason.SYSTEM)
 # Of a bounce, these refusals mean that the provider or the receiver's policy stood in the way, not the mailbox.
 _NOT_THE_MAILBOX = (Refusal.BLOCKED, Refusal.SPAM, Refusal.UNSUBSCRIBED)
+
+
+def is_thrown_away(notice: Notice, raw: bytes) -> bool:
+    """Whether nothing of a notice is kept; a kind that nobody knows is, unless it looks as if it told who read what."""
+    if notice.happened is Happened.UNKNOWN:
+        return _READING.search(raw) is not None
+    return notice.happened in THROWN_AWAY
 
 
 def to_event(notice: Notice, event_id: str, raw: bytes = b"") -> ProviderEvent:

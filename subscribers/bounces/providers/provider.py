@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from subscribers.bounces.event import ProviderEvent
+from subscribers.bounces.event import EventKind, ProviderEvent
 from subscribers.bounces.providers.notice import Notice, to_event
 from subscribers.bounces.providers.payload import digest, written
 from subscribers.bounces.providers.verifying import Posted, Secrets
@@ -78,6 +78,10 @@ class Provider:
             PayloadUnreadable: When it is no post of this provider at all.
         """
         return [to_event(notice, event_id) for event_id, notice, _ in self.read_batch(body, headers).notices]
+
+    def unread(self, raw: bytes) -> ProviderEvent:
+        """Return an entry that could not be read or kept as what it is: nothing known, filed as it came."""
+        return ProviderEvent(f"unread:{digest(self.name, raw)}", EventKind.OTHER, "", raw=raw)
 
     def missing(self, secrets: Secrets) -> tuple[str, ...]:
         """Return what must still be set before anything is believed; nothing when all is."""
