@@ -122,6 +122,8 @@ class MailReport:
 
     Attributes:
         message_id: That of the mail it is about, where stated.
+        remote_id: What the provider calls that mail, in a notice of Amazon's.
+        mark: Our mark, where such a notice hands it back.
         feedback_type: Of a feedback report, in lower case: ``abuse``, ``auth-failure``; empty where none is stated.
     """
 
@@ -129,6 +131,8 @@ class MailReport:
     recipients: tuple[RecipientReport, ...] = ()
     message_id: str = ""
     feedback_type: str = ""
+    remote_id: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

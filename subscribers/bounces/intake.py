@@ -270,7 +270,10 @@ class Intake:
     def _copy_of_mail(self, session: Session, arrived: _Arrived) -> Found:
         marks = arrived.marks
         signed = self._application.find(session, delivery_id=marks.delivery_id) if marks.delivery_id else None
-        returned = (self._application.find(session, message_id=one) for one in marks.message_ids)
+        named: list[dict[str, Any]] = [{"delivery_id": marks.handed_back}] if marks.handed_back else []
+        named += [{"message_id": one} for one in marks.message_ids]
+        named += [{"remote_id": marks.remote_id}] if marks.remote_id else []
+        returned = (self._application.find(session, **one) for one in named)
         quoted = next((copy for copy in returned if copy is not None), None)
         if signed is not None and quoted is not None and signed.id != quoted.id:
             return Found(None, Rule.MARKS_DISAGREE)

@@ -15,8 +15,10 @@ from subscribers import people, suppression
 from subscribers.bounces.event import BounceClass, EventKind, Reason, ReportKind
 from subscribers.bounces.intake import Disposition
 from subscribers.bounces.policy import Rule, Sign
+from subscribers.bounces.provider_marks import written_mark
 from subscribers.bounces.providers import PROVIDERS
 from subscribers.bounces.records import history
+from subscribers.bounces.verp import marked_local_part
 from subscribers.leaving import erase
 from subscribers.tables import BounceEvent, BounceReport, ConsentEvent, Suppression
 from tests.send.issue_out import Sent, event_of, original_of, token_of
@@ -178,6 +180,36 @@ def test_holiday_answers_by_amazon_are_no_bounces_and_alert_nobody(sent: Sent) -
     assert {sent.state(number) for number in range(1, 6)} == {S.SENT}
     assert set(sent.rules()) == {Rule.NOT_A_BOUNCE}
     assert sent.notices() == []
+
+
+def mailed_by_amazon(notice: dict[str, object]) -> bytes:
+    head = b"From: AWS Notifications <no-reply@sns.amazonaws.com>\nTo: news@example.org\nSubject: AWS Notification\n"
+    return head + b"Content-Type: text/plain; charset=utf-8\n\n" + json.dumps(notice).encode() + b"\n"
+
+
+@pytest.mark.parametrize("way", ["header", "tag", "id"])
+def test_a_notice_of_amazon_that_comes_by_mail_names_its_copy(sent: Sent, way: str) -> None:
+    remote = "0102018f00000000-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee-000000"
+    with sent.app.database.write() as session:
+        session.execute(update(Delivery).where(Delivery.id == sent.copy(1).id).values(remote_id=remote))
+    mark = written_mark(marked_local_part(sent.app.keys.marks.current, sent.copy(1).id))
+    mail: dict[str, object] = {
+        "header": {"headers": [{"name": "Message-ID", "value": f"<{sent.copy(1).message_id}>"}]},
+        "tag": {"tags": {"mark": [mark]}},
+        "id": {},
+    }[way]
+    mail = {"messageId": remote if way == "id" else "x", **mail}
+    complained = {"complainedRecipients": [{"emailAddress": "person1@example.com"}]}
+    taken = sent.take(mailed_by_amazon({"notificationType": "Complaint", "mail": mail, "complaint": complained}))
+    assert taken is Disposition.PROCESSED
+    assert sent.suppressed() == [("person1@example.com", suppression.COMPLAINT)]
+
+
+def test_a_holiday_answer_that_amazon_mails_is_no_bounce(sent: Sent) -> None:
+    notice = json.loads(out_of_office(sent, 1))
+    sent.take(mailed_by_amazon({**notice, "notificationType": notice.pop("eventType")}))
+    assert sent.rules() == [Rule.NOT_A_BOUNCE]
+    assert sent.state(1) is S.SENT
 
 
 @pytest.mark.parametrize("reason", [Reason.SUPPRESSED, Reason.UNDEFINED])
