@@ -229,7 +229,8 @@ class BounceReport(Base):
     One thing that came back, as it came: a mail, a batch of a provider's events, or refusals met while sending.
 
     `digest` is of what a mail says, without its trace fields: the same mail again changes nothing. `raw` goes after
-    some weeks, and with an erasure; `size` stays.
+    some weeks, and with an erasure; `size` stays. A row of the way ``token`` only remembers for a day that a webhook's
+    token was used: the digests of it and of its body.
     """
 
     __tablename__ = "bounce_reports"

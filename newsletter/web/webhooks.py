@@ -7,9 +7,9 @@ with success once it is kept; what the database could not keep is asked for agai
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,18 +27,17 @@ from newsletter.config_returning import Webhook
 from newsletter.errors import SourceError
 from newsletter.web.sns_certificates import Certificates
 from newsletter.webhook_secrets import secrets_of
-from subscribers.bounces.event import EventKind, ProviderEvent
+from subscribers.bounces.event import Once, ProviderEvent
 from subscribers.bounces.intake import Taken
 from subscribers.bounces.providers import PROVIDERS, Provider, sns
-from subscribers.bounces.providers.notice import to_event
+from subscribers.bounces.providers.notice import is_thrown_away, to_event
 from subscribers.bounces.providers.payload import PayloadUnreadable
-from subscribers.bounces.providers.verifying import FRESH_FOR, Posted, Secrets, WebhookRefused, sha256
+from subscribers.bounces.providers.verifying import Posted, Secrets, WebhookRefused
 from subscribers.errors import DatabaseUnavailable
 
 MOST_BODY_BYTES = 256 * 1024
 BODY_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 60
-MOST_TOKENS = 20_000
 MOST_REFUSED = 3
 WRITE_WAIT_SECONDS = 20
 logger = logging.getLogger("newsletter.web")
@@ -47,7 +46,7 @@ logger = logging.getLogger("newsletter.web")
 class Door(Protocol):
     """Where events are kept: `Intake`."""
 
-    def take_events(self, events: Sequence[ProviderEvent], *, way: str, raw: bytes) -> Sequence[Taken]: ...
+    def take_events(self, events: Sequence[ProviderEvent], *, way: str, once: Once | None) -> Sequence[Taken]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +56,6 @@ class _Hook:
     provider: Provider
     path_secret: str
     secrets: Secrets
-
-
-class UsedTokens:
-    """
-    Tokens of posts whose signature does not cover the body: each is good for one body, as long as it is fresh.
-
-    The very same post again passes, so that a provider that missed our answer can repeat itself.
-    """
-
-    def __init__(self) -> None:
-        self._used: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
-
-    def check(self, token: str, body: bytes, now: datetime) -> None:
-        """
-        Note a token with its body.
-
-        Raises:
-            WebhookRefused: When it came with another body before.
-        """
-        while self._used and (len(self._used) > MOST_TOKENS or now - self._oldest > 2 * FRESH_FOR):
-            self._used.popitem(last=False)
-        seen, _ = self._used.setdefault(token, (sha256(body), now))
-        if seen != sha256(body):
-            raise WebhookRefused("The token was used for something else.")
-
-    @property
-    def _oldest(self) -> datetime:
-        return next(iter(self._used.values()))[1]
 
 
 class Webhooks:
@@ -108,7 +79,6 @@ class Webhooks:
         self._hooks = tuple(_hook(webhook, config.web.url) for webhook in config.bounces.webhooks)
         self._door, self._clock, self._writers = door, clock, writers
         self._certificates = certificates or Certificates()
-        self._tokens = UsedTokens()
 
     def route(self) -> Route:
         """Return the route; without a configured webhook every path below it is unknown."""
@@ -152,8 +122,6 @@ class Webhooks:
         provider, now = hook.provider, self._clock()
         if provider.name != "ses":
             provider.verify(posted, hook.secrets, now)
-            if provider.token is not None:
-                self._tokens.check(provider.token(posted, hook.secrets), posted.body, now)
             return
         url = sns.certificate_url(posted.body, hook.secrets)
         provider.verify(replace(posted, certificate=await self._certificates.get(url, now)), hook.secrets, now)
@@ -168,13 +136,14 @@ class Webhooks:
 
         def work() -> tuple[int, int]:
             batch = hook.provider.read_batch(posted.body, posted.headers)
-            events = [to_event(notice, event_id) for event_id, notice in batch.notices]
-            # Who opened or clicked is nobody's business here, and what was only accepted says nothing yet.
-            wanted = [event for event in events if event.kind is not EventKind.OTHER]
-            lost = self._store(wanted, f"webhook:{name}", posted.body)
-            logger.info("webhook %s: %d events, %d kept", name, len(events) + batch.unreadable, len(wanted) - lost)
-            if batch.unreadable:
-                logger.warning("webhook %s: %d entries of a form nobody knows", name, batch.unreadable)
+            told = [(notice, to_event(notice, event_id, raw)) for event_id, notice, raw in batch.notices]
+            wanted = [event for notice, event in told if not is_thrown_away(notice, event.raw)]
+            wanted += [hook.provider.unread(raw) for raw in batch.unreadable]
+            unreadable = len(batch.unreadable)
+            lost = self._store(wanted, hook.provider, _once(hook, posted))
+            logger.info("webhook %s: %d events, %d kept", name, len(told) + unreadable, len(wanted) - lost)
+            if unreadable:
+                logger.warning("webhook %s: %d entries of a form nobody knows", name, unreadable)
             return len(wanted), lost
 
         with anyio.move_on_after(WRITE_WAIT_SECONDS):
@@ -185,35 +154,55 @@ class Webhooks:
             return Response(status_code=500) if wanted and lost == wanted else Response()
         return _later()
 
-    def _store(self, events: list[ProviderEvent], way: str, raw: bytes) -> int:
+    def _store(self, events: list[ProviderEvent], provider: Provider, once: Once | None) -> int:
         """Keep all in one transaction; if that fails, each in one of its own. Return how many could not be kept."""
-        if not events:
+        if not events and once is None:
             return 0
         try:
-            self._door.take_events(events, way=way, raw=raw)
+            self._door.take_events(events, way=f"webhook:{provider.name}", once=once)
+        except WebhookRefused:
+            raise
         except Exception:  # one event that the program or database trips over must not cost the others
-            return self._store_each(events, way, raw)
+            if not events:
+                raise
+            return self._store_each(events, provider, once)
         return 0
 
-    def _store_each(self, events: list[ProviderEvent], way: str, raw: bytes) -> int:
+    def _store_each(self, events: list[ProviderEvent], provider: Provider, once: Once | None) -> int:
         """
-        Keep each event alone.
+        Keep each event alone; one that cannot be kept as what it is is filed as what nobody understood.
 
         Raises:
+            WebhookRefused: When the post's token was used for something else.
             DatabaseUnavailable: When the database refuses several: it is away, and the provider must come again.
         """
-        lost, refused = 0, 0
+        lost, refused, way = 0, 0, f"webhook:{provider.name}"
+        failed: list[ProviderEvent] = []
         for event in events:
             try:
-                self._door.take_events([event], way=way, raw=raw)
+                self._door.take_events([event], way=way, once=once)
+            except WebhookRefused:
+                raise
             except DatabaseUnavailable:
                 lost, refused = lost + 1, refused + 1
+                failed.append(event)
                 if refused >= min(MOST_REFUSED, len(events)):
                     raise
             except Exception as error:
                 lost += 1
                 logger.error("%s: an event was not kept: %s", way, type(error).__name__)
+                failed.append(event)
+        if lost < len(events):  # else all is asked for again
+            self._file_unread(failed, provider, once)
         return lost
+
+    def _file_unread(self, events: list[ProviderEvent], provider: Provider, once: Once | None) -> None:
+        """Leave a trace of each event that was not kept, since its provider is told that all went well."""
+        for event in events:
+            try:
+                self._door.take_events([provider.unread(event.raw)], way=f"webhook:{provider.name}", once=once)
+            except Exception as error:
+                logger.error("webhook %s: nor was it filed: %s", provider.name, type(error).__name__)
 
 
 def _hook(webhook: Webhook, web_url: str) -> _Hook:
@@ -222,6 +211,14 @@ def _hook(webhook: Webhook, web_url: str) -> _Hook:
         webhook.path_secret.get_secret_value(),
         secrets_of(webhook, web_url),
     )
+
+
+def _once(hook: _Hook, posted: Posted) -> Once | None:
+    """Return what a post may be used for once only, where its signature does not cover the body."""
+    if hook.provider.token is None:
+        return None
+    token = f"{hook.provider.name}\0{hook.provider.token(posted, hook.secrets)}"
+    return Once(hashlib.sha256(token.encode()).digest(), hashlib.sha256(posted.body).digest())
 
 
 async def _body(request: Request) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -102,6 +102,7 @@ class RecipientReport:
         klass: The verdict; `counts` says whether a soft one counts against the address.
         status: Enhanced status code of RFC 3463, empty when none.
         diagnostic: The receiver's words, at most 1,000 characters.
+        may_be_answer: Called a bounce, but it looks as an out-of-office answer does: it may have arrived.
     """
 
     address: str
@@ -111,6 +112,7 @@ class RecipientReport:
     status: str = ""
     diagnostic: str = ""
     final: str = ""
+    may_be_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class MailReport:
 
     Attributes:
         message_id: That of the mail it is about, where stated.
+        remote_id: What the provider calls that mail, in a notice of Amazon's.
+        mark: Our mark, where such a notice hands it back.
         feedback_type: Of a feedback report, in lower case: ``abuse``, ``auth-failure``; empty where none is stated.
     """
 
@@ -127,6 +131,8 @@ class MailReport:
     recipients: tuple[RecipientReport, ...] = ()
     message_id: str = ""
     feedback_type: str = ""
+    remote_id: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,9 @@ class ProviderEvent:
         message_id: The Message-ID of the copy, where the provider hands it back.
         remote_id: What the provider calls the copy.
         mark: Our own envelope sender, its local part or our metadata header, where the provider hands it back.
+        may_be_answer: Called a bounce, but it looks as an out-of-office answer does: it may have arrived.
+        own_act: Of an unsubscribe: by the person; false where somebody at the provider's entered it.
+        raw: The entry of the batch that says it, and nothing of the others.
     """
 
     event_id: str
@@ -156,6 +165,17 @@ class ProviderEvent:
     message_id: str | None = None
     remote_id: str | None = None
     mark: str | None = None
+    may_be_answer: bool = False
+    own_act: bool = True
+    raw: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A token that is good for one body: the digests of both."""
+
+    token: bytes
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +187,7 @@ class Said:
         address: The recipient it names; empty where it names none, and the mark alone says whom it is about.
         forwarded_to: Another address that the copy had been sent on to, and which failed.
         in_session: An answer to our own session, not a report.
+        own_act: Of an unsubscribe: by the person; false where somebody at the provider's entered it.
     """
 
     kind: ReportKind
@@ -179,3 +200,4 @@ class Said:
     words: str = ""
     forwarded_to: str = ""
     in_session: bool = False
+    own_act: bool = True

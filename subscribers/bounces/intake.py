@@ -21,14 +21,16 @@ from sqlalchemy.orm import Session
 
 from subscribers.bounces import reading, records
 from subscribers.bounces.answers import has_answer_prefix
-from subscribers.bounces.event import EventKind, MailKind, MailReport, ProviderEvent, ReportKind
+from subscribers.bounces.event import EventKind, MailKind, MailReport, Once, ProviderEvent, ReportKind, Said
 from subscribers.bounces.letters import Letters
 from subscribers.bounces.mail import Mail, read_mail
 from subscribers.bounces.marks import Marks, answered_ids, read_marks
 from subscribers.bounces.outside import Application, MarkedCopy
 from subscribers.bounces.plain import one_line
 from subscribers.bounces.policy import UNMATCHED, Rule, Sign
+from subscribers.bounces.providers.verifying import WebhookRefused
 from subscribers.bounces.report import read_report
+from subscribers.bounces.text import addresses_in
 from subscribers.bounces.verdicts import MARK_LIFETIME, Found, Judge
 from subscribers.bounces.verp import read_mark
 from subscribers.db import Database
@@ -132,12 +134,23 @@ class Intake:
             self._watch(session, events)
             return Taken(row.id, _disposition(events), _words(events))
 
-    def take_events(self, events: Sequence[ProviderEvent], *, way: str, raw: bytes) -> list[Taken]:
-        """Take a batch of a provider's events, in one transaction; an event that was taken before changes nothing."""
-        if not events:
+    def take_events(self, events: Sequence[ProviderEvent], *, way: str, once: Once | None = None) -> list[Taken]:
+        """
+        Take a batch of a provider's events, in one transaction; an event that was taken before changes nothing.
+
+        Each is filed by itself, with its own entry of the batch: what is shown or erased is one person's.
+
+        Args:
+            once: What the post was verified by, where that is good for one body only.
+
+        Raises:
+            WebhookRefused: When it was used for another body.
+        """
+        if not events and once is None:
             return []
         with self._writing() as session:
-            report: BounceReport | None = None
+            if once is not None and not records.use_token(session, once, now=self._clock()):
+                raise WebhookRefused("The token was used for something else.")
             taken: list[Taken] = []
             made: list[BounceEvent] = []
             for event in events:
@@ -146,18 +159,22 @@ class Intake:
                 if before is not None:
                     taken.append(Taken(before.report_id, Disposition.DUPLICATE, "This event was taken before."))
                     continue
-                said, found = reading.of_event(event, now=self._clock()), self._copy_of_event(session, event)
+                found = self._copy_of_event(session, event)
+                said = self._said(event, found)
                 if event.kind is EventKind.DELIVERED and not self._proves_anything(session, found):
                     taken.append(self._only_accepted(session, found))
                     continue
-                report = report or self._file(session, way, raw=raw, size=len(raw))
-                judged = self._judge.judge(session, report.id, said, found, now=self._clock())
-                judged.event_key = key
+                report = self._file(session, way, raw=event.raw or None, size=len(event.raw))
+                known = event.kind is not EventKind.OTHER
+                people = [said.address] if known or said.address else _named_in(event.raw)
+                judged = [
+                    self._judged(session, report.id, replace(said, address=one), found, known=known) for one in people
+                ]
+                judged[0].event_key = key
                 session.flush()
-                made.append(judged)
-                taken.append(Taken(report.id, _disposition([judged]), _words([judged])))
-            if report is not None:
-                self._forget_the_erased(session, report, made)
+                made += judged
+                taken.append(Taken(report.id, _disposition(judged), _words(judged)))
+            self._forget_the_erased(session, None, made)
             self._watch(session, made)
             return taken
 
@@ -222,9 +239,13 @@ class Intake:
         session.flush()
         return row
 
-    def _forget_the_erased(self, session: Session, row: BounceReport, events: Sequence[BounceEvent]) -> None:
-        """Keep nothing of a mail about or from somebody who was erased."""
-        hashes = {row.sender_hash, *(e.address_hash for e in events), *(e.marked_hash for e in events)} - {None}
+    def _forget_the_erased(self, session: Session, row: BounceReport | None, events: Sequence[BounceEvent]) -> None:
+        """Keep nothing of a mail or an event about or from somebody who was erased."""
+        hashes = {
+            row.sender_hash if row else None,
+            *(e.address_hash for e in events),
+            *(e.marked_hash for e in events),
+        } - {None}
         erased = session.scalars(
             select(Suppression.address_hash).where(
                 Suppression.address_hash.in_(hashes), Suppression.reason == ERASED, Suppression.lifted_at.is_(None)
@@ -287,7 +308,10 @@ class Intake:
     def _copy_of_mail(self, session: Session, arrived: _Arrived) -> Found:
         marks = arrived.marks
         signed = self._application.find(session, delivery_id=marks.delivery_id) if marks.delivery_id else None
-        returned = (self._application.find(session, message_id=one) for one in marks.message_ids)
+        named: list[dict[str, Any]] = [{"delivery_id": marks.handed_back}] if marks.handed_back else []
+        named += [{"message_id": one} for one in marks.message_ids]
+        named += [{"remote_id": marks.remote_id}] if marks.remote_id else []
+        returned = (self._application.find(session, **one) for one in named)
         quoted = next((copy for copy in returned if copy is not None), None)
         if signed is not None and quoted is not None and signed.id != quoted.id:
             return Found(None, Rule.MARKS_DISAGREE)
@@ -314,6 +338,18 @@ class Intake:
                 if copy is not None:
                     return self._in_time(copy)
         return Found(None, Rule.NO_MARK)
+
+    def _judged(self, session: Session, report_id: int, said: Said, found: Found, *, known: bool) -> BounceEvent:
+        """What nobody here understands is filed, under everybody whom it names: it can be shown, and erased."""
+        event = self._judge.judge(session, report_id, said, found, now=self._clock())
+        if not known and event.rule is not Rule.NOBODY:
+            event.rule = Rule.UNREAD
+        return event
+
+    def _said(self, event: ProviderEvent, found: Found) -> Said:
+        now = self._clock()
+        earliest = min(now, found.copy.date) if found.copy else now - MARK_LIFETIME
+        return reading.of_event(event, earliest=earliest, now=now)
 
     def _proves_anything(self, session: Session, found: Found) -> bool:
         """Whether something is known against the address: else a million `delivered` would be kept for nothing."""
@@ -354,6 +390,11 @@ class Intake:
         reasons = records.never_counted(session, since=now - ALERT_WINDOW)
         if sum(reasons.values()) >= self._alert_after:
             self._application.alert(session, reasons=reasons, now=now)
+
+
+def _named_in(raw: bytes) -> list[str]:
+    """Return whom an entry that is not understood names, so that it is theirs; one unnamed where it names nobody."""
+    return addresses_in(raw.decode("utf-8", "replace"))[: reading.MOST_RECIPIENTS] or [""]
 
 
 def _disposition(events: Sequence[BounceEvent]) -> Disposition:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from subscribers.bounces.event import MailKind, MailReport
 from subscribers.bounces.mail import Mail
+from subscribers.bounces.provider_marks import remote_id
 from subscribers.bounces.text import addresses_in, header_value
 from subscribers.bounces.verp import read_mark
 from subscribers.tokens import Keyring
@@ -30,17 +31,26 @@ class Marks:
 
     Attributes:
         delivery_id: From an envelope sender that a key of ours signed.
+        handed_back: From a mark of ours that a notice of Amazon's hands back.
+        remote_id: What Amazon calls the copy; like a Message-ID, only who has had the copy knows it.
         message_ids: Not verified: whoever knows one of ours has had the copy, since it cannot be guessed.
     """
 
     delivery_id: int | None
     message_ids: tuple[str, ...]
+    handed_back: int | None = None
+    remote_id: str | None = None
 
 
 def read_marks(mail: Mail, report: MailReport, keyring: Keyring, *, envelope_to: str | None) -> Marks:
     """Return the marks of one mail. *envelope_to* is the address that it was delivered to, where that is known."""
     signed = (read_mark(keyring, where) for where in _arrived_at(mail, envelope_to))
-    return Marks(next((number for number in signed if number is not None), None), _message_ids(mail, report))
+    return Marks(
+        next((number for number in signed if number is not None), None),
+        _message_ids(mail, report),
+        read_mark(keyring, report.mark) if report.mark else None,
+        remote_id("ses", report.remote_id),
+    )
 
 
 def _arrived_at(mail: Mail, envelope_to: str | None) -> list[str]:

@@ -46,6 +46,7 @@ class Rule(StrEnum):
     PASSED_ON = "passed on"
     WAITING = "waits"
     MACHINE = "machine"
+    UNREAD = "not understood"
 
 
 # The published table: what each rule means for the person.
@@ -63,17 +64,18 @@ RULES: dict[Rule, str] = {
     Rule.TWO_HARD: "Dead in several copies, days apart, with no proof of delivery between: suppressed.",
     Rule.SCORE: "Reports that count have added up: suppressed for this list, for a time.",
     Rule.COMPLAINT: "The person reported the mail as unwanted: unsubscribed and suppressed.",
-    Rule.UNSUBSCRIBED: "The person asked to leave: unsubscribed.",
+    Rule.UNSUBSCRIBED: "The person asked to leave, or somebody at the provider's wrote that down: unsubscribed.",
     Rule.PROOF: "It shows that mail arrives: what was counted before is forgotten.",
     Rule.REPEATED: "Another report counted this copy already, and a copy counts once.",
     Rule.PASSED_ON: "A person wrote: passed on.",
     Rule.WAITING: "A person wrote; more than a day's share came, so it is passed on later.",
     Rule.MACHINE: "A machine wrote, and it reports nothing: filed.",
+    Rule.UNREAD: "What the provider says is not known here, or could not be kept: filed, and nobody is touched.",
 }
 
 
 # What nothing was made of: a mail with no more than these goes to Unknown, and `bounces list --unmatched` shows it.
-UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE)
+UNMATCHED = (Rule.NO_MARK, Rule.OLD_MARK, Rule.MARKS_DISAGREE, Rule.OTHER_ADDRESS, Rule.MACHINE, Rule.UNREAD)
 
 
 @dataclass(frozen=True, slots=True)

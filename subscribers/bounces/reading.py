@@ -66,18 +66,23 @@ def of_mail(mail: Mail, report: MailReport, *, at: datetime) -> list[Said]:
     return [_unnamed(mail, report, at)]
 
 
-def of_event(event: ProviderEvent, *, now: datetime) -> Said:
-    """Return what a provider's event says; a time that lies ahead is now."""
+def of_event(event: ProviderEvent, *, earliest: datetime, now: datetime) -> Said:
+    """
+    Return what a provider's event says, never before *earliest* or after *now*, whatever it says itself.
+
+    What may be an out-of-office answer says nothing: neither that the copy came back, nor that it arrived.
+    """
     at = event.at if event.at is not None and event.at.tzinfo is not None else now
     return Said(
-        _EVENT_KINDS[event.kind],
-        min(at, now),
+        ReportKind.OTHER if event.may_be_answer else _EVENT_KINDS[event.kind],
+        max(earliest, min(at, now)),
         address=one_line(event.address, 320),
         klass=event.klass or BounceClass.NONE,
         counts=event.counts,
         status=one_line(event.status, 32),
         reason=event.reason,
         words=one_line(event.words, LONGEST_WORDS),
+        own_act=event.own_act,
     )
 
 
@@ -169,9 +174,9 @@ def first_text(mail: Mail) -> str:
 
 
 def _of_recipient(one: RecipientReport, at: datetime) -> Said:
-    delayed = one.klass is BounceClass.DELAYED
+    kind = ReportKind.DELAYED if one.klass is BounceClass.DELAYED else ReportKind.BOUNCE
     return Said(
-        ReportKind.DELAYED if delayed else ReportKind.BOUNCE,
+        ReportKind.OTHER if one.may_be_answer else kind,
         at,
         address=one_line(one.address, 320),
         klass=one.klass,

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from subscribers.addresses import parse_address
-from subscribers.bounces.event import Reason
+from subscribers.bounces.event import Once, Reason
 from subscribers.bounces.mail import Mail
 from subscribers.bounces.policy import Fact, Rule, Sign
 from subscribers.errors import InvalidValue
@@ -25,7 +25,10 @@ from subscribers.tokens import address_hash
 
 OWN_ACT = "subscriber"  # the actor of the ledger's lines that people write themselves
 UNDONE = "bounces undo: "  # how the reason begins of a suppression that was lifted because its grounds were wrong
+USED = "token"  # the way of a row that remembers a used token: nothing came back, and no event is about it
+TOKENS_FOR = timedelta(days=1)  # longer than any signature over a token holds
 _LOCK_NUMBER = 7_263_542_003  # any constant: the intakes of one PostgreSQL database take turns on it
+_NO_FAULT = (Reason.SUPPRESSED, Reason.UNDEFINED)
 _IDENTITY = ("from", "to", "subject", "date", "message-id")
 
 
@@ -58,6 +61,24 @@ def report_of(session: Session, digest: bytes) -> int | None:
 def event_of(session: Session, key: bytes) -> BounceEvent | None:
     """Return the event that has this key."""
     return session.scalar(select(BounceEvent).where(BounceEvent.event_key == key))
+
+
+def use_token(session: Session, once: Once, *, now: datetime) -> bool:
+    """
+    Note a token with its body, where every process of the site sees it; false when it came with another body before.
+
+    The very same post again passes, so that a provider that missed our answer can repeat itself.
+    """
+    session.execute(
+        delete(BounceReport).where(BounceReport.way == USED, BounceReport.received_at < now - TOKENS_FOR),
+        execution_options={"synchronize_session": False},
+    )
+    seen = session.scalar(select(BounceReport).where(BounceReport.digest == once.token))
+    if seen is None:
+        session.add(BounceReport(way=USED, received_at=now, digest=once.token, raw=once.body, size=0))
+        session.flush()
+        return True
+    return seen.raw == once.body
 
 
 def hash_of(pepper: bytes, address: str) -> bytes | None:
@@ -110,10 +131,14 @@ def same_copy(session: Session, event: BounceEvent) -> Sequence[BounceEvent]:
 
 
 def never_counted(session: Session, *, since: datetime) -> dict[Reason, int]:
-    """Return how many marked reports never counted since a moment, by reason."""
+    """
+    Return how many marked reports never counted since a moment, by reason.
+
+    Without those that show no refusal of ours: what a provider did not try, and what nobody gave a reason for.
+    """
     rows = session.execute(
         select(BounceEvent.reason, func.count())
-        .where(BounceEvent.at >= since, BounceEvent.rule == Rule.NEVER_COUNTS, BounceEvent.reason.is_not(None))
+        .where(BounceEvent.at >= since, BounceEvent.rule == Rule.NEVER_COUNTS, BounceEvent.reason.not_in(_NO_FAULT))
         .group_by(BounceEvent.reason)
         .order_by(func.count().desc(), BounceEvent.reason)
     )

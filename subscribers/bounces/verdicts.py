@@ -36,6 +36,7 @@ _SUPPRESSES = {
     Rule.TWO_HARD: suppression.HARD_BOUNCE,
     Rule.SCORE: suppression.SOFT_BOUNCES,
 }
+PROVIDER = "provider"  # the actor of the ledger's lines that somebody at a provider's wrote
 _PROOFS = (ReportKind.DELIVERED, ReportKind.AUTOREPLY, ReportKind.MDN, ReportKind.REPLY)
 _ARRIVED = (
     *_PROOFS,
@@ -121,7 +122,7 @@ class Judge:
         if said.address and event.address_hash != copy.address_hash and not _is_redacted(said, copy):
             return Rule.OTHER_ADDRESS
         event.address = event.address or copy.address
-        if said.kind in _ARRIVED:
+        if said.kind in _ARRIVED and said.own_act:
             self._application.accepted(session, copy.id, at=now)
         return self._act(session, event, said, copy, now)
 
@@ -131,7 +132,7 @@ class Judge:
         if said.kind is ReportKind.COMPLAINT:
             return self._complaint(session, event, copy, now)
         if said.kind is ReportKind.UNSUBSCRIBED:
-            return self._unsubscribed(session, event, copy, now)
+            return self._unsubscribed(session, event, said, copy, now)
         if said.kind in _PROOFS:
             event.sign = Sign.PROOF
             return Rule.PROOF
@@ -242,13 +243,14 @@ class Judge:
         for mailing_list in on:
             self._withdraw(session, event, subscriber, mailing_list, "complaint", evidence, now)
 
-    def _unsubscribed(self, session: Session, event: BounceEvent, copy: MarkedCopy, now: datetime) -> Rule:
+    def _unsubscribed(self, session: Session, event: BounceEvent, said: Said, copy: MarkedCopy, now: datetime) -> Rule:
         subscriber = session.get(Subscriber, copy.subscriber_id) if copy.subscriber_id is not None else None
         mailing_list = session.get(MailingList, copy.list_id)
         if subscriber is None or mailing_list is None:
             return Rule.NOBODY
-        evidence = f"asked by way of delivery {copy.id}, bounces {event.id}"
-        self._withdraw(session, event, subscriber, mailing_list, records.OWN_ACT, evidence, now)
+        actor, how = (records.OWN_ACT, "asked") if said.own_act else (PROVIDER, "entered at the provider's")
+        evidence = f"{how} by way of delivery {copy.id}, bounces {event.id}"
+        self._withdraw(session, event, subscriber, mailing_list, actor, evidence, now)
         return Rule.UNSUBSCRIBED
 
     def _withdraw(

@@ -82,8 +82,8 @@ def test_a_loop_of_automatic_answers_makes_no_mail(sent: Sent) -> None:
 
 def test_an_event_of_one_provider_is_no_event_of_another(sent: Sent) -> None:
     """Ids are of a provider: one cannot use up those of another."""
-    sent.app.intake.take_events([event_of(sent, 1, message_id=None)], way="postal", raw=b"{}")
-    (taken,) = sent.app.intake.take_events([event_of(sent, 1)], way="ses", raw=b"{}")
+    sent.app.intake.take_events([event_of(sent, 1, message_id=None)], way="postal")
+    (taken,) = sent.app.intake.take_events([event_of(sent, 1)], way="ses")
     assert taken.disposition is Disposition.PROCESSED
 
 

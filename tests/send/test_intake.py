@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
@@ -14,10 +16,14 @@ from subscribers import people, suppression
 from subscribers.bounces import records
 from subscribers.bounces.event import BounceClass, EventKind, Reason, ReportKind
 from subscribers.bounces.intake import Disposition
-from subscribers.bounces.policy import Rule
+from subscribers.bounces.policy import Rule, Sign
+from subscribers.bounces.provider_marks import written_mark
+from subscribers.bounces.providers import PROVIDERS
+from subscribers.bounces.records import history
+from subscribers.bounces.verp import marked_local_part
 from subscribers.errors import DatabaseUnavailable
 from subscribers.leaving import erase
-from subscribers.tables import BounceEvent, BounceReport, Suppression
+from subscribers.tables import BounceEvent, BounceReport, ConsentEvent, Suppression
 from tests.send.issue_out import Sent, event_of, original_of, token_of
 from tests.send.returned_mail import MAILBOX_FULL, away, bounce, complaint, reply
 
@@ -162,10 +168,21 @@ def test_a_copy_counts_once_whichever_way_it_is_reported(sent: Sent) -> None:
     sent.returned(1)
     sent.later(5)
     sent.returned(1, token="another report")
-    sent.app.intake.take_events([event_of(sent, 1)], way="ses", raw=b"{}")
+    sent.app.intake.take_events([event_of(sent, 1)], way="ses")
     assert sent.suppressed() == []
     assert sent.rules() == [Rule.COUNTED, Rule.REPEATED, Rule.REPEATED]
     assert all(event.score == pytest.approx(1.0, abs=0.03) for event in sent.events())
+
+
+def test_a_providers_clock_cannot_put_days_between_two_reports(sent: Sent) -> None:
+    sent.app.intake.take_events([event_of(sent, 1, at=datetime(1970, 1, 1, tzinfo=UTC))], way="ses")
+    sent.issue("two")
+    sent.returned(1, "two")
+    unmarked = event_of(sent, 2, message_id=None, at=datetime(1970, 1, 1, tzinfo=UTC))
+    sent.app.intake.take_events([unmarked], way="ses")
+    assert sent.rules() == [Rule.COUNTED, Rule.COUNTED, Rule.NO_MARK]
+    assert sent.suppressed() == []
+    assert all(event.at >= sent.time - 30 * DAY for event in sent.events())
 
 
 def test_soft_bounces_add_up_for_their_list_and_for_a_time(sent: Sent) -> None:
@@ -182,10 +199,7 @@ def test_soft_bounces_add_up_for_their_list_and_for_a_time(sent: Sent) -> None:
 
 
 def test_what_is_our_fault_never_counts_and_alerts_the_chair_when_it_is_much(sent: Sent) -> None:
-    policy = sent.app.config.bounces.policy.model_copy(update={"alert_after": 3})
-    bounces = sent.app.config.bounces.model_copy(update={"policy": policy})
-    alerts = sent.app.config.alerts.model_copy(update={"to": ("admin@example.org",)})
-    sent.app.config = sent.app.config.model_copy(update={"bounces": bounces, "alerts": alerts})
+    alerting(sent, 3)
     for number in range(1, 6):
         sent.returned(number, diagnostic="550 5.7.1 blocked using a blocklist", status="5.7.1")
     assert set(sent.rules()) == {Rule.NEVER_COUNTS}
@@ -195,12 +209,102 @@ def test_what_is_our_fault_never_counts_and_alerts_the_chair_when_it_is_much(sen
     assert b"person" not in (notice.message or b"")
 
 
+def alerting(sent: Sent, after: int) -> None:
+    policy = sent.app.config.bounces.policy.model_copy(update={"alert_after": after})
+    bounces = sent.app.config.bounces.model_copy(update={"policy": policy})
+    alerts = sent.app.config.alerts.model_copy(update={"to": ("admin@example.org",)})
+    sent.app.config = sent.app.config.model_copy(update={"bounces": bounces, "alerts": alerts})
+
+
+def out_of_office(sent: Sent, number: int) -> bytes:
+    """Return what Amazon SES makes of an out-of-office answer: a temporary bounce, without a word from the server."""
+    return json.dumps(
+        {
+            "eventType": "Bounce",
+            "mail": {"headers": [{"name": "Message-ID", "value": f"<{sent.copy(number).message_id}>"}]},
+            "bounce": {
+                "bounceType": "Transient",
+                "bounceSubType": "General",
+                "bouncedRecipients": [{"emailAddress": f"person{number}@example.com"}],
+            },
+        }
+    ).encode()
+
+
+def test_holiday_answers_by_amazon_are_no_bounces_and_alert_nobody(sent: Sent) -> None:
+    alerting(sent, 2)
+    for number in range(1, 6):
+        sent.app.intake.take_events(PROVIDERS["ses"].read(out_of_office(sent, number)), way="ses")
+    assert {sent.state(number) for number in range(1, 6)} == {S.SENT}
+    assert set(sent.rules()) == {Rule.NOT_A_BOUNCE}
+    assert sent.notices() == []
+
+
+def mailed_by_amazon(notice: dict[str, object]) -> bytes:
+    head = b"From: AWS Notifications <no-reply@sns.amazonaws.com>\nTo: news@example.org\nSubject: AWS Notification\n"
+    return head + b"Content-Type: text/plain; charset=utf-8\n\n" + json.dumps(notice).encode() + b"\n"
+
+
+@pytest.mark.parametrize("way", ["header", "tag", "id"])
+def test_a_notice_of_amazon_that_comes_by_mail_names_its_copy(sent: Sent, way: str) -> None:
+    remote = "0102018f00000000-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee-000000"
+    with sent.app.database.write() as session:
+        session.execute(update(Delivery).where(Delivery.id == sent.copy(1).id).values(remote_id=remote))
+    mark = written_mark(marked_local_part(sent.app.keys.marks.current, sent.copy(1).id))
+    mail: dict[str, object] = {
+        "header": {"headers": [{"name": "Message-ID", "value": f"<{sent.copy(1).message_id}>"}]},
+        "tag": {"tags": {"mark": [mark]}},
+        "id": {},
+    }[way]
+    mail = {"messageId": remote if way == "id" else "x", **mail}
+    complained = {"complainedRecipients": [{"emailAddress": "person1@example.com"}]}
+    taken = sent.take(mailed_by_amazon({"notificationType": "Complaint", "mail": mail, "complaint": complained}))
+    assert taken is Disposition.PROCESSED
+    assert sent.suppressed() == [("person1@example.com", suppression.COMPLAINT)]
+
+
+def test_a_holiday_answer_that_amazon_mails_is_no_bounce(sent: Sent) -> None:
+    notice = json.loads(out_of_office(sent, 1))
+    sent.take(mailed_by_amazon({**notice, "notificationType": notice.pop("eventType")}))
+    assert sent.rules() == [Rule.NOT_A_BOUNCE]
+    assert sent.state(1) is S.SENT
+
+
+@pytest.mark.parametrize("reason", [Reason.SUPPRESSED, Reason.UNDEFINED])
+def test_what_a_provider_did_not_try_alerts_nobody(sent: Sent, reason: Reason) -> None:
+    alerting(sent, 2)
+    dropped = [event_of(sent, n, klass=BounceClass.SOFT, counts=False, reason=reason) for n in range(1, 6)]
+    sent.app.intake.take_events(dropped, way="ses")
+    assert set(sent.rules()) == {Rule.NEVER_COUNTS}
+    assert sent.notices() == []
+
+
 def test_a_delay_is_no_bounce_and_settles_what_was_uncertain(sent: Sent) -> None:
     with sent.app.database.write() as session:
         session.execute(update(Delivery).where(Delivery.id == sent.copy(1).id).values(state=S.UNCERTAIN))
     sent.returned(1, action="delayed", status="4.4.1", diagnostic="connect: timed out")
     assert sent.state(1) is S.SENT
     assert sent.rules() == [Rule.NOT_A_BOUNCE]
+
+
+@pytest.mark.parametrize(("origin", "actor"), [("Recipient", "subscriber"), ("Admin", "provider"), ("", "provider")])
+def test_what_somebody_entered_at_postmark_is_not_the_persons_own_act(sent: Sent, origin: str, actor: str) -> None:
+    change = {
+        "RecordType": "SubscriptionChange",
+        "SuppressSending": True,
+        "SuppressionReason": "ManualSuppression",
+        "Origin": origin,
+        "Recipient": "person1@example.com",
+    }
+    (event,) = PROVIDERS["postmark"].read(json.dumps(change).encode())
+    sent.app.intake.take_events([replace(event, message_id=sent.copy(1).message_id)], way="postmark")
+    assert not sent.subscribed(1)
+    with sent.app.database.read() as session:
+        line = session.scalars(select(ConsentEvent).order_by(ConsentEvent.id.desc())).first()
+        assert line is not None
+        assert line.actor == actor
+        facts = history(session, sent.copy(1).address_hash)
+    assert any(fact.sign is Sign.PROOF and fact.at == line.at for fact in facts) is (actor == "subscriber")
 
 
 def test_a_complaint_takes_off_every_list_and_suppresses_at_once(sent: Sent) -> None:
@@ -247,28 +351,28 @@ def test_a_report_of_success_is_proof_only_where_it_arrived(sent: Sent, action: 
 
 def test_a_provider_event_is_taken_once_and_a_batch_is_one_transaction(sent: Sent) -> None:
     batch = [event_of(sent, 1), event_of(sent, 2, kind=EventKind.COMPLAINT, klass=None), event_of(sent, 1)]
-    taken = sent.app.intake.take_events(batch, way="ses", raw=b'{"events": 3}')
+    taken = sent.app.intake.take_events(batch, way="ses")
     assert [t.disposition for t in taken] == [Disposition.PROCESSED, Disposition.PROCESSED, Disposition.DUPLICATE]
-    again = sent.app.intake.take_events(batch, way="ses", raw=b'{"events": 3}')
+    again = sent.app.intake.take_events(batch, way="ses")
     assert {t.disposition for t in again} == {Disposition.DUPLICATE}
     assert len(sent.events()) == 2
     assert sent.suppressed() == [("person2@example.com", suppression.COMPLAINT)]
 
 
 def test_a_provider_event_without_a_mark_touches_nobody(sent: Sent) -> None:
-    taken = sent.app.intake.take_events([event_of(sent, 1, message_id=None)], way="ses", raw=b"{}")
+    taken = sent.app.intake.take_events([event_of(sent, 1, message_id=None)], way="ses")
     assert [t.disposition for t in taken] == [Disposition.UNKNOWN]
 
 
 def test_a_delivered_event_is_kept_only_where_something_is_known(sent: Sent) -> None:
     delivered = event_of(sent, 1, kind=EventKind.DELIVERED, klass=None)
-    assert [t.report_id for t in sent.app.intake.take_events([delivered], way="ses", raw=b"{}")] == [None]
+    assert [t.report_id for t in sent.app.intake.take_events([delivered], way="ses")] == [None]
     sent.returned(1)
     sent.issue("two", days=1)
     proof = event_of(
         sent, 1, event_id="later", kind=EventKind.DELIVERED, klass=None, message_id=sent.copy(1, "two").message_id
     )
-    sent.app.intake.take_events([proof], way="ses", raw=b"{}")
+    sent.app.intake.take_events([proof], way="ses")
     assert sent.rules() == [Rule.COUNTED, Rule.PROOF]
 
 
@@ -277,10 +381,10 @@ def test_a_server_that_accepts_first_and_returns_later_has_proven_nothing(sent: 
         sent.issue(slug, days=days)
         message_id = sent.copy(1, slug).message_id
         delivered = event_of(sent, 1, event_id=f"d{slug}", kind=EventKind.DELIVERED, klass=None, message_id=message_id)
-        sent.app.intake.take_events([delivered], way="ses", raw=b"{}")
+        sent.app.intake.take_events([delivered], way="ses")
         sent.later(0.1)
         failed = event_of(sent, 1, event_id=f"b{slug}", message_id=message_id)
-        sent.app.intake.take_events([failed], way="ses", raw=b"{}")
+        sent.app.intake.take_events([failed], way="ses")
     assert sent.suppressed() == [("person1@example.com", suppression.HARD_BOUNCE)]
 
 

@@ -51,7 +51,7 @@ def test_undoing_the_earlier_report_lifts_what_rested_on_both(sent: Sent) -> Non
 
 def test_undoing_takes_back_every_report_about_the_same_copy(sent: Sent) -> None:
     sent.returned(1)
-    sent.app.intake.take_events([event_of(sent, 1)], way="ses", raw=b"{}")
+    sent.app.intake.take_events([event_of(sent, 1)], way="ses")
     assert take_back(sent, 1).events == (1, 2)
     sent.issue("two", days=4)
     sent.returned(1, "two")

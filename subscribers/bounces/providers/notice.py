@@ -6,6 +6,7 @@ A provider that did not even try (suppressed, dropped, blocked) reports no new b
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -59,6 +60,7 @@ class Notice:
         note: What the provider itself says, for people; it is never classified.
         cause: What the provider's own category means, where it has one.
         hard: What the provider calls it: permanent, temporary, or nothing.
+        own_act: Of an unsubscribe: by the person; false where somebody at the provider's entered it.
         counts: False where the provider's report is too vague to hold against anybody.
     """
 
@@ -72,6 +74,7 @@ class Notice:
     cause: Reason | None = None
     hard: bool | None = None
     counts: bool = True
+    own_act: bool = True
     at: datetime | None = None
     message_id: str = ""
     remote_id: str = ""
@@ -89,14 +92,27 @@ KINDS: dict[Happened, EventKind] = {
     Happened.UNSUBSCRIBED: EventKind.UNSUBSCRIBED,
 }
 
+# Known and of no use: who read what is nobody's business here, and what was only accepted says nothing yet.
+_READING = re.compile(
+    rb'"(?:event|status|\w*type|event[-_]name)"\s*:\s*"[\w. -]*(?:open|click|track|view)[\w. -]*"', re.IGNORECASE
+)
+THROWN_AWAY = (Happened.QUEUED, Happened.SENT, Happened.OPENED, Happened.CLICKED, Happened.SUBSCRIBED)
+
 # Reasons that only say that there was a refusal: the provider's category, where it has one, says more.
 _VAGUE = (Reason.UNDEFINED, Reason.FILTERED, Reason.SYSTEM)
 # Of a bounce, these refusals mean that the provider or the receiver's policy stood in the way, not the mailbox.
 _NOT_THE_MAILBOX = (Refusal.BLOCKED, Refusal.SPAM, Refusal.UNSUBSCRIBED)
 
 
-def to_event(notice: Notice, event_id: str) -> ProviderEvent:
-    """Return what a notice means in the words of this package."""
+def is_thrown_away(notice: Notice, raw: bytes) -> bool:
+    """Whether nothing of a notice is kept; a kind that nobody knows is, unless it looks as if it told who read what."""
+    if notice.happened is Happened.UNKNOWN:
+        return _READING.search(raw) is not None
+    return notice.happened in THROWN_AWAY
+
+
+def to_event(notice: Notice, event_id: str, raw: bytes = b"") -> ProviderEvent:
+    """Return what a notice means in the words of this package; *raw* is the entry that it stands in."""
     kind = KINDS.get(notice.happened, EventKind.OTHER)
     klass: BounceClass | None = None
     counts, reason, status = False, None, notice.status
@@ -117,6 +133,9 @@ def to_event(notice: Notice, event_id: str) -> ProviderEvent:
         message_id=notice.message_id or None,
         remote_id=notice.remote_id or None,
         mark=notice.mark or None,
+        may_be_answer=kind is EventKind.BOUNCE and not notice.counts,
+        own_act=notice.own_act,
+        raw=raw,
     )
 
 

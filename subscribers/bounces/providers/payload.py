@@ -126,6 +126,11 @@ def moment(value: Any) -> datetime | None:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
+def written(entry: Mapping[str, Any]) -> bytes:
+    """Return one entry of a batch as it is kept: the same JSON, without the entries beside it."""
+    return json.dumps(entry, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
+
+
 def digest(*parts: Any) -> str:
     """Return an id for an event that has none of its own: the same entry gives the same id."""
     written = json.dumps(parts, sort_keys=True, default=str)

@@ -64,10 +64,17 @@ def tell(entry: Entry) -> Iterator[Notice]:
         note=text(entry, "Description", "Name"),
         cause=cause,
         hard=hard,
+        own_act=_is_own_act(entry),
         at=next((t for name in TIMES if (t := moment(entry.get(name)))), None),
         remote_id=text(entry, "MessageID"),
         mark=handed_back(text(inner(entry, "Metadata"), "mark")),
     )
+
+
+def _is_own_act(entry: Entry) -> bool:
+    """Whether the person asked: an admin or a customer's program can suppress by hand as well."""
+    by_hand = text(entry, "SuppressionReason").lower() == "manualsuppression"
+    return not by_hand or text(entry, "Origin").lower() == "recipient"
 
 
 TIMES = ("BouncedAt", "DeliveredAt", "ReceivedAt", "ChangedAt")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from subscribers.bounces.event import ProviderEvent
+from subscribers.bounces.event import EventKind, ProviderEvent
 from subscribers.bounces.providers.notice import Notice, to_event
-from subscribers.bounces.providers.payload import digest
+from subscribers.bounces.providers.payload import digest, written
 from subscribers.bounces.providers.verifying import Posted, Secrets
 
 LONGEST_EVENT_ID = 100
@@ -19,10 +19,16 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one post holds; `unreadable` counts the entries that could not be read, which cost the others nothing."""
+    """
+    What one post holds.
 
-    notices: tuple[tuple[str, Notice], ...]
-    unreadable: int = 0
+    Attributes:
+        notices: Each with its id and with its own entry, so that nobody's is kept beside another's.
+        unreadable: The entries that could not be read, which cost the others nothing.
+    """
+
+    notices: tuple[tuple[str, Notice, bytes], ...]
+    unreadable: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +61,14 @@ class Provider:
         Raises:
             PayloadUnreadable: When it is no post of this provider at all.
         """
-        notices: list[tuple[str, Notice]] = []
-        unreadable = 0
+        notices: list[tuple[str, Notice, bytes]] = []
+        unreadable: list[bytes] = []
         for entry in self.split(body, headers or {}):
             try:
                 notices += self._identified(entry)
             except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
-                unreadable += 1  # of a form that nobody has seen: the others must not be lost with it
-        return Batch(tuple(notices), unreadable)
+                unreadable.append(_kept(entry))  # of a form that nobody has seen: the others must not be lost with it
+        return Batch(tuple(notices), tuple(unreadable))
 
     def read(self, body: bytes, headers: Headers | None = None) -> list[ProviderEvent]:
         """
@@ -71,18 +77,33 @@ class Provider:
         Raises:
             PayloadUnreadable: When it is no post of this provider at all.
         """
-        return [to_event(notice, event_id) for event_id, notice in self.read_batch(body, headers).notices]
+        return [to_event(notice, event_id) for event_id, notice, _ in self.read_batch(body, headers).notices]
+
+    def unread(self, raw: bytes) -> ProviderEvent:
+        """Return an entry that could not be read or kept as what it is: nothing known, filed as it came."""
+        return ProviderEvent(f"unread:{digest(self.name, raw)}", EventKind.OTHER, "", raw=raw)
 
     def missing(self, secrets: Secrets) -> tuple[str, ...]:
         """Return what must still be set before anything is believed; nothing when all is."""
         lacking = [tuple(name for name in needed if not getattr(secrets, name)) for needed in self.needs]
         return min(lacking, key=len)
 
-    def _identified(self, entry: Entry) -> Iterator[tuple[str, Notice]]:
-        """Give each notice an id: the provider's, with its place among several, else one made of its content."""
+    def _identified(self, entry: Entry) -> Iterator[tuple[str, Notice, bytes]]:
+        """
+        Give each notice an id: the provider's, with its place among several, else one made of its content.
+
+        Of an entry that is about several people each has what was understood of it, not the others' addresses.
+        """
         told = list(self.tell(entry))
         for number, notice in enumerate(told):
             own = notice.event_id
             if not own or len(own) > LONGEST_EVENT_ID:
                 own = digest(self.name, entry)
-            yield (f"{own}:{number}" if number else own), notice
+            yield (f"{own}:{number}" if number else own), notice, written(entry if len(told) == 1 else asdict(notice))
+
+
+def _kept(entry: Entry) -> bytes:
+    try:
+        return written(entry)
+    except (RecursionError, ValueError):
+        return b""  # nested too deeply to be written again

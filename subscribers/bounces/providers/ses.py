@@ -65,9 +65,9 @@ def tell(entry: Entry) -> Iterator[Notice]:
     common = {
         "event_id": text(entry, "snsMessageId"),
         "at": moment(details.get("timestamp")) or moment(mail.get("timestamp")),
-        "message_id": _message_id(mail),
+        "message_id": given_message_id(mail),
         "remote_id": text(mail, "messageId"),
-        "mark": _mark(mail),
+        "mark": given_mark(mail),
     }
     if happened is Happened.BOUNCED:
         yield from _bounces(details, common)
@@ -146,7 +146,7 @@ def _leaves(details: Entry) -> bool:
     return wanted.get("unsubscribeAll") is True or left
 
 
-def _message_id(mail: Entry) -> str:
+def given_message_id(mail: Entry) -> str:
     """Return the Message-ID that we gave; `commonHeaders` holds the one that Amazon made of it."""
     for header in objects(listed(mail, "headers")):
         if text(header, "name").lower() == "message-id":
@@ -154,7 +154,8 @@ def _message_id(mail: Entry) -> str:
     return text(inner(mail, "commonHeaders"), "messageId").strip("<>")
 
 
-def _mark(mail: Entry) -> str:
+def given_mark(mail: Entry) -> str:
+    """Return our mark, which stands in a tag of the mail."""
     for value in listed(inner(mail, "tags"), "mark"):
         if isinstance(value, str) and (mark := handed_back(value)):
             return mark

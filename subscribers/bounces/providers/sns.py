@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,6 +23,9 @@ from subscribers.bounces.providers.payload import read_json
 from subscribers.bounces.providers.verifying import Posted, Secrets, WebhookRefused, check_fresh, check_rsa
 
 NOTIFICATION, SUBSCRIPTION, UNSUBSCRIPTION = "Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"
+# The time is that of publishing and no retry renews it: a site that was away over a weekend must still hear of
+# complaints. A replay is harmless: the signature covers the MessageId, and an event that was taken changes nothing.
+LATE_FOR = timedelta(days=3)
 LARGEST_CERTIFICATE_BYTES = 64 * 1024
 _CERTIFICATE_URL = re.compile(
     r"https://(sns\.([a-z0-9-]{3,20})\.amazonaws\.com(?:\.cn)?)/SimpleNotificationService-[0-9a-f]{32}\.pem"
@@ -74,7 +77,7 @@ def verify(posted: Posted, secrets: Secrets, now: datetime) -> None:
         raise WebhookRefused("The message is of no kind that is signed.")
     key = check_certificate(posted.certificate, now).public_key()
     check_rsa(key, _field(envelope, "Signature"), signed_bytes(envelope), _HASHES[version]())
-    check_fresh(_field(envelope, "Timestamp"), now)
+    check_fresh(_field(envelope, "Timestamp"), now, late=LATE_FOR)
 
 
 def signed_bytes(envelope: dict[str, Any]) -> bytes:

@@ -104,15 +104,15 @@ def check_hmac(key: bytes, signed: bytes, given: str, algorithm: str = "sha256")
     check_same(given.strip().lower(), hmac.new(key, signed, algorithm).hexdigest())
 
 
-def check_fresh(value: object, now: datetime) -> None:
+def check_fresh(value: object, now: datetime, *, late: timedelta = FRESH_FOR) -> None:
     """
-    Check that a signed time is less than ten minutes from now, either way.
+    Check that a signed time is less than ten minutes ahead, and no longer ago than *late*.
 
     Raises:
         WebhookRefused: When it is not, or is no time.
     """
     when = moment(value)
-    if when is None or abs(now - when) > FRESH_FOR:
+    if when is None or not -FRESH_FOR <= now - when <= late:
         raise WebhookRefused("The signature is too old, or from the future.")
 
 
