@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from newsletter.app import App
+from newsletter.send import sent_mark
 from newsletter.send.claims import Wanted
 from newsletter.send.journal import Granted, Journal, Outcome
 from newsletter.send.owner import Owner
 from newsletter.tables import Delivery
 from newsletter.tables import DeliveryState as S
+from subscribers.errors import DatabaseUnavailable
 
 LEASE = timedelta(minutes=15)
 
@@ -114,3 +120,40 @@ def test_a_slow_worker_renews_its_leases_and_takes_nothing_from_itself(frozen: t
             assert owner.renew(session, issue, lease=LEASE) == 1
     assert (state_of(app, 1).state, state_of(app, 2).state) == (S.CLAIMED, S.INTENT)
     assert state_of(app, 1).lease_until > app.now()
+
+
+@pytest.mark.parametrize("trouble", ["mark unopenable", "mark unwritable", "no connection"])
+def test_a_journal_that_cannot_go_on_refuses_in_words_and_never_leaves_anybody_waiting(
+    frozen: tuple[App, int], monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    app, issue = frozen
+    with app.database.write() as session:
+        sent_mark.prepare(session)
+    if trouble == "mark unopenable":
+        Path(f"{app.workspace.database}{sent_mark.SUFFIX}").mkdir()
+    elif trouble == "mark unwritable":
+
+        def full(*_: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(sent_mark.os, "pwrite", full)
+    else:
+
+        def refuse() -> None:
+            raise OperationalError("connect", None, Exception("sorry, too many clients already"))
+
+        monkeypatch.setattr(app.database.engine, "connect", refuse)
+
+    async def send(journal: Journal) -> list[str]:
+        async with asyncio.timeout(5):
+            told = []
+            for _ in range(2):
+                with pytest.raises(DatabaseUnavailable) as caught:
+                    await claim(journal, issue)
+                    await asyncio.gather(*(journal.intend(n) for n in (1, 2)))
+                told.append(caught.value.message)
+            return told
+
+    told = with_journal(app, send)
+    assert told[0] == told[1]
+    assert {"mark unopenable": "-sent", "mark unwritable": "No space", "no connection": "clients"}[trouble] in told[0]
