@@ -136,6 +136,15 @@ def finish_if_done(session: Session, issue_id: int, now: datetime) -> None:
         forget_pause(session, issue_id)
 
 
+def cancel_what_waits(session: Session, issue_id: int, now: datetime) -> int:
+    """Cancel what came back from the wire, as certainly not accepted, just when its issue was cancelled."""
+    cancelled = exists().where(Issue.id == issue_id, Issue.state == IssueState.CANCELLED)
+    waiting = update(Delivery).where(
+        Delivery.issue_id == issue_id, Delivery.state.in_((S.PENDING, S.DEFERRED)), cancelled
+    )
+    return changed(session, waiting.values(state=S.CANCELLED, state_at=now, retry_at=None, reason="cancelled"))
+
+
 def pause_kind(session: Session, issue_id: int) -> PauseKind | None:
     """Return who paused an issue; null when nobody did."""
     note = pause_note(session, issue_id)

@@ -25,7 +25,7 @@ from newsletter.errors import Conflict, NotFound
 from newsletter.send.ahead import CopiesAhead, threads_for_signing
 from newsletter.send.breaker import Tallies
 from newsletter.send.claims import Claimed
-from newsletter.send.control import PauseKind, finish_if_done, forget_pause, pause
+from newsletter.send.control import PauseKind, cancel_what_waits, finish_if_done, forget_pause, pause
 from newsletter.send.copies import CopyMaker
 from newsletter.send.feeding import CLAIM_ROWS, Feeding
 from newsletter.send.instance import note_place, require_live
@@ -150,6 +150,7 @@ def _pause_unsigned(
 
 def _close(session: Session, issue_id: int, owner: Owner, now: datetime) -> dict[str, Any]:
     finish_if_done(session, issue_id, now)
+    cancel_what_waits(session, issue_id, now)
     owner.leave(session)
     return issue_counts(session, issue_id)
 

@@ -34,6 +34,7 @@ TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
         (S.INTENT, S.PENDING): "the connection ended before the dot left: certainly not accepted, nobody charged",
         (S.INTENT, S.HELD): "the content was refused",
         (S.INTENT, S.EXPIRED): "deferred once too often",
+        (S.INTENT, S.CANCELLED): "certainly not accepted, and its issue was cancelled meanwhile: nobody tries again",
         (S.INTENT, S.UNCERTAIN): "no reply to the dot: cut, silent, or the sender stopped",
         (
             S.UNCERTAIN,
@@ -43,6 +44,7 @@ TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
         (S.UNCERTAIN, S.DEFERRED): "a late 4yz: certainly not accepted",
         (S.UNCERTAIN, S.HELD): "a late refusal of the content",
         (S.UNCERTAIN, S.EXPIRED): "a late 4yz, once too often",
+        (S.UNCERTAIN, S.CANCELLED): "a late 4yz, after its issue was cancelled",
         (S.UNCERTAIN, S.PENDING): "a person, or the policy `resend-after`, accepts a possible second copy",
         (S.PENDING, S.UNCERTAIN): "`db adopt`: the database was copied, and the other one may have sent it since",
         (S.DEFERRED, S.UNCERTAIN): "as above",

@@ -267,6 +267,18 @@ def test_cancel_stops_what_was_not_begun(start_sink, sending_app, plan_issue):
     assert sink.accepted().total() == report.counts["sent"]
 
 
+def test_a_451_after_a_cancel_leaves_nothing_waiting(start_sink, sending_app, plan_issue):
+    sink = start_sink(rules=[{"stage": "dot", "delay": 0.8, "reply": "451 4.3.0 later"}])
+    app = sending_app(sink.port, connections=3)
+    issue = plan_issue(app, 20)
+    timer = threading.Timer(0.5, _cancel, (app, issue))
+    timer.start()
+    report = send_issue(app, issue)
+    timer.join()
+    assert report.state is IssueState.CANCELLED
+    assert report.counts["cancelled"] == 20
+
+
 def _cancel(app, issue):
     with app.database.write() as session:
         control.cancel(session, session.get(Issue, issue), now=app.now())

@@ -19,7 +19,7 @@ from newsletter.send import sent_mark
 from newsletter.send.claims import Wanted
 from newsletter.send.journal import Granted, Journal, Outcome
 from newsletter.send.owner import Owner
-from newsletter.tables import Delivery
+from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
 from subscribers.errors import DatabaseUnavailable
 
@@ -157,3 +157,22 @@ def test_a_journal_that_cannot_go_on_refuses_in_words_and_never_leaves_anybody_w
     told = with_journal(app, send)
     assert told[0] == told[1]
     assert {"mark unopenable": "-sent", "mark unwritable": "No space", "no connection": "clients"}[trouble] in told[0]
+
+
+@pytest.mark.parametrize("state", [S.DEFERRED, S.PENDING, S.SENT])
+def test_what_comes_back_after_its_issue_was_cancelled_is_cancelled_unless_it_left(
+    frozen: tuple[App, int], state: S
+) -> None:
+    app, issue = frozen
+
+    async def come_back(journal: Journal) -> None:
+        ids = await claim(journal, issue)
+        await journal.intend(ids[0])
+        with app.database.write() as session:
+            session.execute(update(Issue).where(Issue.id == issue).values(state=IssueState.CANCELLED))
+        journal.record(Outcome(ids[0], state, 1, retry_at=app.now() if state is S.DEFERRED else None))
+        journal.release(ids[1])
+
+    with_journal(app, come_back)
+    assert state_of(app, 1).state is (S.SENT if state is S.SENT else S.CANCELLED)
+    assert state_of(app, 2).state is S.CANCELLED
