@@ -231,7 +231,7 @@ class Statements:
             .where(
                 Delivery.id == rows.delivery,
                 Delivery.owner == given("worker"),
-                Delivery.state.in_((S.CLAIMED, *states_before(S.SENT, S.BOUNCED))),
+                Delivery.state.in_(states_before(S.SENT, S.BOUNCED)),
             )
             .values(
                 state=case((and_(rows.new_state.in_(_WAITING), _cancelled()), S.CANCELLED.value), else_=rows.new_state),

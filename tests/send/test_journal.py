@@ -19,6 +19,7 @@ from newsletter.send import sent_mark
 from newsletter.send.claims import Wanted
 from newsletter.send.journal import Granted, Journal, Outcome
 from newsletter.send.owner import Owner
+from newsletter.send.states import TRANSITIONS
 from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
 from subscribers.errors import DatabaseUnavailable
@@ -144,15 +145,18 @@ def test_a_journal_that_cannot_go_on_refuses_in_words_and_never_leaves_anybody_w
 
         monkeypatch.setattr(app.database.engine, "connect", refuse)
 
+    async def begin(journal: Journal) -> None:
+        await claim(journal, issue)
+        await journal.intend(1)
+
     async def send(journal: Journal) -> list[str]:
+        told = []
         async with asyncio.timeout(5):
-            told = []
             for _ in range(2):
                 with pytest.raises(DatabaseUnavailable) as caught:
-                    await claim(journal, issue)
-                    await asyncio.gather(*(journal.intend(n) for n in (1, 2)))
+                    await begin(journal)
                 told.append(caught.value.message)
-            return told
+        return told
 
     told = with_journal(app, send)
     assert told[0] == told[1]
@@ -176,3 +180,21 @@ def test_what_comes_back_after_its_issue_was_cancelled_is_cancelled_unless_it_le
     with_journal(app, come_back)
     assert state_of(app, 1).state is (S.SENT if state is S.SENT else S.CANCELLED)
     assert state_of(app, 2).state is S.CANCELLED
+
+
+def test_an_outcome_is_stored_only_over_edges_of_the_table(frozen: tuple[App, int]) -> None:
+    app, _ = frozen
+    outcomes = (S.SENT, S.BOUNCED, S.DEFERRED, S.HELD, S.EXPIRED, S.PENDING, S.UNCERTAIN)
+
+    def record(outcome: S) -> None:
+        async def hand_over(journal: Journal) -> None:
+            journal.record(Outcome(1, outcome, 1))
+
+        with_journal(app, hand_over)
+
+    for before in S:
+        for outcome in outcomes:
+            change(app, 1, state=before, owner=1)
+            record(outcome)
+            after = state_of(app, 1).state
+            assert after is before or (before, after) in TRANSITIONS, (before, after)
