@@ -140,7 +140,7 @@ def _pause_unsigned(
     session: Session, issue_id: int, owner: Owner, error: DkimKeyUnusable, now: datetime
 ) -> dict[str, Any]:
     """Pause an issue whose copies cannot be signed as they were planned: none of them leaves unsigned."""
-    issue = session.get_one(Issue, issue_id)
+    issue = session.get_one(Issue, issue_id, with_for_update=True)
     if issue.state is not IssueState.SENDING:
         raise error
     pause(session, issue, f"{error.message} {error.hint}".strip(), now=now, kind=PauseKind.REFUSALS)
@@ -338,7 +338,7 @@ class Sender:
 
     def _store_pause(self, session: Session) -> None:
         assert self._pause_reason is not None
-        issue = session.get_one(Issue, self._issue_id)
+        issue = session.get_one(Issue, self._issue_id, with_for_update=True)
         if issue.state is IssueState.SENDING:
             reason, kind = self._pause_reason
             if self.results.counts[DeliveryState.SENT]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,11 +13,13 @@ import pytest
 from sqlalchemy import select, update
 
 from newsletter.config import DomainRate
+from newsletter.errors import Conflict
+from newsletter.send import control
 from newsletter.send.dispatch import send_issue
 from newsletter.send.plan import name_limits
 from newsletter.send.receivers import DomainLimits
 from newsletter.send.throttle import EARLY_SECONDS, LATE_SECONDS
-from newsletter.tables import Delivery, DeliveryState
+from newsletter.tables import Delivery, DeliveryState, Issue, IssueState
 from subscribers.db import Base, Database
 from subscribers.tables import Subscription, SubscriptionState
 from tests.send.test_claims import most_in_a_window
@@ -121,3 +125,34 @@ def test_a_worker_stopped_in_mid_transaction_stops_no_other(on_postgresql, plan_
         counts = send_issue(app, issue, handle_signals=False).counts
         assert (counts["sent"], counts["claimed"]) == (5, 1)
     assert send_issue(app, issue).counts["sent"] == 6
+
+
+@pytest.mark.parametrize("decision", ["pause", "resume", "retry of the relay"])
+def test_a_cancel_is_never_overwritten_by_who_read_the_issue_before(on_postgresql, plan_issue, decision):
+    app = on_postgresql(1)
+    issue = plan_issue(app, 3)
+    if decision != "pause":
+        with app.database.write() as session:
+            control.pause(session, session.get(Issue, issue), "away", now=app.now(), kind=control.PauseKind.RELAY)
+    later = app.now() + timedelta(hours=1)
+    cancelling = threading.Event()
+
+    def cancel():
+        with app.database.write() as session:
+            control.cancel(session, session.get(Issue, issue), now=app.now())
+            cancelling.set()
+            time.sleep(0.4)  # until the other has read the issue, and waits for it or writes
+
+    with ThreadPoolExecutor(1) as pool, app.database.write() as session:
+        read = session.get(Issue, issue)
+        done = pool.submit(cancel)
+        cancelling.wait(5)
+        if decision == "retry of the relay":
+            assert control.issues_to_send(session, app.config, later) == []
+        else:
+            decide = (lambda: control.pause(session, read, "x")) if decision == "pause" else None
+            with pytest.raises(Conflict, match="cancelled"):
+                decide() if decide else control.resume(session, read, now=later)
+        done.result()
+    with app.database.read() as session:
+        assert session.get(Issue, issue).state is IssueState.CANCELLED
