@@ -71,7 +71,8 @@ def send_issue(
     Raises:
         CopiedDatabase: When this is a copy that nobody has adopted.
         NotFound: When there is no such issue.
-        Conflict: When it was not planned, or is paused or finished.
+        Conflict: When it was not planned, is paused, or was cancelled. Of one that is sent, only what the policy puts
+            back goes out.
         DatabaseUnavailable: When outcomes cannot be recorded any more.
     """
     _refuse_unless_sending(app, issue_id)
@@ -98,6 +99,8 @@ def _refuse_unless_sending(app: Parts, issue_id: int) -> None:
                 f"Issue {issue.slug} is paused: {issue.reason}",
                 hint=f"Go on with: newsletter issue resume {issue.slug}",
             )
+        if issue.state is IssueState.CANCELLED:
+            raise Conflict(f"Issue {issue.slug} was cancelled: nothing more of it is sent.")
 
 
 async def _run(
@@ -303,7 +306,7 @@ class Sender:
         await self.results.providers.settled()
         if self._pause_reason is not None:
             await self._journal.in_session(self._store_pause)
-        elif any(self.results.counts.values()):
+        elif any(self.results.counts[state] for state in FINAL):  # a copy that was only put back proves nothing
             await self._journal.in_session(lambda session: forget_pause(session, self._issue_id))
 
     def _make_ahead(self) -> CopiesAhead | None:
