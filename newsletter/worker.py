@@ -219,7 +219,7 @@ class Worker:
 
     def _set_aside(self, task: Task, reason: str) -> None:
         with self.app.database.write() as session:
-            issue = session.get(Issue, task.issue_id)
+            issue = session.get(Issue, task.issue_id, with_for_update=True)
             if issue is None or issue.state is not IssueState.SCHEDULED:
                 return  # a person was quicker
             issue.state, issue.reason = IssueState.PAUSED, reason
@@ -228,7 +228,7 @@ class Worker:
     def _to_send(self) -> list[Task]:
         now, config = self.app.now(), self.app.config
         with self.app.database.read() as session:  # an idle worker never takes the lock of a writer
-            if not issues_to_send(session, config, now):
+            if not issues_to_send(session, config, now, only_look=True):
                 return []
         with self.app.database.write() as session:
             ids = issues_to_send(session, config, now)

@@ -106,13 +106,34 @@ class Database:
 
 def explain_database_error(error: SqlDatabaseError) -> DatabaseUnavailable | None:
     """Put a driver's complaint into words for a person; None when it is a fault of the program."""
-    text = str(error.orig).lower()
+    text, sqlstate = str(error.orig).lower(), getattr(error.orig, "sqlstate", None) or ""
+    for beginning, message, hint in _SQLSTATES:
+        if sqlstate.startswith(beginning):
+            return DatabaseUnavailable(message, hint=hint)
     for needle, message, hint in _EXPLANATIONS:
         if needle in text:
             return DatabaseUnavailable(message, hint=hint)
+    # The client library of PostgreSQL has no code for a connection that ended or was never made.
+    never_made = isinstance(error, OperationalError) and hasattr(error.orig, "sqlstate") and not sqlstate
+    if error.connection_invalidated or never_made:
+        return DatabaseUnavailable(_AWAY[0], hint=_AWAY[1])
     return None
 
 
+_AWAY = ("The database server does not answer, or has ended the connection.", "Check that it runs; then try again.")
+_FULL = ("The database server takes no more connections.", "Raise max_connections, or run fewer programs at once.")
+_ENGAGED = ("The database was engaged by another program.", "Try again.")
+# Source: appendix A of PostgreSQL's manual. The longer beginning stands before the shorter.
+_SQLSTATES = (
+    ("08", *_AWAY),
+    ("57P", *_AWAY),
+    ("53100", "The disk that holds the database is full; nothing was changed.", "Free some space, try again."),
+    ("53300", *_FULL),
+    ("53", "The database server is short of memory or disk.", "Look at the server's log."),
+    ("40001", *_ENGAGED),
+    ("40P01", *_ENGAGED),
+    ("55P03", *_ENGAGED),
+)
 _EXPLANATIONS = (
     ("database is locked", "The database is locked by another program.", "Wait for it to finish, then try again."),
     ("disk is full", "The disk that holds the database is full; nothing was changed.", "Free some space, try again."),
@@ -128,6 +149,8 @@ _EXPLANATIONS = (
     ("no such table", "The database has no tables yet, or is from an older version.", "Run: newsletter db upgrade"),
     ("no such column", "The database is from another version of this program.", "Run: newsletter db upgrade"),
     ("password", "The database refuses the user or password.", "Check database.url."),
+    ("too many clients", *_FULL),
+    ("connection slots", *_FULL),
     ("connection refused", "The database server does not answer.", "Check that it runs and database.url is right."),
     ("does not exist", "The database or one of its tables does not exist.", "Run: newsletter db upgrade"),
 )

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy import and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
 from newsletter.errors import Conflict
-from newsletter.send.owner import changed
+from newsletter.send.owner import COPIED, changed
 from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.states import TO_DO
 from newsletter.send.throttles import put_on_trial
@@ -46,6 +46,7 @@ def pause(
     Raises:
         Conflict: When the issue is not being sent.
     """
+    _lock(session, issue)
     if issue.state is not IssueState.SENDING:
         raise Conflict(f"Issue {issue.slug} is {issue.state.value}, so there is nothing to pause.")
     issue.state, issue.reason = IssueState.PAUSED, reason
@@ -68,6 +69,7 @@ def resume(session: Session, issue: Issue, *, now: datetime | None = None) -> No
     Raises:
         Conflict: When it is not paused.
     """
+    _lock(session, issue)
     if issue.state is not IssueState.PAUSED:
         raise Conflict(f"Issue {issue.slug} is {issue.state.value}, not paused.")
     if issue.planned_at is None:
@@ -91,6 +93,7 @@ def cancel(session: Session, issue: Issue, *, now: datetime) -> int:
     Raises:
         Conflict: When the issue is finished.
     """
+    _lock(session, issue)
     if issue.state in (IssueState.SENT, IssueState.CANCELLED):
         raise Conflict(f"Issue {issue.slug} is {issue.state.value}: nothing is left to cancel.")
     stopped = changed(
@@ -114,6 +117,7 @@ def retry_failed(session: Session, issue: Issue, *, now: datetime) -> int:
     Raises:
         Conflict: When the issue was never sent, or cancelled.
     """
+    _lock(session, issue)
     if issue.state not in (IssueState.SENDING, IssueState.PAUSED, IssueState.SENT):
         raise Conflict(f"Issue {issue.slug} is {issue.state.value}: nothing of it failed.")
     count = changed(
@@ -136,6 +140,15 @@ def finish_if_done(session: Session, issue_id: int, now: datetime) -> None:
         forget_pause(session, issue_id)
 
 
+def cancel_what_waits(session: Session, issue_id: int, now: datetime) -> int:
+    """Cancel what came back from the wire, as certainly not accepted, just when its issue was cancelled."""
+    cancelled = exists().where(Issue.id == issue_id, Issue.state == IssueState.CANCELLED)
+    waiting = update(Delivery).where(
+        Delivery.issue_id == issue_id, Delivery.state.in_((S.PENDING, S.DEFERRED)), cancelled
+    )
+    return changed(session, waiting.values(state=S.CANCELLED, state_at=now, retry_at=None, reason="cancelled"))
+
+
 def pause_kind(session: Session, issue_id: int) -> PauseKind | None:
     """Return who paused an issue; null when nobody did."""
     note = pause_note(session, issue_id)
@@ -152,19 +165,22 @@ def forget_pause(session: Session, issue_id: int) -> None:
     session.execute(delete(Setting).where(Setting.name == _pause_name(issue_id)))
 
 
-def issues_to_send(session: Session, config: Config, now: datetime) -> list[int]:
+def issues_to_send(session: Session, config: Config, now: datetime, *, only_look: bool = False) -> list[int]:
     """
     Return the issues that a worker should call `send_issue` for now, oldest first.
 
     Those with something due, and those whose relay was down and is due to be tried again: these are resumed here.
     While the sending window is closed there are none.
+
+    Args:
+        only_look: Resume nothing and lock nothing: the session reads.
     """
     window = Window.of(config.send.window, config.organisation.zone)
     if window is not None and not window.is_open(now):
         return []
-    for issue in session.scalars(select(Issue).where(Issue.state == IssueState.PAUSED, Issue.planned_at.is_not(None))):
-        if _relay_retry_due(session.get(Setting, _pause_name(issue.id)), now):
-            resume(session, issue)
+    retried = _due_relay_retries(session, now)
+    if not only_look:
+        retried = [issue for issue in retried if _resume_after_relay(session, issue, now)]
     doubtful_before = now - timedelta(hours=config.send.resend_after_hours)
     due = [
         Delivery.state.in_((S.PENDING, S.CLAIMED, S.INTENT)),
@@ -173,11 +189,13 @@ def issues_to_send(session: Session, config: Config, now: datetime) -> list[int]
     states = [IssueState.SENDING]
     if config.send.uncertain == "resend-after":
         states.append(IssueState.SENT)
-        due.append((Delivery.state == S.UNCERTAIN) & (Delivery.state_at <= doubtful_before))
+        doubtful = and_(Delivery.state == S.UNCERTAIN, Delivery.state_at <= doubtful_before)
+        due.append(and_(doubtful, Delivery.reason.is_distinct_from(COPIED)))
     has_due = exists().where(Delivery.issue_id == Issue.id, or_(*due))
     unfinished = exists().where(Delivery.issue_id == Issue.id, Delivery.state.in_(TO_DO))
     wanted = or_(has_due, (Issue.state == IssueState.SENDING) & ~unfinished)
-    return list(session.scalars(select(Issue.id).where(Issue.state.in_(states), wanted).order_by(Issue.id)))
+    found = session.scalars(select(Issue.id).where(Issue.state.in_(states), wanted).order_by(Issue.id))
+    return sorted({*found, *(issue.id for issue in retried)} if only_look else found)
 
 
 def next_due_at(session: Session, config: Config, now: datetime) -> datetime | None:
@@ -188,6 +206,27 @@ def next_due_at(session: Session, config: Config, now: datetime) -> datetime | N
     sending = select(Issue.id).where(Issue.state == IssueState.SENDING)
     statement = select(func.min(Delivery.retry_at)).where(Delivery.issue_id.in_(sending), Delivery.state == S.DEFERRED)
     return session.scalar(statement)
+
+
+def _lock(session: Session, issue: Issue) -> None:
+    """Read the issue again under a lock: what is decided from its state is stored before anybody else decides."""
+    session.flush()
+    session.refresh(issue, with_for_update=True)
+
+
+def _due_relay_retries(session: Session, now: datetime) -> list[Issue]:
+    paused = session.scalars(select(Issue).where(Issue.state == IssueState.PAUSED, Issue.planned_at.is_not(None)))
+    return [issue for issue in paused if _relay_retry_due(session.get(Setting, _pause_name(issue.id)), now)]
+
+
+def _resume_after_relay(session: Session, issue: Issue, now: datetime) -> bool:
+    """Resume unless somebody decided otherwise meanwhile."""
+    _lock(session, issue)
+    setting = session.get(Setting, _pause_name(issue.id), populate_existing=True)
+    if issue.state is not IssueState.PAUSED or not _relay_retry_due(setting, now):
+        return False
+    resume(session, issue)
+    return True
 
 
 def _relay_retry_due(setting: Setting | None, now: datetime) -> bool:

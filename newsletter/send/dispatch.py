@@ -25,7 +25,7 @@ from newsletter.errors import Conflict, NotFound
 from newsletter.send.ahead import CopiesAhead, threads_for_signing
 from newsletter.send.breaker import Tallies
 from newsletter.send.claims import Claimed
-from newsletter.send.control import PauseKind, finish_if_done, forget_pause, pause
+from newsletter.send.control import PauseKind, cancel_what_waits, finish_if_done, forget_pause, pause
 from newsletter.send.copies import CopyMaker
 from newsletter.send.feeding import CLAIM_ROWS, Feeding
 from newsletter.send.instance import note_place, require_live
@@ -71,7 +71,8 @@ def send_issue(
     Raises:
         CopiedDatabase: When this is a copy that nobody has adopted.
         NotFound: When there is no such issue.
-        Conflict: When it was not planned, or is paused or finished.
+        Conflict: When it was not planned, is paused, or was cancelled. Of one that is sent, only what the policy puts
+            back goes out.
         DatabaseUnavailable: When outcomes cannot be recorded any more.
     """
     _refuse_unless_sending(app, issue_id)
@@ -98,6 +99,8 @@ def _refuse_unless_sending(app: Parts, issue_id: int) -> None:
                 f"Issue {issue.slug} is paused: {issue.reason}",
                 hint=f"Go on with: newsletter issue resume {issue.slug}",
             )
+        if issue.state is IssueState.CANCELLED:
+            raise Conflict(f"Issue {issue.slug} was cancelled: nothing more of it is sent.")
 
 
 async def _run(
@@ -140,7 +143,7 @@ def _pause_unsigned(
     session: Session, issue_id: int, owner: Owner, error: DkimKeyUnusable, now: datetime
 ) -> dict[str, Any]:
     """Pause an issue whose copies cannot be signed as they were planned: none of them leaves unsigned."""
-    issue = session.get_one(Issue, issue_id)
+    issue = session.get_one(Issue, issue_id, with_for_update=True)
     if issue.state is not IssueState.SENDING:
         raise error
     pause(session, issue, f"{error.message} {error.hint}".strip(), now=now, kind=PauseKind.REFUSALS)
@@ -150,6 +153,7 @@ def _pause_unsigned(
 
 def _close(session: Session, issue_id: int, owner: Owner, now: datetime) -> dict[str, Any]:
     finish_if_done(session, issue_id, now)
+    cancel_what_waits(session, issue_id, now)
     owner.leave(session)
     return issue_counts(session, issue_id)
 
@@ -302,8 +306,13 @@ class Sender:
         await self.results.providers.settled()
         if self._pause_reason is not None:
             await self._journal.in_session(self._store_pause)
-        elif any(self.results.counts.values()):
-            await self._journal.in_session(lambda session: forget_pause(session, self._issue_id))
+        elif any(self.results.counts[state] for state in FINAL):  # a copy that was only put back proves nothing
+            await self._journal.in_session(self._forget_pause)
+
+    def _forget_pause(self, session: Session) -> None:
+        """What was the matter before is over; a pause that somebody else has set meanwhile stands."""
+        if session.get_one(Issue, self._issue_id).state is not IssueState.PAUSED:
+            forget_pause(session, self._issue_id)
 
     def _make_ahead(self) -> CopiesAhead | None:
         """Start the threads that make copies, where these are signed."""
@@ -337,7 +346,7 @@ class Sender:
 
     def _store_pause(self, session: Session) -> None:
         assert self._pause_reason is not None
-        issue = session.get_one(Issue, self._issue_id)
+        issue = session.get_one(Issue, self._issue_id, with_for_update=True)
         if issue.state is IssueState.SENDING:
             reason, kind = self._pause_reason
             if self.results.counts[DeliveryState.SENT]:

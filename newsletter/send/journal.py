@@ -120,6 +120,7 @@ class Journal:
         self._in_hand: set[int] = set()
         self._claims = Claims(self._sql, owner=owner, lease=lease, clock=clock, in_hand=self._in_hand)
         self._sent_mark = self._next_sent_mark = 0
+        self._at_work = _Work([], [], [], [])
         self.commits = 0
         self._thread.start()
 
@@ -184,17 +185,35 @@ class Journal:
     # -- in the thread
 
     def _run(self) -> None:
-        with self._database.engine.connect() as connection, SentMark.beside(self._database) as mark:
-            while True:
-                work = self._gather()
-                answers = self._do(connection, work)
-                mark.raise_to(self._sent_mark)  # before anybody learns that a dot may leave
-                if answers:
-                    self._loop.call_soon_threadsafe(_answer, answers)
-                if work.stop:
-                    return
-                if self._database.is_sqlite:
-                    time.sleep(PAUSE_AFTER_COMMIT_SECONDS)
+        try:
+            with self._database.engine.connect() as connection, SentMark.beside(self._database) as mark:
+                self._write(connection, mark)
+        except Exception as error:
+            self._broken = error
+            self._refuse_all(_in_words(error))
+
+    def _write(self, connection: Connection, mark: SentMark) -> None:
+        """Do what is handed over until the end is asked for."""
+        while not self._at_work.stop:
+            work = self._at_work = self._gather()
+            answers = self._do(connection, work)
+            mark.raise_to(self._sent_mark)  # before anybody learns that a dot may leave
+            if answers:
+                self._loop.call_soon_threadsafe(_answer, answers)
+            if self._database.is_sqlite and not work.stop:
+                time.sleep(PAUSE_AFTER_COMMIT_SECONDS)
+
+    def _refuse_all(self, error: DatabaseUnavailable) -> None:
+        """Answer everybody who waits or asks later: nobody else would, and the run would hang for ever."""
+        while True:
+            work = self._at_work
+            futures: list[asyncio.Future[Any]] = [future for _, future in (*work.intents, *work.calls)]
+            answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = [(f, None, error) for f in futures]
+            if answers:
+                self._loop.call_soon_threadsafe(_answer, answers)
+            if work.stop:
+                return
+            self._at_work = self._gather()
 
     def _gather(self) -> _Work:
         work = _Work([], [], [], [])
@@ -385,7 +404,21 @@ def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]
             continue
         if error is None:
             future.set_result(result)
-        elif isinstance(error, DatabaseError):
-            future.set_exception(DatabaseUnavailable(f"The database refuses to record deliveries: {error.orig}"))
         else:
-            future.set_exception(error)
+            future.set_exception(_in_words(error) if isinstance(error, DatabaseError) else error)
+
+
+def _in_words(error: Exception) -> DatabaseUnavailable:
+    """Say why nothing can be recorded any more."""
+    if isinstance(error, DatabaseUnavailable):
+        return error
+    if isinstance(error, DatabaseError):
+        explained = explain_database_error(error)
+        return explained or DatabaseUnavailable(f"The database refuses to record deliveries: {error.orig}")
+    if isinstance(error, OSError):
+        where = f"'{error.filename}'" if error.filename else "the file beside the database"
+        why = error.strerror or str(error)
+        return DatabaseUnavailable(
+            f"How far was sent cannot be noted in {where}: {why}.", hint="Check its owner and mode, and the disk."
+        )
+    return DatabaseUnavailable(f"Deliveries cannot be recorded any more: {error!r}")

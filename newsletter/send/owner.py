@@ -12,6 +12,7 @@ import mmap
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Self
 
 from sqlalchemy import ColumnElement, CursorResult, Update, and_, case, exists, or_, select, text, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from newsletter.send.states import TO_DO
@@ -65,8 +67,9 @@ class Owner:
         os.ftruncate(self._file, MARK_BYTES * MARKS)
         self._mark = mmap.mmap(self._file, MARK_BYTES * MARKS)
         if not self._database.is_sqlite:
-            self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._connection.execute(text("SELECT pg_advisory_lock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
+            with self._database.guarded():
+                self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                self._connection.execute(text("SELECT pg_advisory_lock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
         return self
 
     def __exit__(
@@ -78,8 +81,8 @@ class Owner:
             self._path(self.id).unlink(missing_ok=True)
             os.close(self._file)
         if self._connection is not None:
-            self._connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
-            self._connection.close()
+            with suppress(DatabaseError), self._connection as connection:  # a connection that ended holds no lock
+                connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), {"c": ADVISORY_CLASS, "i": self.id})
 
     def composing(self, delivery: int, thread: int = 0) -> None:
         """Note which row a thread is composing, 0 for none: where a crash of this process leaves it to be read."""

@@ -54,9 +54,9 @@ class SentMark:
         """Follow the database; another worker may have gone further already."""
         if self._file is None or number <= self._number:
             return
-        self._number = number
         if number > int.from_bytes(os.pread(self._file, BYTES, 0), "little"):
             os.pwrite(self._file, number.to_bytes(BYTES, "little"), 0)
+        self._number = number
 
 
 def prepare(session: Session) -> None:

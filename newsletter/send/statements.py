@@ -63,6 +63,7 @@ CLAIMED_COLUMNS = (
     Delivery.message_id,
     Delivery.attempt,
 )
+_WAITING = [S.PENDING.value, S.DEFERRED.value]
 _as_json = json.JSONEncoder(default=str, separators=(",", ":")).encode
 OUTCOME_FIELDS = {
     "delivery": Integer(),
@@ -220,17 +221,21 @@ class Statements:
         )
 
     def _outcomes(self) -> Any:
-        """Also settle a row that was thought lost: a late reply of its own worker is evidence."""
+        """
+        Also settle a row that was thought lost: a late reply of its own worker is evidence.
+
+        What would wait for another attempt is cancelled with its issue; only such rows look at the issue.
+        """
         rows = self._rows(OUTCOME_FIELDS)
         return (
             update(Delivery)
             .where(
                 Delivery.id == rows.delivery,
                 Delivery.owner == given("worker"),
-                Delivery.state.in_((S.CLAIMED, *states_before(S.SENT, S.BOUNCED))),
+                Delivery.state.in_(states_before(S.SENT, S.BOUNCED)),
             )
             .values(
-                state=rows.new_state,
+                state=case((and_(rows.new_state.in_(_WAITING), _cancelled()), S.CANCELLED.value), else_=rows.new_state),
                 state_at=NOW,
                 attempt=rows.tries,
                 retry_at=rows.again,
@@ -267,7 +272,7 @@ class Statements:
             update(Delivery)
             .where(self._ids, self._mine)
             .values(
-                state=case((first, S.PENDING.value), else_=S.DEFERRED.value),
+                state=case((_cancelled(), S.CANCELLED.value), (first, S.PENDING.value), else_=S.DEFERRED.value),
                 state_at=NOW,
                 attempt=Delivery.attempt - 1,
                 retry_at=case((first, None), else_=NOW),
@@ -280,6 +285,10 @@ def _in_hand() -> Any:
     live = select(Issue.id).where(Issue.state.in_((IssueState.SENDING, IssueState.PAUSED, IssueState.CANCELLED)))
     in_hand = Delivery.state.in_((S.CLAIMED, S.INTENT))
     return select(func.count()).where(Delivery.issue_id.in_(live), in_hand, Delivery.rate_key == given("key"))
+
+
+def _cancelled() -> ColumnElement[bool]:
+    return exists().where(Issue.id == Delivery.issue_id, Issue.state == IssueState.CANCELLED)
 
 
 def _as_text(value: ColumnElement[Any]) -> ColumnElement[str]:

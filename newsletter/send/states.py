@@ -1,7 +1,8 @@
 """
 The published table of a delivery's states: every edge that exists, and when it happens. An edge not here is a fault.
 
-No row ever leaves `sent` by itself, and nothing but a person or the policy takes one out of `uncertain` to send again.
+No row ever leaves `sent` by itself. One leaves `uncertain` to be sent again by a person or the policy, or when its own
+worker learns late that it was not accepted.
 A notice of the outbox has the same states and uses the edges in `NOTICE_EDGES`; nobody retries one by hand.
 """
 
@@ -22,6 +23,7 @@ TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
         (S.DEFERRED, S.SUPPRESSED): "as above, while it waited to be tried again",
         (S.CLAIMED, S.SUPPRESSED): "as above, at the intent: the body was on the wire, the dot never left",
         (S.CLAIMED, S.INTENT): "committed before the dot leaves; from here on a stop means `uncertain`",
+        (S.CLAIMED, S.SENT): "a late 250 of the worker itself, to a dot before the row was put back and claimed again",
         (S.CLAIMED, S.PENDING): "put back untried: pause, drain, relay down, a dead or stopped owner; no dot ever left",
         (S.CLAIMED, S.DEFERRED): "a 4yz before the body, or put back after an earlier attempt",
         (S.CLAIMED, S.BOUNCED): "the recipient was refused before the body",
@@ -34,6 +36,7 @@ TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
         (S.INTENT, S.PENDING): "the connection ended before the dot left: certainly not accepted, nobody charged",
         (S.INTENT, S.HELD): "the content was refused",
         (S.INTENT, S.EXPIRED): "deferred once too often",
+        (S.INTENT, S.CANCELLED): "certainly not accepted, and its issue was cancelled meanwhile: nobody tries again",
         (S.INTENT, S.UNCERTAIN): "no reply to the dot: cut, silent, or the sender stopped",
         (
             S.UNCERTAIN,
@@ -43,7 +46,11 @@ TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
         (S.UNCERTAIN, S.DEFERRED): "a late 4yz: certainly not accepted",
         (S.UNCERTAIN, S.HELD): "a late refusal of the content",
         (S.UNCERTAIN, S.EXPIRED): "a late 4yz, once too often",
-        (S.UNCERTAIN, S.PENDING): "a person, or the policy `resend-after`, accepts a possible second copy",
+        (S.UNCERTAIN, S.CANCELLED): "a late 4yz, after its issue was cancelled",
+        (
+            S.UNCERTAIN,
+            S.PENDING,
+        ): "a person, or the policy, accepts a possible second copy; or it is late news that no dot ever left",
         (S.PENDING, S.UNCERTAIN): "`db adopt`: the database was copied, and the other one may have sent it since",
         (S.DEFERRED, S.UNCERTAIN): "as above",
         (S.CLAIMED, S.UNCERTAIN): "as above",

@@ -104,8 +104,12 @@ def apply_policy(session: Session, config: Config, issue_id: int, now: datetime)
     Put uncertain copies back that are older than the policy `resend-after` allows; with `hold` none.
 
     What a copied database left in doubt is a whole list that may have been mailed: it waits for a person's word.
+    Those of an issue that was paused or cancelled meanwhile stay as they are.
     """
     if config.send.uncertain != "resend-after":
+        return 0
+    state = session.scalar(select(Issue.state).where(Issue.id == issue_id).with_for_update())
+    if state not in (IssueState.SENDING, IssueState.SENT):
         return 0
     before = now - timedelta(hours=config.send.resend_after_hours)
     count = changed(

@@ -147,7 +147,7 @@ def test_each_edge_of_the_table_says_when_it_happens():
     assert all(a is not b for a, b in TRANSITIONS)
 
 
-def test_only_a_claimed_row_becomes_an_intent_and_only_an_intent_or_what_was_doubted_is_sent():
+def test_only_a_claimed_row_becomes_an_intent_and_only_what_may_have_had_a_dot_is_sent():
     assert states_before(S.INTENT) == (S.CLAIMED,)
-    assert set(states_before(S.SENT)) == {S.INTENT, S.UNCERTAIN}
+    assert set(states_before(S.SENT)) == {S.CLAIMED, S.INTENT, S.UNCERTAIN}
     assert set(states_before(S.UNCERTAIN)) == {S.INTENT, *TO_DO}

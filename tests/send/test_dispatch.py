@@ -144,6 +144,24 @@ def test_a_relay_that_is_away_pauses_and_later_delivers_all_once(start_sink, sen
     assert sink.accepted() == Counter({f"person{n}@example.com": 1 for n in range(1, 61)})
 
 
+def test_a_run_that_only_put_copies_back_has_not_gone_well(start_sink, sending_app, plan_issue):
+    sink = start_sink(rules=[{"stage": "mail", "reply": "421 4.3.2 later", "delay": 0.6}])
+    app = sending_app(sink.port)
+    issue = plan_issue(app, 3)
+    with app.database.write() as session:
+        row = session.get(Issue, issue)
+        for _ in range(3):
+            control.pause(session, row, "away", now=app.now(), kind=control.PauseKind.RELAY)
+            control.resume(session, row)
+    stop = threading.Event()
+    timer = threading.Timer(0.3, stop.set)
+    timer.start()
+    assert send_issue(app, issue, stop=stop).stopped
+    timer.join()
+    with app.database.read() as session:
+        assert control.pause_note(session, issue)["tries"] == 3
+
+
 def test_a_relay_that_comes_back_is_tried_again_by_the_worker(start_sink, sending_app, plan_issue):
     sink = start_sink(rules=[{"stage": "connect", "reply": "554 5.3.2 closed"}])
     app = sending_app(sink.port)
@@ -265,6 +283,18 @@ def test_cancel_stops_what_was_not_begun(start_sink, sending_app, plan_issue):
     assert report.state is IssueState.CANCELLED
     assert report.counts["sent"] + report.counts["cancelled"] == 100
     assert sink.accepted().total() == report.counts["sent"]
+
+
+def test_a_451_after_a_cancel_leaves_nothing_waiting(start_sink, sending_app, plan_issue):
+    sink = start_sink(rules=[{"stage": "dot", "delay": 0.8, "reply": "451 4.3.0 later"}])
+    app = sending_app(sink.port, connections=3)
+    issue = plan_issue(app, 20)
+    timer = threading.Timer(0.5, _cancel, (app, issue))
+    timer.start()
+    report = send_issue(app, issue)
+    timer.join()
+    assert report.state is IssueState.CANCELLED
+    assert report.counts["cancelled"] == 20
 
 
 def _cancel(app, issue):

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from newsletter.app import App
+from newsletter.send import sent_mark
 from newsletter.send.claims import Wanted
 from newsletter.send.journal import Granted, Journal, Outcome
 from newsletter.send.owner import Owner
-from newsletter.tables import Delivery
+from newsletter.send.states import TRANSITIONS
+from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
+from subscribers.errors import DatabaseUnavailable
 
 LEASE = timedelta(minutes=15)
 
@@ -114,3 +121,80 @@ def test_a_slow_worker_renews_its_leases_and_takes_nothing_from_itself(frozen: t
             assert owner.renew(session, issue, lease=LEASE) == 1
     assert (state_of(app, 1).state, state_of(app, 2).state) == (S.CLAIMED, S.INTENT)
     assert state_of(app, 1).lease_until > app.now()
+
+
+@pytest.mark.parametrize("trouble", ["mark unopenable", "mark unwritable", "no connection"])
+def test_a_journal_that_cannot_go_on_refuses_in_words_and_never_leaves_anybody_waiting(
+    frozen: tuple[App, int], monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    app, issue = frozen
+    with app.database.write() as session:
+        sent_mark.prepare(session)
+    if trouble == "mark unopenable":
+        Path(f"{app.workspace.database}{sent_mark.SUFFIX}").mkdir()
+    elif trouble == "mark unwritable":
+
+        def full(*_: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(sent_mark.os, "pwrite", full)
+    else:
+
+        def refuse() -> None:
+            raise OperationalError("connect", None, Exception("sorry, too many clients already"))
+
+        monkeypatch.setattr(app.database.engine, "connect", refuse)
+
+    async def begin(journal: Journal) -> None:
+        await claim(journal, issue)
+        await journal.intend(1)
+
+    async def send(journal: Journal) -> list[str]:
+        told = []
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                with pytest.raises(DatabaseUnavailable) as caught:
+                    await begin(journal)
+                told.append(caught.value.message)
+        return told
+
+    told = with_journal(app, send)
+    assert told[0] == told[1]
+    assert {"mark unopenable": "-sent", "mark unwritable": "No space", "no connection": "clients"}[trouble] in told[0]
+
+
+@pytest.mark.parametrize("state", [S.DEFERRED, S.PENDING, S.SENT])
+def test_what_comes_back_after_its_issue_was_cancelled_is_cancelled_unless_it_left(
+    frozen: tuple[App, int], state: S
+) -> None:
+    app, issue = frozen
+
+    async def come_back(journal: Journal) -> None:
+        ids = await claim(journal, issue)
+        await journal.intend(ids[0])
+        with app.database.write() as session:
+            session.execute(update(Issue).where(Issue.id == issue).values(state=IssueState.CANCELLED))
+        journal.record(Outcome(ids[0], state, 1, retry_at=app.now() if state is S.DEFERRED else None))
+        journal.release(ids[1])
+
+    with_journal(app, come_back)
+    assert state_of(app, 1).state is (S.SENT if state is S.SENT else S.CANCELLED)
+    assert state_of(app, 2).state is S.CANCELLED
+
+
+def test_an_outcome_is_stored_only_over_edges_of_the_table(frozen: tuple[App, int]) -> None:
+    app, _ = frozen
+    outcomes = (S.SENT, S.BOUNCED, S.DEFERRED, S.HELD, S.EXPIRED, S.PENDING, S.UNCERTAIN)
+
+    def record(outcome: S) -> None:
+        async def hand_over(journal: Journal) -> None:
+            journal.record(Outcome(1, outcome, 1))
+
+        with_journal(app, hand_over)
+
+    for before in S:
+        for outcome in outcomes:
+            change(app, 1, state=before, owner=1)
+            record(outcome)
+            after = state_of(app, 1).state
+            assert after is before or (before, after) in TRANSITIONS, (before, after)

@@ -250,3 +250,16 @@ def test_a_finished_run_leaves_no_lock_file(start_sink, sending_app, plan_issue)
     app = sending_app(sink.port)
     send_issue(app, plan_issue(app, 2))
     assert list(app.workspace.locks.glob("worker-*.lock")) == []
+
+
+def test_nothing_of_a_cancelled_issue_is_put_back_by_the_policy(sending_app, plan_issue, deliveries):
+    app = sending_app(1, send={"uncertain": "resend-after", "resend_after_hours": 1})
+    issue = plan_issue(app, 2)
+    with app.database.write() as session:
+        session.execute(update(Delivery).values(state=DeliveryState.UNCERTAIN, state_at=app.now() - timedelta(hours=2)))
+        session.get(Issue, issue).state = IssueState.CANCELLED
+    with app.database.write() as session:
+        assert uncertain.apply_policy(session, app.config, issue, app.now()) == 0
+    with pytest.raises(Conflict, match="cancelled"):
+        send_issue(app, issue)
+    assert {row.state for row in deliveries(app).values()} == {DeliveryState.UNCERTAIN}

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
 
+import psycopg
 import pytest
 from sqlalchemy import select, update
 
 from newsletter.config import DomainRate
+from newsletter.errors import Conflict
+from newsletter.send import control
 from newsletter.send.dispatch import send_issue
 from newsletter.send.plan import name_limits
 from newsletter.send.receivers import DomainLimits
 from newsletter.send.throttle import EARLY_SECONDS, LATE_SECONDS
-from newsletter.tables import Delivery, DeliveryState
+from newsletter.tables import Delivery, DeliveryState, Issue, IssueState
 from subscribers.db import Base, Database
+from subscribers.errors import DatabaseUnavailable
 from subscribers.tables import Subscription, SubscriptionState
 from tests.send.test_claims import most_in_a_window
 
@@ -121,3 +127,75 @@ def test_a_worker_stopped_in_mid_transaction_stops_no_other(on_postgresql, plan_
         counts = send_issue(app, issue, handle_signals=False).counts
         assert (counts["sent"], counts["claimed"]) == (5, 1)
     assert send_issue(app, issue).counts["sent"] == 6
+
+
+@pytest.mark.parametrize("decision", ["pause", "resume", "retry of the relay"])
+def test_a_cancel_is_never_overwritten_by_who_read_the_issue_before(on_postgresql, plan_issue, decision):
+    app = on_postgresql(1)
+    issue = plan_issue(app, 3)
+    if decision != "pause":
+        with app.database.write() as session:
+            control.pause(session, session.get(Issue, issue), "away", now=app.now(), kind=control.PauseKind.RELAY)
+    later = app.now() + timedelta(hours=1)
+    cancelling = threading.Event()
+
+    def cancel():
+        with app.database.write() as session:
+            control.cancel(session, session.get(Issue, issue), now=app.now())
+            cancelling.set()
+            time.sleep(0.4)  # until the other has read the issue, and waits for it or writes
+
+    with ThreadPoolExecutor(1) as pool, app.database.write() as session:
+        read = session.get(Issue, issue)
+        done = pool.submit(cancel)
+        cancelling.wait(5)
+        if decision == "retry of the relay":
+            assert control.issues_to_send(session, app.config, later) == []
+        else:
+            decide = (lambda: control.pause(session, read, "x")) if decision == "pause" else None
+            with pytest.raises(Conflict, match="cancelled"):
+                decide() if decide else control.resume(session, read, now=later)
+        done.result()
+    with app.database.read() as session:
+        assert session.get(Issue, issue).state is IssueState.CANCELLED
+
+
+def _end_other_connections(app):
+    url = app.database.url
+    with psycopg.connect(
+        host=url.query.get("host", url.host), port=url.port, user=url.username, password=url.password,
+        dbname=url.database, autocommit=True,
+    ) as other:  # fmt: skip
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+def test_a_server_that_ends_a_connection_is_away_and_not_a_fault(on_postgresql, way):
+    app = on_postgresql(1)
+
+    def look():
+        with getattr(app.database, way)() as session:
+            session.execute(select(Issue.id))
+            _end_other_connections(app)
+            session.execute(select(Issue.id))
+
+    with pytest.raises(DatabaseUnavailable, match="ended the connection"):
+        look()
+    with app.database.read() as session:
+        assert session.execute(select(Issue.id)).all() == []
+
+
+def test_a_server_that_restarts_while_an_issue_goes_out_ends_the_run_in_words(start_sink, on_postgresql, plan_issue):
+    sink = start_sink(rules=[{"stage": "dot", "delay": 0.2}])
+    app = on_postgresql(sink.port)
+    issue = plan_issue(app, 40)
+    timer = threading.Timer(0.8, _end_other_connections, (app,))
+    timer.start()
+    with pytest.raises(DatabaseUnavailable):
+        send_issue(app, issue)
+    timer.join()
+    assert send_issue(app, issue).counts["sent"] > 30
+    assert set(sink.accepted().values()) == {1}
