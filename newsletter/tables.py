@@ -328,7 +328,7 @@ class Notice(Base):
     A mail that is no issue, in the outbox: the finished bytes, whom they go to, and what came of them.
 
     The states are those of a delivery. `message` and `address` are blanked once it has its end; `dedupe` names the
-    cause of an alert, so that one cause is told once.
+    cause of an alert, so that one cause is told once, or the report that holds a person's reply.
     """
 
     __tablename__ = "notices"

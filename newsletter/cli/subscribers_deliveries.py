@@ -7,8 +7,11 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from newsletter.tables import Delivery, DeliveryState
-from subscribers.bounces.records import forget_person
+from newsletter.send.notice_rows import cancel
+from newsletter.send.returns import reply_name
+from newsletter.tables import Delivery, DeliveryState, Notice
+from subscribers.bounces.records import forget_person, reports_about
+from subscribers.tables import Subscriber
 
 _NOT_BEGUN = (DeliveryState.PENDING, DeliveryState.DEFERRED)
 
@@ -38,6 +41,17 @@ def forget_address(session: Session, subscriber_id: int) -> int:
     for digest in set(hashes):
         forget_person(session, digest)
     return len(hashes)
+
+
+def forget_replies(session: Session, person: Subscriber, *, at: datetime) -> None:
+    """End what a person wrote and still waits to be passed on, and forget what the subjects of the rest say."""
+    copies = session.scalars(select(Delivery.address_hash).where(Delivery.subscriber_id == person.id))
+    for digest in {person.address_hash, *copies}:
+        theirs = Notice.dedupe.in_([reply_name(number) for number in reports_about(session, digest)])
+        cancel(session, theirs, reason="erased", now=at)
+        session.execute(
+            update(Notice).where(theirs).values(subject=""), execution_options={"synchronize_session": False}
+        )
 
 
 def hand_over(session: Session, gone_id: int, kept_id: int) -> None:

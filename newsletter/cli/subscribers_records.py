@@ -223,7 +223,7 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import forget_address, stop_deliveries
+    from newsletter.cli.subscribers_deliveries import forget_address, forget_replies, stop_deliveries
     from newsletter.send.notice_rows import cancel
     from newsletter.tables import Notice
     from subscribers import leaving, people
@@ -236,6 +236,7 @@ def erase(context: Context, address: str, evidence: str) -> None:
     with app.database.write() as session:
         person = people.find(session, address)
         stop_deliveries(session, person.id, reason="erased", at=app.now())
+        forget_replies(session, person, at=app.now())
         copies = forget_address(session, person.id)
         cancel(session, Notice.address_hash == person.address_hash, reason="erased", now=app.now())
         leaving.erase(session, person, evidence=evidence, at=app.now())

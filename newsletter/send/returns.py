@@ -36,6 +36,11 @@ LARGEST_ATTACHED = 7_000_000  # of a larger one the text is passed on; the mail 
 _LINES = re.compile(r"\r\n?|\n")
 
 
+def reply_name(report_id: int) -> str:
+    """Return the name of the notice that passes a person's mail on, by the report that the mail is filed as."""
+    return f"reply/{report_id}"
+
+
 class Returns:
     """Does what `subscribers.bounces.outside.Application` asks for."""
 
@@ -103,6 +108,7 @@ class Returns:
             subject=text.subject,
             message=self._message(letter, text, to=to, mark=mark),
             message_id=mark,
+            dedupe=reply_name(letter.report_id),
             now=now,
             pepper=self._app.keys.pepper,
         )

@@ -69,7 +69,7 @@ class Letters:
         note = _NOTE_AUTOMATIC if automatic else _note(mail)
         said = Said(ReportKind.REPLY, at, address=author, words=one_line(mail.header("subject"), 200))
         event = self._judge.judge(session, report_id, said, found if genuine else Found(None), now=self._clock())
-        event.rule = Rule.PASSED_ON if self._pass_on(session, raw, mail, note) else Rule.WAITING
+        event.rule = Rule.PASSED_ON if self._pass_on(session, report_id, raw, mail, note) else Rule.WAITING
         session.flush()
         return event
 
@@ -129,14 +129,14 @@ class Letters:
             .limit(MOST_AT_ONCE)
         ).all()
         for event, report in waiting:
-            if report.raw is not None and not self._pass_on_again(session, report.raw):
+            if report.raw is not None and not self._pass_on_again(session, report.id, report.raw):
                 return
             event.rule = Rule.PASSED_ON
             session.flush()
 
-    def _pass_on_again(self, session: Session, raw: bytes) -> bool:
+    def _pass_on_again(self, session: Session, report_id: int, raw: bytes) -> bool:
         mail = read_mail(raw)
-        return self._pass_on(session, raw, mail, _note(mail))
+        return self._pass_on(session, report_id, raw, mail, _note(mail))
 
     def _plain_event(self, session: Session, report_id: int, said: Said, rule: Rule) -> BounceEvent:
         event = self._judge.judge(session, report_id, said, Found(None), now=self._clock())
@@ -144,10 +144,10 @@ class Letters:
         session.flush()
         return event
 
-    def _pass_on(self, session: Session, raw: bytes, mail: Mail, note: str) -> bool:
+    def _pass_on(self, session: Session, report_id: int, raw: bytes, mail: Mail, note: str) -> bool:
         name, sender = reading.writer(mail)
         subject = one_line(mail.header("subject"), 300)
-        letter = Letter(raw, sender, name, subject, reading.first_text(mail), note)
+        letter = Letter(report_id, raw, sender, name, subject, reading.first_text(mail), note)
         return self._application.pass_on(session, letter, now=self._clock())
 
 

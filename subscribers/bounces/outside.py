@@ -41,11 +41,13 @@ class Letter:
     A mail that a person wrote to the machine.
 
     Attributes:
+        report_id: The report that it is filed as; it is passed on once, and forgotten with it.
         sender: The address to answer, one line; empty when the mail names none that can be mailed.
         text: The first readable text, plain.
         note: What the chair must know about it, in one sentence; empty when nothing.
     """
 
+    report_id: int
     raw: bytes
     sender: str
     sender_name: str

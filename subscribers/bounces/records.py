@@ -167,19 +167,29 @@ def forget_raw(session: Session, *, before: datetime) -> None:
     )
 
 
+def _is_about(digest: bytes) -> ColumnElement[bool]:
+    return or_(BounceEvent.address_hash == digest, BounceEvent.marked_hash == digest)
+
+
+def reports_about(session: Session, digest: bytes) -> list[int]:
+    """Return the reports about or from one person."""
+    named = session.scalars(select(BounceEvent.report_id).where(_is_about(digest)))
+    written = session.scalars(select(BounceReport.id).where(BounceReport.sender_hash == digest))
+    return sorted({*named, *written})
+
+
 def forget_person(session: Session, digest: bytes) -> int:
     """
     Drop every mail about or by one person, and the words and addresses in what was made of them; return how many.
 
     The hash, the codes and the counts stay, so that statistics and suppressions hold.
     """
-    about = or_(BounceEvent.address_hash == digest, BounceEvent.marked_hash == digest)
-    named = session.scalars(select(BounceEvent.report_id).where(about)).all()
+    about = _is_about(digest)
     written = session.scalars(select(BounceReport.id).where(BounceReport.sender_hash == digest)).all()
-    reports = sorted({*named, *written})
+    reports = reports_about(session, digest)
     for statement in (
         update(BounceReport).where(BounceReport.id.in_(reports)).values(raw=None, sender=None, subject=None),
-        update(BounceEvent).where(about).values(address=None, words="", undone_reason=None),
+        update(BounceEvent).where(about).values(address=None, domain="", words="", undone_reason=None),
         update(BounceEvent).where(BounceEvent.report_id.in_(written)).values(words="", undone_reason=None),
     ):
         session.execute(statement, execution_options={"synchronize_session": False})

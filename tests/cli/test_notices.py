@@ -25,6 +25,7 @@ from subscribers import consent, lists, people
 from subscribers.suppression import HARD_BOUNCE, suppress
 from subscribers.tables import Basis
 from tests.peers.fixtures import free_port
+from tests.send.returned_mail import reply
 
 NOW = datetime.now(UTC)
 CONFIG = """
@@ -137,6 +138,21 @@ def test_an_erased_person_is_not_in_the_outbox_any_more(app: App) -> None:
     first, second = outbox(app)
     assert (first.state, first.address, first.message) == (DeliveryState.CANCELLED, None, None)
     assert (second.id, second.state) == (kept, DeliveryState.PENDING)
+
+
+def test_what_an_erased_person_wrote_is_not_passed_on_any_more(app: App) -> None:
+    store_issue(app, "ann@example.org", "ben@example.org")
+    for sender in ("ann@example.org", "ben@example.org"):
+        app.intake.take_mail(reply("news@example.org", sender=sender, subject=f"From {sender}"), way="pipe")
+    run(app, "subscribers", "erase", "ann@example.org", "--evidence", "letter", "--yes")
+    first, second = outbox(app)
+    assert (first.kind, first.state, first.message, first.subject) == (
+        NoticeKind.REPLY,
+        DeliveryState.CANCELLED,
+        None,
+        "",
+    )
+    assert (second.state, second.subject) == (DeliveryState.PENDING, "Reply: From ben@example.org")
 
 
 def findings(app: App, **environment: str) -> dict[str, tuple[str, str]]:

@@ -584,7 +584,7 @@ def test_an_erasure_takes_the_mail_about_and_from_a_person_and_later_mail_keeps_
         for row in session.scalars(select(BounceReport)):
             assert (row.raw, row.sender, row.subject) == (None, None, None)
         for event in session.scalars(select(BounceEvent)):
-            assert (event.address, event.words) == (None, "")
+            assert (event.address, event.domain, event.words) == (None, "", "")
 
 
 def test_kinds_of_mail_are_told_apart(sent: Sent) -> None:
