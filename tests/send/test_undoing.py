@@ -103,7 +103,7 @@ def test_a_persons_own_wish_to_leave_cannot_be_undone(sent: Sent, way: str) -> N
 def test_a_providers_word_that_somebody_left_can_be_undone(sent: Sent) -> None:
     consented(sent, 1)
     event = event_of(sent, 1, kind=EventKind.UNSUBSCRIBED, klass=None)
-    sent.app.intake.take_events([event], way="ses", raw=b"{}")
+    sent.app.intake.take_events([event], way="ses")
     assert not sent.subscribed(1)
     take_back(sent, 1)
     assert sent.subscribed(1)
