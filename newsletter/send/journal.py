@@ -199,9 +199,10 @@ class Journal:
         """Answer everybody who waits or asks later: nobody else would, and the run would hang for ever."""
         while True:
             work = self._at_work
-            futures = [future for _, future in (*work.intents, *work.calls)]
-            if futures:
-                self._loop.call_soon_threadsafe(_answer, [(future, None, error) for future in futures])
+            futures = [*(future for _, future in work.intents), *(future for _, future in work.calls)]
+            answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = [(f, None, error) for f in futures]
+            if answers:
+                self._loop.call_soon_threadsafe(_answer, answers)
             if work.stop:
                 return
             self._at_work = self._gather()
