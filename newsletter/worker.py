@@ -23,6 +23,7 @@ from newsletter.publishing import start_issue
 from newsletter.send.control import issues_to_send, next_due_at
 from newsletter.send.dispatch import SendReport, send_issue
 from newsletter.send.instance import CopiedDatabase, require_live
+from newsletter.send.left_behind import settle_left_behind
 from newsletter.send.messenger import Messenger, tell_database_away
 from newsletter.send.window import Window
 from newsletter.tables import Issue, IssueState
@@ -143,7 +144,9 @@ class Worker:
         """
         with self.app.database.read() as session:
             require_live(session)
-        self._started, self._troubles, sending = [], [], []
+        settle_left_behind(self.app)
+        self._started, self._troubles = [], []
+        sending: list[str] = []
         self._start_due()
         for task in self._to_send():
             if self.stop.is_set():

@@ -23,8 +23,10 @@ def list_command(context: Context, issue: str | None) -> None:
 
     Example: newsletter uncertain list --issue 2026-11
     """
+    from newsletter.send.left_behind import settle_left_behind
     from newsletter.send.uncertain import list_uncertain
 
+    settle_left_behind(context.app)
     with context.app.database.read() as session:
         rows = list_uncertain(session, issue)
     columns = ("delivery", "issue", "address", "since", "owner")
@@ -50,12 +52,14 @@ def resolve(context: Context, deliveries: tuple[int, ...], issue_name: str | Non
     """
     from newsletter.compose.issue import find
     from newsletter.send import uncertain
+    from newsletter.send.left_behind import settle_left_behind
 
     if how is None:
         raise click.UsageError("Say what is true of them: --sent or --resend.")
     if bool(deliveries) == bool(issue_name):
         raise click.UsageError("Name the deliveries, or one issue with --issue.")
     app, as_sent = context.app, how == "sent"
+    settle_left_behind(app)
     if how == "resend":
         with app.database.read() as session:
             issue = find(session, issue_name) if issue_name else None

@@ -101,31 +101,13 @@ class Owner:
         """Return whether another owner's lock is free: then it has ended, however it ended."""
         if owner == self.id:
             return False
-        return self._file_is_free(owner) if self._database.is_sqlite else self._advisory_is_free(owner)
-
-    def _file_is_free(self, owner: int) -> bool:
-        try:
-            file = os.open(self._path(owner), os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(file)
-        return True
-
-    def _advisory_is_free(self, owner: int) -> bool:
+        if self._database.is_sqlite:
+            return _file_is_free(self._path(owner))
         assert self._connection is not None
-        key = {"c": ADVISORY_CLASS, "i": owner}
-        free = bool(self._connection.scalar(text("SELECT pg_try_advisory_lock(:c, :i)"), key))
-        if free:
-            self._connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), key)
-        return free
+        return _advisory_is_free(self._connection, owner)
 
     def _path(self, owner: int) -> Path:
-        return self._locks / f"worker-{owner}.lock"
+        return _lock_path(self._locks, owner)
 
     def leave(self, session: Session) -> None:
         """Note for people that this worker is done."""
@@ -175,6 +157,41 @@ class Owner:
             session.execute(update(Worker).where(Worker.id.in_(dead)).values(ended_at=self._now()))
             for owner in dead:
                 self._path(owner).unlink(missing_ok=True)
+
+
+def dead_among(database: Database, locks: Path, owners: Sequence[int]) -> list[int]:
+    """Return which of *owners* have ended, without being one."""
+    if database.is_sqlite:
+        return [owner for owner in owners if _file_is_free(_lock_path(locks, owner))]
+    with database.guarded(), database.engine.connect() as connection:
+        alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+        return [owner for owner in owners if _advisory_is_free(alone, owner)]
+
+
+def _lock_path(locks: Path, owner: int) -> Path:
+    return locks / f"worker-{owner}.lock"
+
+
+def _file_is_free(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(file)
+    return True
+
+
+def _advisory_is_free(connection: Connection, owner: int) -> bool:
+    key = {"c": ADVISORY_CLASS, "i": owner}
+    free = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:c, :i)"), key))
+    if free:
+        connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), key)
+    return free
 
 
 def crashes_happened(session: Session, issue_id: int) -> bool:
