@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -22,12 +23,14 @@ from newsletter.publishing import start_issue
 from newsletter.send.control import issues_to_send, next_due_at
 from newsletter.send.dispatch import SendReport, send_issue
 from newsletter.send.instance import CopiedDatabase, require_live
+from newsletter.send.left_behind import settle_left_behind
 from newsletter.send.messenger import Messenger, tell_database_away
 from newsletter.send.window import Window
 from newsletter.tables import Issue, IssueState
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
 LOOK_SECONDS = 2.0  # how soon a new schedule, a resumed issue or a due retry is noticed
+TURN_SECONDS = 300.0  # how long one issue may go out while others have something due
 SHORTEST_PAUSE_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 10.0
 RETURNS_LOOK_SECONDS = 30.0
@@ -70,6 +73,9 @@ class Worker:
     _away_since: datetime | None = None
     _told_at: datetime | None = None
     _returns_at: float = 0.0
+    _started: list[str] = field(default_factory=list)
+    _troubles: list[str] = field(default_factory=list)
+    _gave_way: int = 0
 
     def run(self) -> None:
         """Work until `stop` is set, with a messenger beside. A database that is away, or a copy, is waited for."""
@@ -138,16 +144,16 @@ class Worker:
         """
         with self.app.database.read() as session:
             require_live(session)
-        scheduled = self._due_schedules()
-        started = [task.slug for task in scheduled if self._attempt(self._start, task)]
+        settle_left_behind(self.app)
+        self._started, self._troubles = [], []
         sending: list[str] = []
-        troubles = [task.slug for task in scheduled if task.slug not in started]
+        self._start_due()
         for task in self._to_send():
             if self.stop.is_set():
                 break
-            (sending if self._attempt(self._send, task) else troubles).append(task.slug)
+            (sending if self._attempt(self._send, task) else self._troubles).append(task.slug)
         self._look_at_returns(at_once=bool(sending))
-        return Round(tuple(started), tuple(sending), tuple(troubles))
+        return Round(tuple(self._started), tuple(sending), tuple(self._troubles))
 
     def _look_at_returns(self, *, at_once: bool) -> None:
         """Let refusals met while sending count, and see to what waits of the mail that came back."""
@@ -165,6 +171,37 @@ class Worker:
             self.say(f"{task.slug}: {error.message}" + (f" {error.hint}" if error.hint else ""))
             return False
 
+    def _start_due(self) -> None:
+        for task in self._due_schedules():
+            (self._started if self._attempt(self._start, task) else self._troubles).append(task.slug)
+
+    @contextmanager
+    def _seeing_to_others(self, task: Task) -> Iterator[threading.Event]:
+        """While an issue goes out start what falls due; give what is set when others have waited for a whole turn."""
+        over, give_way = threading.Event(), threading.Event()
+        beside = threading.Thread(target=self._see_to_others, args=(task, over, give_way), name="others", daemon=True)
+        beside.start()
+        try:
+            yield give_way
+        finally:
+            over.set()
+            beside.join()
+
+    def _see_to_others(self, task: Task, over: threading.Event, give_way: threading.Event) -> None:
+        turn_ends = time.monotonic() + TURN_SECONDS
+        while not over.wait(LOOK_SECONDS):
+            # Without its database the sending ends too, and tells why.
+            with suppress(DatabaseUnavailable):
+                self._start_due()
+                if time.monotonic() >= turn_ends and self._others_wait(task):
+                    self._gave_way = task.issue_id
+                    give_way.set()
+
+    def _others_wait(self, task: Task) -> bool:
+        with self.app.database.read() as session:
+            due = issues_to_send(session, self.app.config, self.app.now(), only_look=True)
+        return any(issue_id != task.issue_id for issue_id in due)
+
     def _start(self, task: Task) -> bool:
         try:
             planned = start_issue(self.app, task.issue_id)
@@ -177,7 +214,8 @@ class Worker:
         return True
 
     def _send(self, task: Task) -> bool:
-        report: SendReport = send_issue(self.app, task.issue_id, stop=self.stop)
+        with self._seeing_to_others(task) as give_way:
+            report: SendReport = send_issue(self.app, task.issue_id, stop=self.stop, give_way=give_way)
         if report.stopped:  # by a signal that the sending itself took
             self.stop.set()
         counts = {name: report.counts[name] for name in ("sent", "deferred", "bounced", "held", "expired", "uncertain")}
@@ -231,7 +269,7 @@ class Worker:
             if not issues_to_send(session, config, now, only_look=True):
                 return []
         with self.app.database.write() as session:
-            ids = issues_to_send(session, config, now)
+            ids = sorted(issues_to_send(session, config, now), key=lambda issue_id: issue_id == self._gave_way)
             slugs = {row.id: row.slug for row in session.execute(select(Issue.id, Issue.slug).where(Issue.id.in_(ids)))}
         return [Task(issue_id, slugs[issue_id]) for issue_id in ids]
 

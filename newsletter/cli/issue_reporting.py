@@ -24,10 +24,12 @@ def status(context: Context, issue_name: str) -> None:
     from newsletter.cli.issue_text import wrapped
     from newsletter.cli.report_text import counts_text
     from newsletter.compose.issue import find
+    from newsletter.send.left_behind import settle_left_behind
     from newsletter.send.status import issue_counts, what_it_waits_for
     from newsletter.tables import IssueState
 
     app = context.app
+    settle_left_behind(app)
     with app.database.read() as session:
         issue, now = find(session, issue_name), app.now()
         counts = issue_counts(session, issue.id, now=now)

@@ -28,8 +28,10 @@ def list_command(context: Context, issue: str | None, show_all: bool) -> None:
 
     Example: newsletter uncertain list --issue 2026-11
     """
+    from newsletter.send.left_behind import settle_left_behind
     from newsletter.send.uncertain import list_uncertain, sum_uncertain
 
+    settle_left_behind(context.app)
     output = context.output
     most = None if show_all or output.as_json else MOST_SHOWN
     with context.app.database.read() as session:
@@ -72,12 +74,14 @@ def resolve(context: Context, deliveries: tuple[int, ...], issue_name: str | Non
     """
     from newsletter.compose.issue import find
     from newsletter.send import uncertain
+    from newsletter.send.left_behind import settle_left_behind
 
     if how is None:
         raise click.UsageError("Say what is true of them: --sent or --resend.")
     if bool(deliveries) == bool(issue_name):
         raise click.UsageError("Name the deliveries, or one issue with --issue.")
     app, as_sent = context.app, how == "sent"
+    settle_left_behind(app)
     with app.database.read() as session:
         sums = uncertain.sum_uncertain(session, find(session, issue_name).slug) if issue_name else []
     asked = sum(row["copies"] for row in sums) if issue_name else len(deliveries)

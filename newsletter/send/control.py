@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
@@ -182,7 +182,7 @@ def issues_to_send(session: Session, config: Config, now: datetime, *, only_look
     if not only_look:
         retried = [issue for issue in retried if _resume_after_relay(session, issue, now)]
     doubtful_before = now - timedelta(hours=config.send.resend_after_hours)
-    due = [
+    due: list[ColumnElement[bool]] = [
         Delivery.state.in_((S.PENDING, S.CLAIMED, S.INTENT)),
         (Delivery.state == S.DEFERRED) & (Delivery.retry_at <= now),
     ]

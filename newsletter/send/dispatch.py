@@ -56,6 +56,7 @@ def send_issue(
     *,
     on_progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
+    give_way: threading.Event | None = None,
     handle_signals: bool = True,
 ) -> SendReport:
     """
@@ -67,6 +68,7 @@ def send_issue(
     Args:
         on_progress: Called about five times a second, and at the end.
         stop: Set by the caller to drain, as the first signal does.
+        give_way: Set by the caller when other issues have waited long: as `stop`, but nobody asked for an end.
 
     Raises:
         CopiedDatabase: When this is a copy that nobody has adopted.
@@ -83,7 +85,7 @@ def send_issue(
         state = IssueState(counts["state"])
         return SendReport(state, counts["reason"], counts, 0.0, False, window.opens_at(app.now()))
     with interpreter_for_sending(), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_run(app, issue_id, on_progress or (lambda _: None), stop, handle_signals))
+        return runner.run(_run(app, issue_id, on_progress or (lambda _: None), stop, give_way, handle_signals))
 
 
 def _refuse_unless_sending(app: Parts, issue_id: int) -> None:
@@ -104,7 +106,12 @@ def _refuse_unless_sending(app: Parts, issue_id: int) -> None:
 
 
 async def _run(
-    app: Parts, issue_id: int, on_progress: Callable[[Progress], None], stop: threading.Event | None, signals: bool
+    app: Parts,
+    issue_id: int,
+    on_progress: Callable[[Progress], None],
+    stop: threading.Event | None,
+    give_way: threading.Event | None,
+    signals: bool,
 ) -> SendReport:
     started = time.monotonic()
     with Owner(app.database, app.workspace.locks, app.now) as owner:
@@ -122,6 +129,7 @@ async def _run(
                 pausing = partial(_pause_unsigned, issue_id=issue_id, owner=owner, error=error, now=app.now())
                 counts = await journal.in_session(pausing)
                 return _report(counts, started)
+            sender.give_way = give_way
             with signals_drain(sender.drain) if signals else nullcontext():
                 await sender.run()
             counts = await journal.in_session(lambda session: _close(session, issue_id, owner, app.now()))
@@ -195,6 +203,7 @@ class Sender:
         self._feeding = Feeding(journal, issue_id, self.relays, domains, self)
         self._most_on_a_connection = {limit.name: limit.messages_per_connection for limit in domains}
         self.stopped = False
+        self.give_way: threading.Event | None = None
         self.goes_on_at: datetime | None = None
         self._ended = asyncio.Event()
         self._pause_reason: tuple[str, PauseKind] | None = None
@@ -366,6 +375,8 @@ class Sender:
                 conversation.overdue(now)
         self.tell()
         self.end_outside_window()
+        if self.give_way is not None and self.give_way.is_set():
+            self.end()
         if self._stop_asked is not None and self._stop_asked.is_set() and not self.stopped:
             self.drain()
 

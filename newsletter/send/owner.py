@@ -102,18 +102,13 @@ class Owner:
         """Return whether another owner's lock is free: then it has ended, however it ended."""
         if owner == self.id:
             return False
-        return _is_free(self._locks, owner) if self._database.is_sqlite else self._advisory_is_free(owner)
-
-    def _advisory_is_free(self, owner: int) -> bool:
+        if self._database.is_sqlite:
+            return _file_is_free(self._path(owner))
         assert self._connection is not None
-        key = {"c": ADVISORY_CLASS, "i": owner}
-        free = bool(self._connection.scalar(text("SELECT pg_try_advisory_lock(:c, :i)"), key))
-        if free:
-            self._connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), key)
-        return free
+        return _advisory_is_free(self._connection, owner)
 
     def _path(self, owner: int) -> Path:
-        return _lock_file(self._locks, owner)
+        return _lock_path(self._locks, owner)
 
     def leave(self, session: Session) -> None:
         """Note for people that this worker is done."""
@@ -173,7 +168,8 @@ def living_owner(session: Session, locks: Path) -> int | None:
     """
     if session.get_bind().dialect.name == "sqlite":
         names = (path.stem.removeprefix("worker-") for path in locks.glob("worker-*.lock"))
-        return next((int(name) for name in sorted(names) if name.isdecimal() and not _is_free(locks, int(name))), None)
+        owners = sorted(int(name) for name in names if name.isdecimal())
+        return next((owner for owner in owners if not _file_is_free(_lock_path(locks, owner))), None)
     statement = (
         "SELECT objid::bigint FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
         "WHERE datname = current_database() AND locktype = 'advisory' AND classid::bigint = :c AND granted LIMIT 1"
@@ -182,19 +178,22 @@ def living_owner(session: Session, locks: Path) -> int | None:
     return int(found) if found is not None else None
 
 
-def crashes_happened(session: Session, issue_id: int) -> bool:
-    """Return whether a sender crashed on a copy that is still to be sent: one of those that it was making just then."""
-    charged = (Delivery.issue_id == issue_id, Delivery.state.in_(TO_DO), Delivery.reason.in_(CRASHED[:2]))
-    return bool(session.scalar(select(exists().where(*charged))))
+def dead_among(database: Database, locks: Path, owners: Sequence[int]) -> list[int]:
+    """Return which of *owners* have ended, without being one."""
+    if database.is_sqlite:
+        return [owner for owner in owners if _file_is_free(_lock_path(locks, owner))]
+    with database.guarded(), database.engine.connect() as connection:
+        alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+        return [owner for owner in owners if _advisory_is_free(alone, owner)]
 
 
-def _lock_file(locks: Path, owner: int) -> Path:
+def _lock_path(locks: Path, owner: int) -> Path:
     return locks / f"worker-{owner}.lock"
 
 
-def _is_free(locks: Path, owner: int) -> bool:
+def _file_is_free(path: Path) -> bool:
     try:
-        file = os.open(_lock_file(locks, owner), os.O_RDWR | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
     try:
@@ -204,6 +203,20 @@ def _is_free(locks: Path, owner: int) -> bool:
     finally:
         os.close(file)
     return True
+
+
+def _advisory_is_free(connection: Connection, owner: int) -> bool:
+    key = {"c": ADVISORY_CLASS, "i": owner}
+    free = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:c, :i)"), key))
+    if free:
+        connection.execute(text("SELECT pg_advisory_unlock(:c, :i)"), key)
+    return free
+
+
+def crashes_happened(session: Session, issue_id: int) -> bool:
+    """Return whether a sender crashed on a copy that is still to be sent: one of those that it was making just then."""
+    charged = (Delivery.issue_id == issue_id, Delivery.state.in_(TO_DO), Delivery.reason.in_(CRASHED[:2]))
+    return bool(session.scalar(select(exists().where(*charged))))
 
 
 def changed(session: Session, statement: Update) -> int:

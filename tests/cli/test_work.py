@@ -25,6 +25,7 @@ from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
 from newsletter.publishing import start_issue
+from newsletter.send.dispatch import SendReport, send_issue
 from newsletter.tables import Block, BlockKind, Delivery, DeliveryState, Issue, IssueState
 from newsletter.worker import LOOK_SECONDS, Round, Worker
 from subscribers import consent, lists, people
@@ -183,6 +184,44 @@ def test_a_schedule_missed_by_more_than_the_grace_waits_for_a_person(
     assert "2026-11-02 10:00" in issue.reason
     assert catcher.caught == []
     assert start_issue(app, issue.id, approve_as="chair") == 3  # and a person may still send it
+
+
+def test_what_falls_due_while_another_issue_goes_out_is_started_and_not_set_aside(
+    app: App, worker: Worker, clock: Clock, scheduled, catcher: Catcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send_for_hours(*words: object, **options: object) -> SendReport:
+        clock.time = MORNING + timedelta(hours=2, minutes=1)
+        for _ in range(200):
+            if issue_of(app, "second").state is IssueState.SENDING:
+                break
+            time.sleep(0.05)
+        clock.time += timedelta(hours=5)
+        return send_issue(*words, **options)  # type: ignore[arg-type]
+
+    scheduled("first")
+    scheduled("second", in_hours=2)
+    monkeypatch.setattr("newsletter.worker.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("newsletter.worker.send_issue", send_for_hours)
+    clock.time += timedelta(hours=1, minutes=2)
+    assert worker.once().started == ("first", "second")
+    assert worker.once().sending == ("second",)
+    assert len(catcher.caught) == 6
+
+
+def test_an_issue_gives_way_when_another_has_waited_for_a_whole_turn(
+    app: App, worker: Worker, clock: Clock, scheduled, catcher: Catcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = app.config.smtp.model_copy(update={"per_minute": 1})
+    app.config = app.config.model_copy(update={"smtp": slow})
+    scheduled("slow")
+    scheduled("other")
+    monkeypatch.setattr("newsletter.worker.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("newsletter.worker.TURN_SECONDS", 0.2)
+    clock.time += timedelta(hours=1, minutes=2)
+    done = worker.once()  # ends, though the clock stands still and the rate lets nothing more out
+    assert done.sending == ("slow", "other")
+    assert issue_of(app, "slow").state is IssueState.SENDING
+    assert len(catcher.caught) < 6
 
 
 def test_what_preflight_refuses_is_paused_with_the_reason_and_others_go_on(

@@ -157,6 +157,7 @@ def test_the_policy_leaves_alone_what_a_copied_database_left_in_doubt(sending_ap
         assert uncertain.apply_policy(session, app.config, issue, later) == 0
         session.execute(update(Delivery).where(Delivery.id == 1).values(reason=None))
         session.execute(update(Delivery).where(Delivery.id == 2).values(reason="no reply to the dot"))
+        control.resume(session, session.get_one(Issue, issue))
         assert uncertain.apply_policy(session, app.config, issue, later) == 2
 
 
