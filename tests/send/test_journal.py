@@ -160,7 +160,9 @@ def test_a_journal_that_cannot_go_on_refuses_in_words_and_never_leaves_anybody_w
 
     told = with_journal(app, send)
     assert told[0] == told[1]
-    assert {"mark unopenable": "-sent", "mark unwritable": "No space", "no connection": "clients"}[trouble] in told[0]
+    assert {"mark unopenable": "-sent", "mark unwritable": "No space", "no connection": "no more connections"}[
+        trouble
+    ] in told[0]
 
 
 @pytest.mark.parametrize("state", [S.DEFERRED, S.PENDING, S.SENT])
