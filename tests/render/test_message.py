@@ -8,6 +8,7 @@ import quopri
 import re
 from dataclasses import replace
 from datetime import timedelta
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from typing import cast
 
@@ -289,5 +290,6 @@ def test_a_title_of_one_long_word_is_folded_and_reads_back(title: str) -> None:
     """Else the issue would be frozen, and no copy of it could be made."""
     for field in (list_id(title, "members.example.org"), mailbox("From", title, "news@example.org")):
         assert all(len(line) <= 78 for line in field.decode("ascii").split("\r\n"))
-    parsed = email.message_from_bytes(field + b"\r\n", policy=email.policy.default)["From"].addresses[0]
-    assert parsed.display_name == title
+    # Not by the newer policy: it keeps the white space between two encoded words, against RFC 2047 6.2.
+    words = field.decode("ascii").removeprefix("From: ").rpartition(" <")[0]
+    assert str(make_header(decode_header(words))) == title
