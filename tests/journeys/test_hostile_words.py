@@ -177,7 +177,8 @@ def draft(office: Office, slug: str, mailing_list: str) -> None:
 
 
 def take_in(office: Office, number: int, words: str, folder: Path, attempt: Callable[..., bool]) -> None:
-    """Let a feed and a calendar say the words."""
+    """Let a feed and a calendar say the words, and a number: what reads alike is one item for the library."""
+    words = f"{words} {number}"
     clean = "".join(
         c for c in words if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
     )
