@@ -62,7 +62,9 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> 
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        extensions=["jinja2.ext.i18n"],
     )
+    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
     names = environment.list_templates(filter_func=lambda name: name.startswith(TEMPLATES) and name.endswith(".j2"))
     try:
         for name in names:

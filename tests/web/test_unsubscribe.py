@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from newsletter.app import App
 from newsletter.keys import LINKS, load_keys, rotate_key
-from newsletter.web import public
+from newsletter.web import site as web_site
 from subscribers.tables import ConsentEvent, Suppression
 from subscribers.tokens import ALL_LISTS, unsubscribe_token
 
@@ -185,7 +185,7 @@ def test_a_database_that_stays_locked_gives_503_and_never_a_false_200(
 
 
 def test_a_full_queue_of_writers_gives_503(app: App, member, serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public, "WRITE_WAIT_SECONDS", 0)
+    monkeypatch.setattr(web_site, "WRITE_WAIT_SECONDS", 0)
     with serve(app) as address:
         assert httpx.post(address + link(member), data=ONE_CLICK, trust_env=False).status_code in (200, 503)
 

@@ -1,0 +1,71 @@
+"""What the site shows to everybody: an issue's page, its pictures, the calendar file of an event, and its health."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sqlalchemy import text
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from newsletter.web.published import calendar_of, media_path, web_version
+from newsletter.web.site import Site, found
+from subscribers.errors import DatabaseUnavailable
+
+ISSUE_POLICY = (
+    "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+
+
+@dataclass
+class Showing:
+    """The handlers."""
+
+    site: Site
+
+    def routes(self) -> Sequence[BaseRoute]:
+        return [
+            Route("/view/{name}", self.view),
+            Route("/media/{name}", self.media),
+            Route("/events/{name}.ics", self.event),
+            Route("/health", self.health),
+        ]
+
+    async def view(self, request: Request) -> Response:
+        site = self.site
+        body = await site.read(lambda: web_version(site.app, site.keys.current().marks, request.path_params["name"]))
+        return HTMLResponse(found(body), headers={"content-security-policy": ISSUE_POLICY})
+
+    async def media(self, request: Request) -> Response:
+        site = self.site
+        path, kind = found(media_path(site.app.workspace.media, request.path_params["name"]))
+        content = found(await site.read(lambda: path.read_bytes() if path.is_file() else None))
+        headers = {
+            "cache-control": "public, max-age=31536000, immutable",
+            "content-security-policy": "default-src 'none'; sandbox",
+            "cross-origin-resource-policy": "cross-origin",  # web mail shows our pictures on its own pages
+        }
+        return Response(content, media_type=kind, headers=headers)
+
+    async def event(self, request: Request) -> Response:
+        app, name = self.site.app, request.path_params["name"]
+        host = urlsplit(app.config.web.url).hostname or "localhost"
+        marks = self.site.keys.current().marks
+        content = found(await self.site.read(lambda: calendar_of(app, marks, name, host)))
+        headers = {"content-disposition": 'attachment; filename="event.ics"', "cache-control": "no-cache"}
+        return Response(content, media_type="text/calendar; charset=utf-8; method=PUBLISH", headers=headers)
+
+    async def health(self, _request: Request) -> Response:
+        def look() -> None:
+            with self.site.app.database.read() as session:
+                session.execute(text("SELECT 1 FROM lists LIMIT 1"))
+
+        try:
+            await self.site.read(look)
+        except DatabaseUnavailable:
+            return JSONResponse({"status": "database unavailable"}, 503)
+        return JSONResponse({"status": "ok"})
