@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from subscribers.db import Base
@@ -77,6 +77,13 @@ class NoticeKind(StrEnum):
     LINK = "link"
     ALERT = "alert"
     REPLY = "reply"
+
+
+class WebRequestKind(StrEnum):
+    """What somebody asked for on the site that the worker answers by mail."""
+
+    SIGN_UP = "sign-up"
+    LINK = "link"
 
 
 class Setting(Base):
@@ -187,7 +194,8 @@ class Issue(Base):
     One newsletter. `slug` names it; `audience` is the rule as `audience set` wrote it.
 
     `approved_hash` is the content hash that was approved: another hash voids the approval.
-    From the plan on, `content_hash`, `planned`, `planned_at` and the variants are frozen.
+    From the plan on, `content_hash`, `planned`, `planned_at` and the variants are frozen. `published_at` is set while
+    the archive shows it, and `indexed` where search engines may.
     """
 
     __tablename__ = "issues"
@@ -217,6 +225,8 @@ class Issue(Base):
     planned: Mapped[int] = mapped_column(default=0)
     planned_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    published_at: Mapped[datetime | None]
+    indexed: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     blocks: Mapped[list[Block]] = relationship(
         back_populates="issue", order_by="Block.section, Block.position", cascade="all, delete-orphan"
@@ -355,6 +365,25 @@ class Notice(Base):
     reply_status: Mapped[str | None] = mapped_column(String(16))
     reply_text: Mapped[str | None] = mapped_column(String(512))
     reason: Mapped[str | None] = mapped_column(String(64))
+
+
+class WebRequest(Base):
+    """
+    What was asked for on the site, as it was typed; the worker looks it up and answers by mail.
+
+    The site only adds a row, so that nobody can learn from its answer or its speed who is known. `network` is the
+    sender's network, cut to its limits' width; `fields` are blanked once it is done.
+    """
+
+    __tablename__ = "web_requests"
+    __table_args__ = (Index("ix_web_requests_work", "done_at", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[WebRequestKind] = mapped_column(stored_enum(WebRequestKind))
+    at: Mapped[datetime] = mapped_column(index=True)
+    network: Mapped[str] = mapped_column(String(64), index=True)
+    fields: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    done_at: Mapped[datetime | None]
 
 
 class Worker(Base):

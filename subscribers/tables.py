@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from subscribers.bounces.event import BounceClass, Reason, ReportKind
@@ -53,8 +53,20 @@ class AttributeKind(StrEnum):
     SEVERAL = "several"
 
 
+class Frequency(StrEnum):
+    """How often somebody is mailed: each issue as it goes out, or one digest of a month's issues instead."""
+
+    EACH = "each"
+    MONTHLY = "monthly"
+
+
 class Subscriber(Base):
-    """A person or mailbox. `key` is the comparable address; `token_id` the random id that links carry."""
+    """
+    A person or mailbox. `key` is the comparable address; `token_id` the random id that links carry.
+
+    What the person chose: `paused_until` mails nothing before that day, `frequency` how often, and `discreet` asks for
+    mail that shows neither in an inbox nor on a screen what it is about.
+    """
 
     __tablename__ = "subscribers"
 
@@ -68,12 +80,15 @@ class Subscriber(Base):
     first_name: Mapped[str | None] = mapped_column(String(100))
     language: Mapped[str | None] = mapped_column(String(35), index=True)
     timezone: Mapped[str | None] = mapped_column(String(64))
+    paused_until: Mapped[date | None]
+    frequency: Mapped[Frequency] = mapped_column(stored_enum(Frequency), default=Frequency.EACH, server_default="each")
+    discreet: Mapped[bool] = mapped_column(default=False, server_default=false())
     joined_at: Mapped[datetime] = mapped_column(index=True)
     updated_at: Mapped[datetime]
 
 
 class MailingList(Base):
-    """A list that people subscribe to. `name` is its slug; `title` is what members read."""
+    """A list. `name` is its slug; `title` is what members read; only an `open` one is offered on the site."""
 
     __tablename__ = "lists"
 
@@ -81,6 +96,7 @@ class MailingList(Base):
     name: Mapped[str] = mapped_column(String(64), unique=True)
     title: Mapped[str] = mapped_column(String(200))
     description: Mapped[str] = mapped_column(Text, default="")
+    open: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime]
     archived_at: Mapped[datetime | None]
 
@@ -140,6 +156,21 @@ class Suppression(Base):
     lifted_at: Mapped[datetime | None]
     lifted_by: Mapped[str | None] = mapped_column(String(200))
     lifted_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class OneTimeToken(Base):
+    """A link that works once; only the digest of its token is kept."""
+
+    __tablename__ = "one_time_tokens"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(32))
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    subscriber_id: Mapped[int | None] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
 
 
 class Tag(Base):
