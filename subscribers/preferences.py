@@ -96,11 +96,6 @@ def changes_of(session: Session, subscriber_id: int) -> Sequence[PreferenceChang
     ).all()
 
 
-def is_paused(subscriber: Subscriber, today: date) -> bool:
-    """Whether nothing is mailed to somebody today; on the day that they named mail comes again."""
-    return subscriber.paused_until is not None and subscriber.paused_until > today
-
-
 def _stored(value: Value) -> str | None:
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -14,9 +14,10 @@ from types import MappingProxyType
 from sqlalchemy.orm import Session
 
 from newsletter.asked.requests import Asked
+from newsletter.asked.settings_link import answer_link
 from newsletter.send.report import Parts
 from newsletter.tables import WebRequestKind
 
 Answerer = Callable[[Parts, Session, Asked], None]
 
-ANSWERERS: Mapping[WebRequestKind, Answerer] = MappingProxyType({})
+ANSWERERS: Mapping[WebRequestKind, Answerer] = MappingProxyType({WebRequestKind.LINK: answer_link})

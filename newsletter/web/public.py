@@ -18,8 +18,10 @@ from starlette.responses import Response
 from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
 from newsletter.web.languages import Spoken
+from newsletter.web.link_requests import LinkRequests
 from newsletter.web.pages import load_pages
 from newsletter.web.protection import Protection, page_headers
+from newsletter.web.settings_pages import SettingsPages
 from newsletter.web.showing import Showing
 from newsletter.web.site import Site
 from newsletter.web.sns_certificates import Certificates
@@ -38,7 +40,13 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
     webhooks = Webhooks(app.config, door=app.intake, clock=app.now, writers=writers, certificates=certificates)
     faults = _Faults(site)
     starlette = Starlette(
-        routes=[*Unsubscribing(site).routes(), *Showing(site).routes(), webhooks.route()],
+        routes=[
+            *Unsubscribing(site).routes(),
+            *LinkRequests(site).routes(),
+            *SettingsPages(site).routes(),
+            *Showing(site).routes(),
+            webhooks.route(),
+        ],
         exception_handlers={
             HTTPException: faults.refused,
             DatabaseUnavailable: faults.database_away,

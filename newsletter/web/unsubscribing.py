@@ -6,12 +6,9 @@ Why somebody leaves is asked after they have left, so that it never stands in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TypeVar
 
-from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,8 +21,6 @@ from newsletter.web.site import Site
 from subscribers.tables import WhyLeft
 from subscribers.tokens import UnsubscribeClaim
 
-T = TypeVar("T")
-
 
 @dataclass
 class Unsubscribing:
@@ -34,10 +29,7 @@ class Unsubscribing:
     site: Site
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [
-            Route("/unsubscribe/{token}", self.unsubscribe, methods=["GET", "POST"]),
-            Route("/preferences/{token}", self.preferences),
-        ]
+        return [Route("/unsubscribe/{token}", self.unsubscribe, methods=["GET", "POST"])]
 
     async def unsubscribe(self, request: Request) -> Response:
         claim = self.site.unsubscribe_claim(request)
@@ -54,7 +46,7 @@ class Unsubscribing:
     async def _leave(
         self, request: Request, claim: UnsubscribeClaim, scope: leaving.Scope, way: leaving.Way
     ) -> Response:
-        receipt = await self._write(lambda session, now: leaving.leave(session, claim, scope, way, now=now))
+        receipt = await self.site.change(lambda session, now: leaving.leave(session, claim, scope, way, now=now))
         token = request.path_params["token"]
         return self.site.page("unsubscribed", scope=scope, receipt=receipt, reasons=list(WhyLeft), token=token)
 
@@ -63,20 +55,7 @@ class Unsubscribing:
     ) -> Response:
         receipt, token = str(form.get("receipt", "")), request.path_params["token"]
         if after is Afterwards.UNDO:
-            done = await self._write(lambda session, now: leaving.undo(session, claim, receipt, now=now))
+            done = await self.site.change(lambda session, now: leaving.undo(session, claim, receipt, now=now))
         else:
-            done = await self._write(lambda session, now: leaving.explain(session, claim, receipt, form, now=now))
+            done = await self.site.change(lambda session, now: leaving.explain(session, claim, receipt, form, now=now))
         return self.site.page("left_afterwards", after=after, done=done, receipt=receipt, token=token)
-
-    async def _write(self, work: Callable[[Session, datetime], T]) -> T:
-        site = self.site
-
-        def write() -> T:
-            with site.app.database.write() as session:
-                return work(session, site.app.now())
-
-        return await site.write(write)
-
-    async def preferences(self, request: Request) -> Response:
-        self.site.unsubscribe_claim(request)
-        return self.site.page("preferences", token=request.path_params["token"], contact=self.site.contact)

@@ -55,7 +55,7 @@ def test_no_page_needs_a_script_or_loads_anything(site: httpx.Client, member) ->
 
 
 def test_a_method_that_is_not_there_is_refused_with_a_page(site: httpx.Client, member) -> None:
-    for method, path in (("PUT", f"/unsubscribe/{member.token}"), ("POST", f"/preferences/{member.token}")):
+    for method, path in (("PUT", f"/unsubscribe/{member.token}"), ("PUT", f"/preferences/{member.token}")):
         answer = site.request(method, path)
         assert answer.status_code == 405
         assert "GET" in answer.headers["allow"]
