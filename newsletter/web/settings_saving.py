@@ -6,15 +6,15 @@ Only what the form showed is touched: a list that was made since is not left by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
 from newsletter.web.leaving import ACTOR
-from newsletter.web.settings_view import ListLine, lists_of
+from newsletter.web.settings_view import ListLine, Typed, lists_of
 from subscribers import consent, preferences, suppression
 from subscribers.errors import InvalidValue
 from subscribers.preferences import Choice, Value
@@ -23,7 +23,6 @@ from subscribers.tables import Basis, MailingList, Subscriber
 SOURCE = "settings page"
 EVIDENCE = "settings page, opened by a link that was mailed to the address"
 JOINED, LEFT, KEPT_OUT, LEFT_ALL = "joined", "left", "kept out", "left all"
-TYPED = (Choice.NAME, Choice.FIRST_NAME, Choice.PAUSED_UNTIL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What came of a form: what was done, or which fields were wrong, and then nothing was done."""
+    """What came of a form: what was done; or which fields were wrong, and what it held, for then nothing was done."""
 
     told: tuple[Told, ...] = ()
     wrong: frozenset[str] = frozenset()
-    typed: Mapping[str, str] = field(default_factory=dict)
+    typed: Typed | None = None
 
 
 def save(
@@ -62,7 +61,8 @@ def save(
     """
     values, wrong = _read(subscriber, form, today)
     if wrong:
-        return Saved(wrong=frozenset(wrong), typed={name: str(form.get(name, "")) for name in TYPED})
+        texts = {choice.value: str(form[choice]) for choice in Choice if choice in form}
+        return Saved(wrong=frozenset(wrong), typed=Typed(texts, _ticked(form)))
     told = _save_lists(session, subscriber, form, wording, now)
     made = preferences.change(session, subscriber, values, source=SOURCE, actor=ACTOR, at=now)
     return Saved((*told, *(Told(change.choice, value=change.after) for change in made)))
@@ -94,8 +94,7 @@ def _save_lists(
     session: Session, subscriber: Subscriber, form: FormData, wording: Callable[[str], str], now: datetime
 ) -> list[Told]:
     shown = set(str(form.get("shown", "")).split(","))
-    ticked = {str(value) for value in form.getlist("list")}
-    told = []
+    ticked, told = _ticked(form), []
     for line in lists_of(session, subscriber):
         wanted = str(line.id) in ticked
         if str(line.id) not in shown or wanted is line.is_on:
@@ -107,6 +106,10 @@ def _save_lists(
         else:
             told.append(_join(session, subscriber, mailing_list, line, wording(line.title), now))
     return told
+
+
+def _ticked(form: FormData) -> frozenset[str]:
+    return frozenset(str(value) for value in form.getlist("list"))
 
 
 def _join(

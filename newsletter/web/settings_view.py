@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from newsletter.web.languages import name_of
 from subscribers.addresses import mask_address
-from subscribers.tables import Frequency, MailingList, Subscriber, Subscription, SubscriptionState
+from subscribers.preferences import Choice
+from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,27 @@ class ListLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Typed:
+    """What a form held that could not be saved: its texts by field, and the numbers of the lists that were ticked."""
+
+    texts: Mapping[str, str]
+    ticked: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the form holds; `languages` are tags with the names that speakers use, empty where there is no choice."""
 
     masked: str
     lists: tuple[ListLine, ...]
+    ticked: frozenset[str]
     languages: tuple[tuple[str, str], ...]
     language: str
     name: str
     first_name: str
     paused_until: str
     earliest: date
-    frequency: Frequency
+    frequency: str
     discreet: bool
 
     @property
@@ -82,30 +92,32 @@ def lists_of(session: Session, subscriber: Subscriber) -> tuple[ListLine, ...]:
 
 
 def settings_of(
-    session: Session, subscriber: Subscriber, *, offered: Sequence[str], tomorrow: date, typed: Mapping[str, str]
+    session: Session, subscriber: Subscriber, *, offered: Sequence[str], tomorrow: date, typed: Typed | None = None
 ) -> Settings:
     """
     Return what the page shows.
 
     Args:
         offered: The languages of the site; the person's own is kept beside them, whatever it is.
-        typed: What was typed where it could not be saved, by field: it is shown again.
+        typed: What could not be saved: it is shown again, so that nothing but what was wrong is to be done anew.
     """
-    until = subscriber.paused_until
-    stored = {
-        "name": subscriber.name or "",
-        "first_name": subscriber.first_name or "",
-        "paused_until": until.isoformat() if until and until >= tomorrow else "",
-    }
+    lists, until = lists_of(session, subscriber), subscriber.paused_until
     own = (subscriber.language,) if subscriber.language and subscriber.language not in offered else ()
     tags = (*offered, *own)
+    stored = {
+        Choice.NAME: subscriber.name or "",
+        Choice.FIRST_NAME: subscriber.first_name or "",
+        Choice.LANGUAGE: subscriber.language or "",
+        Choice.PAUSED_UNTIL: until.isoformat() if until and until >= tomorrow else "",
+        Choice.FREQUENCY: subscriber.frequency.value,
+    }
+    texts = {choice.value: typed.texts.get(choice, text) if typed else text for choice, text in stored.items()}
     return Settings(
         masked=mask_address(subscriber.address),
-        lists=lists_of(session, subscriber),
+        lists=lists,
+        ticked=typed.ticked if typed else frozenset(str(line.id) for line in lists if line.is_on),
         languages=tuple((tag, name_of(tag)) for tag in tags) if len(tags) > 1 else (),
-        language=subscriber.language or "",
         earliest=tomorrow,
-        frequency=subscriber.frequency,
-        discreet=subscriber.discreet,
-        **{name: typed.get(name, value) for name, value in stored.items()},
+        discreet=Choice.DISCREET in typed.texts if typed else subscriber.discreet,
+        **texts,
     )

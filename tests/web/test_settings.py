@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -203,8 +204,9 @@ def test_a_form_that_changes_nothing_writes_nothing(app: App, visitor: Visitor, 
 def test_a_pause_that_makes_no_sense_saves_nothing_and_shows_what_was_typed(
     app: App, visitor: Visitor, member, open_list, states: States, day: str
 ) -> None:
-    page = visitor.save(paused_until=day, name="New Name", list=[str(open_list)])
+    page = visitor.save(paused_until=day, name="New Name", list=[str(open_list)], frequency="monthly", discreet="yes")
     assert page.status_code == 422
+    assert re.findall(r'value="([^"]*)" checked', page.text) == [str(open_list), "monthly", "yes"]
     assert "Nothing was saved yet" in page.text
     assert 'aria-invalid="true"' in page.text
     assert 'value="New Name"' in page.text
@@ -229,7 +231,7 @@ def test_a_pause_that_is_over_is_not_shown_and_not_told_as_a_change(app: App, si
 def test_hostile_names_are_words_on_the_page(visitor: Visitor) -> None:
     hostile = '"><script>alert(1)</script>{{ 7*7 }}%(x)s'
     page = visitor.save(name=hostile)
-    assert "<script>" not in page.text
+    assert "<script>alert" not in page.text
     assert html.escape(hostile) in page.text.replace("&#34;", "&quot;")
 
 
