@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Integer, cast, extract, func, select
 from sqlalchemy.orm import Session
 
+from newsletter.send.leavers import Leavers, leavers_of
 from newsletter.send.masking import without_people
 from newsletter.send.states import FINAL, TO_DO
 from newsletter.send.status import issue_counts
@@ -113,6 +114,7 @@ class IssueReport:
     timeline: Timeline
     people: tuple[Person, ...]
     zone: tzinfo = field(default=UTC)
+    leavers: Leavers = field(default_factory=Leavers)
 
     @property
     def slug(self) -> str:
@@ -159,6 +161,7 @@ def report_issue(session: Session, issue: Issue, *, zone: tzinfo, most_people: i
             for person in _people(session, issue.id, state, most_people)
         ),
         zone=zone,
+        leavers=leavers_of(session, issue.id),
     )
 
 
@@ -295,6 +298,7 @@ def report_document(report: IssueReport) -> dict[str, Any]:
             "buckets": [{"start": bucket.start, "sent": bucket.sent} for bucket in report.timeline.buckets],
         },
         "people": [_person_document(person, report.slug) for person in report.people],
+        "left": report.leavers.document(),
     }
 
 
