@@ -85,7 +85,7 @@ def show(context: Context, issue_name: str) -> None:
     """
     from newsletter.cli.list_text import lines
     from newsletter.compose.issue import find
-    from newsletter.publishing.prepare import issue_audience
+    from newsletter.publishing.readers import issue_audience
 
     with context.app.database.read() as session:
         issue = find(session, issue_name)

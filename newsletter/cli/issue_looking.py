@@ -74,14 +74,18 @@ def check(ctx: click.Context, issue_name: str) -> None:
 @click.command()
 @issue_argument
 @click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where to.")
+@click.option("--discreet", is_flag=True, help="As people get it who chose discreet mail: text alone.")
 @pass_context
-def render(context: Context, issue_name: str, folder: Path) -> None:
+def render(context: Context, issue_name: str, folder: Path, discreet: bool) -> None:
     """Write issue.html and issue.txt of every variant, and sample.eml: one member's whole message.
+
+    A variant in discreet form has no HTML, so only its text is written.
 
     Example: newsletter issue render 2026-11 --out outbox/2026-11
     """
     from newsletter.compose.issue import find
     from newsletter.publishing.frozen import look_at
+    from newsletter.publishing.prepare import discreet_form
     from newsletter.publishing.trial import sample_message, sample_values
     from newsletter.render.personal import fill_html, fill_text
 
@@ -89,15 +93,17 @@ def render(context: Context, issue_name: str, folder: Path) -> None:
     with app.database.read() as session:
         issue = find(session, issue_name)
         slug, look = issue.slug, look_at(app, session, issue)
-        message = sample_message(app, session, issue, look)
+        message = sample_message(app, session, issue, look, discreet=discreet)
     values, written = sample_values(app), []
     folder.mkdir(parents=True, exist_ok=True)
-    for variant in look.variants:
+    for variant in (discreet_form(app, each) if discreet else each for each in look.variants):
         number = "" if variant.number == 1 else f".{variant.number}"
         for suffix, text in (
             ("html", fill_html(variant.rendered.html, values)),
             ("txt", fill_text(variant.rendered.text, values)),
         ):
+            if not text:
+                continue
             path = folder / f"issue{number}.{suffix}"
             path.write_bytes(text.encode("utf-8"))
             written.append(path)
@@ -114,8 +120,9 @@ def render(context: Context, issue_name: str, folder: Path) -> None:
 @issue_argument
 @click.option("--to", "addresses", metavar="ADDRESS", multiple=True, required=True, help="Anybody. Repeatable.")
 @click.option("--variant", "number", type=click.IntRange(min=1), default=1, help="Which variant. Default: 1.")
+@click.option("--discreet", is_flag=True, help="As people get it who chose discreet mail: text alone.")
 @pass_context
-def test(context: Context, issue_name: str, addresses: tuple[str, ...], number: int) -> None:
+def test(context: Context, issue_name: str, addresses: tuple[str, ...], number: int, discreet: bool) -> None:
     """Mail a copy, marked as a test, to somebody who need not be a subscriber.
 
     Example: newsletter issue test 2026-11 --to ann@example.org
@@ -128,14 +135,14 @@ def test(context: Context, issue_name: str, addresses: tuple[str, ...], number: 
     with app.database.read() as session:
         issue = find(session, issue_name)
         slug, look = issue.slug, look_at(app, session, issue)
-    send_tests(app, slug, look, number=number, addresses=addresses)
-    words = f"A test copy of {slug} went to {', '.join(addresses)}."
+    send_tests(app, slug, look, number=number, addresses=addresses, discreet=discreet)
+    words = f"A {'discreet ' if discreet else ''}test copy of {slug} went to {', '.join(addresses)}."
     blocking = len(look.prepared.report.blocks) if look.prepared else 0
     if blocking:
         words += f"\nSending is still blocked ({blocking}): newsletter issue check {slug}"
     if len(look.variants) > 1:
         words += f"\nThis was variant {number} of {len(look.variants)}; see another with --variant."
-    done(context.output, {"issue": slug, "to": list(addresses), "variant": number}, words)
+    done(context.output, {"issue": slug, "to": list(addresses), "variant": number, "discreet": discreet}, words)
 
 
 def _tell_report(context: Context, report: Report) -> None:

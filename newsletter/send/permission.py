@@ -1,5 +1,5 @@
 """
-Whether a copy may still leave, asked of the tables at the claim, at the intent and before a retry: one condition for all.
+Whether a copy may still leave, asked of the tables at the claim, at the intent and before a retry: one condition.
 
 Consent, suppression and what the person chose since the freeze: each is a lookup by an index, and none is kept.
 """
