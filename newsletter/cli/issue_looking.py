@@ -38,7 +38,14 @@ def preview(context: Context, issue_name: str, opening: bool) -> None:
     paths = [app.workspace.outbox / page.name for page in pages]
     web_url = app.config.web.url.rstrip("/")
     for page, path in zip(pages, paths, strict=True):
-        text = preview_page(page, pages, values, media=app.workspace.media, web_url=web_url)
+        text = preview_page(
+            page,
+            pages,
+            values,
+            media=app.workspace.media,
+            web_url=web_url,
+            discreet_name=app.config.discreet.from_name,
+        )
         path.write_text(text, encoding="utf-8")
     if context.output.as_json:
         context.output.data({"issue": slug, "files": [str(path) for path in paths]})

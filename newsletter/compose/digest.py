@@ -178,7 +178,7 @@ def gather(session: Session, zone: ZoneInfo) -> list[Candidate]:
 
 
 def last_drafted(session: Session) -> datetime | None:
-    """Return when the newest issue that is not cancelled was drafted: what came after it is new. Digests do not count."""
+    """Return when the newest issue, not cancelled and no monthly digest, was drafted: what came after it is new."""
     newest = select(Issue.created_at).where(Issue.state != IssueState.CANCELLED, Issue.digest_of.is_(None))
     return session.scalar(newest.order_by(Issue.created_at.desc()).limit(1))
 

@@ -12,11 +12,14 @@ from dataclasses import replace
 from newsletter.compose.content import IssueContent
 from newsletter.render.environment import Environment
 from newsletter.render.issue import RenderedIssue
+from newsletter.render.notice import NoticeText
 from newsletter.render.text import render_text
 from newsletter.render.view import Tokens, view_of, without_unwanted
+from newsletter.render.wrapping import wrapped
 
 TEMPLATE = "email/discreet.txt.j2"
 PREVIEW_CHARACTERS = 200
+RULE_CHARACTERS = 72
 
 
 def render_discreet(content: IssueContent, environment: Environment, subject: str) -> RenderedIssue:
@@ -34,6 +37,12 @@ def render_discreet(content: IssueContent, environment: Environment, subject: st
     view = view_of(clean, environment, tokens)
     text = tokens.resolve(render_text(view, environment, tokens, template=TEMPLATE))
     return RenderedIssue(subject=subject, preheader="", html="", text=text, language=clean.language)
+
+
+def discreet_notice(text: NoticeText, environment: Environment, language: str, subject: str) -> NoticeText:
+    """Return a notice in its discreet form: the neutral subject and the same first lines as in every discreet mail."""
+    lines = wrapped(opening(environment, language))
+    return NoticeText(subject, f"{lines}\n\n{'_' * RULE_CHARACTERS}\n\n\n{text.body}")
 
 
 def opening(environment: Environment, language: str) -> str:
