@@ -1,5 +1,6 @@
 """
-Freeze an issue: its variants and one delivery row for everybody in the audience, in one transaction.
+Freeze an issue: its variants and one delivery row for everybody in the audience, in one transaction; a row of another
+kind for whoever gets it by the monthly digest.
 
 From here on neither segments nor templates are run again. All that a copy's bytes depend on is in the two tables:
 subject, HTML, text, header and signing of the variant; address, personal values, Date, Message-ID and token of the row.
@@ -27,7 +28,7 @@ from newsletter.render.issue import RenderedIssue
 from newsletter.send.owner import changed
 from newsletter.send.receivers import DomainLimit, DomainLimits
 from newsletter.send.signing import Signing, signing_of_new_mail
-from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, Setting, Variant
+from newsletter.tables import Delivery, DeliveryState, DigestEntry, Issue, IssueState, Setting, Variant
 from subscribers.tables import Subscriber
 from subscribers.tokens import Key, sign
 
@@ -44,12 +45,20 @@ class PlannedVariant:
 
     Attributes:
         condition: Over `Subscriber`; None is everybody whom no earlier variant took.
+        discreet: It is for people who chose discreet mail.
     """
 
     number: int
     condition: ColumnElement[bool] | None
     rendered: RenderedIssue
     headers: MessageHeaders
+    discreet: bool = False
+
+
+class NoVariantFits(Conflict):
+    """Somebody in the audience fits none of the variants: what is known of them changed while it was frozen."""
+
+    code = "no_variant_fits"
 
 
 def freeze(
@@ -61,15 +70,19 @@ def freeze(
     keys: Keys,
     config: Config,
     now: datetime,
+    postponed: ColumnElement[bool] | None = None,
 ) -> int:
     """
     Write the variants and a delivery for everybody in *audience*, set the issue sending; return how many.
 
     Args:
         audience: Yields (subscriber_id, list_id), one row a subscriber.
+        postponed: Over `Subscriber`: who gets no delivery, but is owed the issue by the monthly digest. It is asked
+            with the audience, at once, so that each is in one of the two.
 
     Raises:
-        Conflict: When the issue was planned before, when there is nobody to mail, or when no variant fits somebody.
+        Conflict: When the issue was planned before, or when there is nobody to mail.
+        NoVariantFits: When no variant fits somebody.
         DkimKeyUnusable: When copies should be signed and there is no key for it.
     """
     if issue.state not in PLANNABLE or issue.planned_at is not None:
@@ -81,14 +94,18 @@ def freeze(
     signing = signing_of_new_mail(config, keys, moment)
     stored = _store_variants(session, issue, variants, keys, config, signing)
     limits = DomainLimits(config.send.domains)
-    planned = 0
-    for chunk in _chunks(_people(session, audience, variants), CHUNK_ROWS):
+    planned = owed = 0
+    for chunk in _chunks(_people(session, audience, variants, postponed), CHUNK_ROWS):
+        going = chunk if postponed is None else [person for person in chunk if not person.postponed]
         rows = [
-            _delivery(person, issue, stored, keys.message_ids, config.bounce_domain, limits, moment) for person in chunk
+            _delivery(person, issue, stored, keys.message_ids, config.bounce_domain, limits, moment) for person in going
         ]
-        session.execute(insert(Delivery), rows)
+        if rows:
+            session.execute(insert(Delivery), rows)
+        if len(going) < len(chunk):
+            owed += _owe(session, issue, (person for person in chunk if person.postponed))
         planned += len(rows)
-    if not planned:
+    if not planned and not owed:
         raise Conflict(
             f"Nobody is in the audience of issue {issue.slug}: nothing was planned.",
             hint=f"See who is left out and why: newsletter audience show {issue.slug}",
@@ -155,6 +172,7 @@ def _store_variants(
             html=rendered.html,
             text=rendered.text,
             content_hash=_variant_hash(planned),
+            discreet=planned.discreet,
             headers={
                 "message": planned.headers.to_json(),
                 "preheader": rendered.preheader,
@@ -172,7 +190,18 @@ def _store_variants(
     return ids
 
 
-def _people(session: Session, audience: Select[int, int], variants: Sequence[PlannedVariant]) -> Iterator[Row[Any]]:
+def _owe(session: Session, issue: Issue, people: Iterable[Row[Any]]) -> int:
+    rows = [{"issue_id": issue.id, "subscriber_id": p.id, "list_id": p.list_id} for p in people]
+    session.execute(insert(DigestEntry), rows)
+    return len(rows)
+
+
+def _people(
+    session: Session,
+    audience: Select[int, int],
+    variants: Sequence[PlannedVariant],
+    postponed: ColumnElement[bool] | None,
+) -> Iterator[Row[Any]]:
     chosen = audience.subquery()
     statement = (
         select(
@@ -185,6 +214,7 @@ def _people(session: Session, audience: Select[int, int], variants: Sequence[Pla
             Subscriber.name,
             chosen.c.list_id,
             _variant_number(variants),
+            (literal(0) if postponed is None else case((postponed, 1), else_=0)).label("postponed"),
         )
         .join(chosen, chosen.c.subscriber_id == Subscriber.id)
         .order_by(Subscriber.id)
@@ -210,9 +240,9 @@ def _delivery(
     limits: DomainLimits,
     now: datetime,
 ) -> dict[str, Any]:
-    subscriber_id, address, address_hash, domain, token_id, first_name, name, list_id, variant = tuple(person)
+    subscriber_id, address, address_hash, domain, token_id, first_name, name, list_id, variant, _ = tuple(person)
     if variant not in variants:
-        raise Conflict(
+        raise NoVariantFits(
             f"No variant of issue {issue.slug} fits subscriber {subscriber_id}: nothing was planned.",
             hint=f"Check the segments of its blocks: newsletter issue check {issue.slug}",
         )

@@ -8,7 +8,7 @@ from alembic import op
 from subscribers.comparing import folded
 
 revision = "0013"
-down_revision = "0004"
+down_revision = "0010"
 
 
 def upgrade() -> None:
