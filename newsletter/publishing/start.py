@@ -16,7 +16,8 @@ from newsletter.preflight import RenderedVariant, Report
 from newsletter.publishing.headers import message_headers
 from newsletter.publishing.prepare import Prepared, find_readers, prepare
 from newsletter.send.instance import note_place, require_live
-from newsletter.send.plan import NoVariantFits, PlannedVariant, freeze
+from newsletter.send.plan import PlannedVariant, freeze
+from newsletter.send.plan_rows import NoVariantFits
 from newsletter.tables import Issue, IssueState
 from subscribers.audience import LEFT_OUT
 from subscribers.choices import wants_digest

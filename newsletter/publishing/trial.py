@@ -18,7 +18,7 @@ from newsletter.publishing.prepare import Prepared, discreet_form
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import compile_message
 from newsletter.render.personal import PersonalValues
-from newsletter.send.plan import message_id
+from newsletter.send.plan_rows import message_id
 from newsletter.send.signing import sign_message
 from newsletter.send.trial import nobodys_values, send_test_copy
 from newsletter.tables import Issue
