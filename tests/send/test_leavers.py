@@ -61,7 +61,7 @@ def test_leaving_counts_for_the_issue_that_somebody_got_last(sent: Sent) -> None
     assert first.leavers == Leavers(2, {WhyLeft.TOO_MANY.value: 1}, 0)
     assert first.leavers.said_nothing == 1
     assert second.leavers == Leavers(2, {WhyLeft.TOO_MANY.value: 1}, 1)
-    assert report_document(first)["left"] == {"total": 2, "reasons": {"too many": 1}, "in_own_words": 0}
+    assert report_document(first)["left_after"] == {"total": 2, "reasons": {"too many": 1}, "in_own_words": 0}
 
 
 def test_the_report_tells_counts_and_never_the_words(sent: Sent) -> None:
