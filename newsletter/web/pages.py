@@ -1,5 +1,5 @@
 """
-The pages of the site as finished HTML: one style in the head, allowed by its hash, no script and nothing remote.
+The pages of the site as finished HTML, in the language that is asked for: one style in the head, allowed by its hash.
 
 No page is handed a name, an address or a list: what a page is not given it cannot show.
 """
@@ -18,6 +18,8 @@ from markupsafe import Markup
 
 from newsletter.config import Organisation
 from newsletter.errors import TemplateError
+from newsletter.web.catalogues import read_catalogues
+from newsletter.web.languages import Languages, Wanted, choose, keep, languages_of, switches, words_in
 
 STYLE_FILE = "web/style.css"
 TEMPLATES = "web/"
@@ -35,15 +37,31 @@ class Pages:
     environment: ImmutableSandboxedEnvironment
     organisation: Organisation
     style: str
+    languages: Languages
 
     @property
     def style_hash(self) -> str:
         return "sha256-" + base64.b64encode(hashlib.sha256(self.style.encode()).digest()).decode()
 
-    def render(self, name: str, **values: object) -> str:
-        """Render ``templates/web/NAME.html.j2``."""
-        template = self.environment.get_template(f"web/{name}.html.j2")
-        return template.render(organisation=self.organisation, style=Markup(self.style), **values)  # noqa: S704  # ours
+    def render(self, name: str, wanted: Wanted, *, person_language: str = "", **values: object) -> tuple[str, str]:
+        """
+        Render ``templates/web/NAME.html.j2``.
+
+        Args:
+            wanted: What the request says about languages.
+            person_language: What the person of the page has chosen; empty where the page knows nobody.
+
+        Returns:
+            The page and its language.
+        """
+        language, asked = choose(wanted, person_language, self.languages.default, self.languages.offered)
+        words = words_in(self.languages, language)
+        page = self.environment.get_template(f"web/{name}.html.j2").render(
+            **{"languages": switches(self.languages, wanted, language), "asked_language": asked, **words, **values},
+            organisation=self.organisation,
+            style=Markup(self.style),  # noqa: S704  # ours
+        )
+        return keep(page, asked), language
 
 
 def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> Pages:
@@ -64,7 +82,8 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> 
         auto_reload=False,
         extensions=["jinja2.ext.i18n"],
     )
-    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]  # the extension adds it
+    environment.policies["ext.i18n.trimmed"] = True
     names = environment.list_templates(filter_func=lambda name: name.startswith(TEMPLATES) and name.endswith(".j2"))
     try:
         for name in names:
@@ -79,4 +98,6 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> 
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(f"A template of the site cannot be read: {error}.") from None
-    return Pages(environment, organisation, source)
+    return Pages(
+        environment, organisation, source, languages_of(read_catalogues(template_folders), organisation.language)
+    )
