@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from newsletter.config_group import Group
 from newsletter.config_group import each_once as _each_once
 from newsletter.config_returning import BouncePolicy, ListPatience, Mailbox, Receiver, Webhook
+from newsletter.config_signup import SignUpSettings
 from newsletter.config_values import (
     BindAddress,
     Domain,
@@ -295,6 +296,7 @@ class Config(Group):
     web: Web
     send: Send = Send()
     issue: IssueSettings = IssueSettings()
+    signup: SignUpSettings = SignUpSettings()
     bounces: Bounces = Bounces()
     dkim: Dkim = Dkim()
     alerts: Alerts = Alerts()

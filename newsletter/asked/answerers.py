@@ -13,10 +13,11 @@ from types import MappingProxyType
 
 from sqlalchemy.orm import Session
 
+from newsletter.asked import sign_up
 from newsletter.asked.requests import Asked
 from newsletter.send.report import Parts
 from newsletter.tables import WebRequestKind
 
 Answerer = Callable[[Parts, Session, Asked], None]
 
-ANSWERERS: Mapping[WebRequestKind, Answerer] = MappingProxyType({})
+ANSWERERS: Mapping[WebRequestKind, Answerer] = MappingProxyType({WebRequestKind.SIGN_UP: sign_up.answer})

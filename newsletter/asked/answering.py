@@ -15,12 +15,14 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from newsletter.asked.answerers import ANSWERERS, Answerer
+from newsletter.asked.limits import any_full, forget_full
 from newsletter.asked.requests import Asked, any_done, any_waits, forget_done, mark_done, waiting
 from newsletter.errors import NewsletterError
 from newsletter.send.instance import CopiedDatabase, note_place, require_live
 from newsletter.send.report import Parts
 from newsletter.send.throttles import locked_value
 from newsletter.tables import WebRequestKind
+from subscribers import signing_up
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
 LOOK_SECONDS = 1.0  # how soon a request is noticed
@@ -141,9 +143,11 @@ class Answering:
 
 def is_untidy(session: Session, now: datetime) -> bool:
     """Return whether there is anything that no answer needs any more."""
-    return any_done(session, before=now - KEEP_DONE)
+    return any_done(session, before=now - KEEP_DONE) or signing_up.any_over(session, now) or any_full(session, now)
 
 
 def tidy(session: Session, now: datetime) -> None:
     """Delete what no answer needs any more."""
     forget_done(session, before=now - KEEP_DONE)
+    signing_up.forget_over(session, now)
+    forget_full(session, now)

@@ -21,6 +21,7 @@ from newsletter.web.languages import Spoken
 from newsletter.web.pages import load_pages
 from newsletter.web.protection import Protection, page_headers
 from newsletter.web.showing import Showing
+from newsletter.web.signing_up import SigningUp
 from newsletter.web.site import Site
 from newsletter.web.sns_certificates import Certificates
 from newsletter.web.unsubscribing import Unsubscribing
@@ -38,7 +39,7 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
     webhooks = Webhooks(app.config, door=app.intake, clock=app.now, writers=writers, certificates=certificates)
     faults = _Faults(site)
     starlette = Starlette(
-        routes=[*Unsubscribing(site).routes(), *Showing(site).routes(), webhooks.route()],
+        routes=[*Unsubscribing(site).routes(), *Showing(site).routes(), *SigningUp(site).routes(), webhooks.route()],
         exception_handlers={
             HTTPException: faults.refused,
             DatabaseUnavailable: faults.database_away,

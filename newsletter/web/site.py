@@ -76,9 +76,9 @@ class Site:
             raise HTTPException(404) from None
 
     @asynccontextmanager
-    async def form(self, request: Request) -> AsyncIterator[FormData]:
+    async def form(self, request: Request, *, most_fields: int = MOST_FIELDS) -> AsyncIterator[FormData]:
         """Read a form of either encoding; it holds no files."""
-        async with request.form(max_files=0, max_fields=MOST_FIELDS) as fields:
+        async with request.form(max_files=0, max_fields=most_fields) as fields:
             yield fields
 
     async def read(self, work: Callable[[], T]) -> T:
