@@ -164,12 +164,23 @@ class Send(Group):
 
 
 class Web(Group):
-    """Where members reach us: `url` is the public address, `bind` where `serve` listens."""
+    """
+    Where members reach us: `url` is the public address, `bind` where `serve` listens.
+
+    `exit_url` is where the quick exit of every page leads: a busy page that tells nothing about who was here.
+    """
 
     url: PublicUrl
     bind: BindAddress = "127.0.0.1"
     port: int = Field(8025, ge=1, le=65535)
     trusted_proxies: tuple[Network, ...] = ("127.0.0.1",)
+    exit_url: PageUrl = Field("https://www.bbc.co.uk/weather", min_length=1)
+
+
+class Archive(Group):
+    """Past issues on the site, for everybody. Off, and with it on still only those that `issue publish` named."""
+
+    enabled: bool = False
 
 
 class SectionRule(Group):
@@ -294,6 +305,7 @@ class Config(Group):
     organisation: Organisation
     smtp: Smtp
     web: Web
+    archive: Archive = Archive()
     send: Send = Send()
     issue: IssueSettings = IssueSettings()
     signup: SignUpSettings = SignUpSettings()

@@ -1,5 +1,5 @@
 """
-Mailboxes of a role, by what stands before the `@`: whoever reads them did not ask, and often reports what comes unasked.
+Mailboxes of a role, by what stands before the `@`: whoever reads them did not ask, and often reports what comes.
 
 Those by which small organisations are written to (info, office, hello) are not among them.
 

@@ -1,5 +1,8 @@
 """
-The pages of the site as finished HTML, in the language that is asked for: one style in the head, allowed by its hash.
+The pages of the site as finished HTML, in the language that is asked for.
+
+Every page carries one style and one script, each allowed by its hash and by nothing else. The script is the quick exit:
+without it the exit is a plain link, and nothing on a page needs it. Nothing remote is loaded.
 
 No page is handed a name, an address or a list: what a page is not given it cannot show.
 """
@@ -21,7 +24,7 @@ from newsletter.errors import TemplateError
 from newsletter.web.catalogues import read_catalogues
 from newsletter.web.languages import Languages, Wanted, choose, keep, languages_of, switches, words_in
 
-STYLE_FILE = "web/style.css"
+STYLE_FILE, SCRIPT_FILE = "web/style.css", "web/exit.js"
 TEMPLATES = "web/"
 
 
@@ -31,17 +34,24 @@ class Pages:
     The templates of the site, ready to render.
 
     Attributes:
-        style_hash: What the Content-Security-Policy allows: the hash of the style that every page carries.
+        script: Of the quick exit, as every page carries it.
+        exit_url: Where the quick exit leads.
     """
 
     environment: ImmutableSandboxedEnvironment
     organisation: Organisation
     style: str
+    script: str
+    exit_url: str
     languages: Languages
 
     @property
     def style_hash(self) -> str:
-        return "sha256-" + base64.b64encode(hashlib.sha256(self.style.encode()).digest()).decode()
+        return content_hash(self.style)
+
+    @property
+    def script_hash(self) -> str:
+        return content_hash(self.script)
 
     def render(self, name: str, wanted: Wanted, *, person_language: str = "", **values: object) -> tuple[str, str]:
         """
@@ -59,12 +69,19 @@ class Pages:
         page = self.environment.get_template(f"web/{name}.html.j2").render(
             **{"languages": switches(self.languages, wanted, language), "asked_language": asked, **words, **values},
             organisation=self.organisation,
+            exit_url=self.exit_url,
             style=Markup(self.style),  # noqa: S704  # ours
+            exit_script=Markup(self.script),  # noqa: S704  # ours
         )
         return keep(page, asked), language
 
 
-def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> Pages:
+def content_hash(text: str) -> str:
+    """Return what a Content-Security-Policy names an inline style or script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def load_pages(template_folders: Sequence[Path], organisation: Organisation, *, exit_url: str) -> Pages:
     """
     Compile the templates of the site; a workspace's own file wins over the shipped one.
 
@@ -73,8 +90,9 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> 
     Raises:
         TemplateError: When one cannot be read or compiled, with file and line.
     """
+    loader = FileSystemLoader([folder for folder in template_folders if folder.is_dir()])
     environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader([folder for folder in template_folders if folder.is_dir()]),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -88,9 +106,7 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> 
     try:
         for name in names:
             environment.get_template(name)
-        source, _, _ = (
-            environment.loader.get_source(environment, STYLE_FILE) if environment.loader else ("", None, None)
-        )
+        style, script = (loader.get_source(environment, name)[0] for name in (STYLE_FILE, SCRIPT_FILE))
     except TemplateSyntaxError as error:
         raise TemplateError(
             f"{error.filename or error.name}, line {error.lineno}: {error.message}",
@@ -98,6 +114,5 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> 
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(f"A template of the site cannot be read: {error}.") from None
-    return Pages(
-        environment, organisation, source, languages_of(read_catalogues(template_folders), organisation.language)
-    )
+    languages = languages_of(read_catalogues(template_folders), organisation.language)
+    return Pages(environment, organisation, style, script, exit_url, languages)

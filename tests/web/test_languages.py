@@ -140,13 +140,15 @@ def test_a_language_that_nobody_offers_and_a_hostile_one_are_english(speaking: h
         answer = speaking.get(f"/unsubscribe/{member.token}?lang={asked}")
         assert (answer.status_code, answer.headers["content-language"]) == (200, "en-GB")
         assert "onload" not in answer.text.replace("%22onload", "")
-        assert "<script>" not in answer.text
+        assert answer.text.count("<script>") == 1  # ours
 
 
 @pytest.mark.parametrize("head", ["", "# DRAFT: not offered\n# Reviewed-by: A. N. Other", "# Reviewed-by:"])
 def test_a_catalogue_that_nobody_reviewed_is_not_offered(app: App, head: str) -> None:
     write_catalogues(app.workspace.templates, head=head)
-    assert load_pages(app.template_folders, app.config.organisation).languages.offered == ("en-GB",)
+    assert load_pages(
+        app.template_folders, app.config.organisation, exit_url="https://example.org/"
+    ).languages.offered == ("en-GB",)
 
 
 def test_every_catalogue_that_ships_says_whether_it_was_reviewed() -> None:
@@ -188,9 +190,9 @@ def unmarked(source: str) -> list[str]:
     """Return the words of a template that no translator is handed, with those of its spoken attributes."""
     outside, depth, words = "", 0, []
     for _, kind, value in Environment(extensions=["jinja2.ext.i18n"]).lex(source):
-        if kind == "name" and value in ("trans", "style"):
+        if kind == "name" and value == "trans":
             depth += 1
-        elif kind == "name" and value in ("endtrans", "endstyle"):
+        elif kind == "name" and value == "endtrans":
             depth -= 1
         elif kind == "data" and depth == 0:
             outside += value
