@@ -28,8 +28,7 @@ from subscribers.errors import DatabaseUnavailable, SubscribersError
 LOOK_SECONDS = 1.0  # how soon a request is noticed
 TROUBLE_SECONDS = 10.0
 TIDY_SECONDS = 3600.0
-MOST_AT_ONCE = 25
-BATCH_SECONDS = 0.02  # a batch ends then: other writers wait for it
+MOST_AT_ONCE = 15  # in one transaction: other writers wait for it
 BREATH_SECONDS = 0.005  # between two batches, so that they get their turn
 LONGEST_WAIT = timedelta(hours=24)  # an answer that comes later than this surprises
 KEEP_DONE = timedelta(hours=24)
@@ -88,16 +87,13 @@ class Answering:
 
     def _batch(self, last: int) -> tuple[list[Asked], int]:
         """Answer the next few in one transaction; return those that were looked at, and how many failed."""
-        app, seen, failed = self._app, [], 0
-        ends = time.monotonic() + BATCH_SECONDS
+        app = self._app
         with app.database.write() as session:
             locked_value(session.connection(), LOCK)  # on PostgreSQL: workers take turns
-            note_place(session, app.now())
-            for asked in waiting(session, after=last, most=MOST_AT_ONCE):
-                seen.append(asked)
-                failed += not self._answered(session, asked)
-                if time.monotonic() >= ends:
-                    break
+            if not last:
+                note_place(session, app.now())
+            seen = list(waiting(session, after=last, most=MOST_AT_ONCE))
+            failed = sum(not self._answered(session, asked) for asked in seen)
         return seen, failed
 
     def _answered(self, session: Session, asked: Asked) -> bool:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert
 
 from newsletter.app import App
 from newsletter.asked.form_ticket import VERSION, FormTicket, seal
-from newsletter.asked.requests import write_down
-from newsletter.tables import WebRequestKind
+from newsletter.tables import WebRequest, WebRequestKind
 from subscribers import lists
 
 PAGE = "https://news.example.org/sign-up"
@@ -46,9 +46,10 @@ def send_form() -> Callable[..., None]:
         offered = {name: f"The {name}" for name in names}
         ticket = FormTicket((now - shown).replace(microsecond=0), embedded, PAGE, VERSION, "en-GB", STATEMENT, offered)
         form = seal(app.keys.links, ticket)
+        common = {"lists": list(names), "form": form, "trap": False, "origin": "", **fields}
+        row = {"kind": WebRequestKind.SIGN_UP, "at": now, "network": network}
+        rows = [{**row, "fields": {**common, "email": fields.get("email", email)}} for email in emails]
         with app.database.write() as session:
-            for email in emails:
-                typed = {"email": email, "lists": list(names), "form": form, "trap": False, "origin": "", **fields}
-                write_down(session, WebRequestKind.SIGN_UP, fields=typed, network=network, now=now)
+            session.execute(insert(WebRequest), rows)
 
     return send
