@@ -22,7 +22,7 @@ from newsletter.send.instance import CopiedDatabase, note_place, require_live
 from newsletter.send.report import Parts
 from newsletter.send.throttles import locked_value
 from newsletter.tables import WebRequestKind
-from subscribers import signing_up
+from subscribers import one_time, signing_up
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
 LOOK_SECONDS = 1.0  # how soon a request is noticed
@@ -139,11 +139,19 @@ class Answering:
 
 def is_untidy(session: Session, now: datetime) -> bool:
     """Return whether there is anything that no answer needs any more."""
-    return any_done(session, before=now - KEEP_DONE) or signing_up.any_over(session, now) or any_full(session, now)
+    before = now - KEEP_DONE
+    return (
+        any_done(session, before=before)
+        or one_time.any_expired(session, before=before)
+        or signing_up.any_over(session, now)
+        or any_full(session, now)
+    )
 
 
 def tidy(session: Session, now: datetime) -> None:
     """Delete what no answer needs any more."""
-    forget_done(session, before=now - KEEP_DONE)
+    before = now - KEEP_DONE
+    forget_done(session, before=before)
+    one_time.forget_expired(session, before=before)
     signing_up.forget_over(session, now)
     forget_full(session, now)
