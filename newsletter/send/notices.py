@@ -30,6 +30,7 @@ def post(
     kind: NoticeKind,
     to: str,
     reply_to: str = "",
+    from_name: str | None = None,
     dedupe: str | None = None,
     expires_at: datetime | None = None,
 ) -> Notice | None:
@@ -38,6 +39,7 @@ def post(
 
     Args:
         reply_to: Where an answer goes; empty: where answers to issues go.
+        from_name: Beside the address of the sender; None: that of issues.
         dedupe: As `enqueue` takes it.
 
     Returns:
@@ -53,7 +55,15 @@ def post(
         kind=kind,
         to=to,
         subject=text.subject,
-        message=written(app, text, to=to, message_id=mark, reply_to=reply_to, alert=kind is NoticeKind.ALERT),
+        message=written(
+            app,
+            text,
+            to=to,
+            message_id=mark,
+            reply_to=reply_to,
+            from_name=from_name,
+            alert=kind is NoticeKind.ALERT,
+        ),
         message_id=mark,
         now=app.now(),
         pepper=app.keys.pepper,
@@ -63,12 +73,19 @@ def post(
 
 
 def written(
-    app: Parts, text: NoticeText, *, to: str, message_id: str, reply_to: str = "", alert: bool = False
+    app: Parts,
+    text: NoticeText,
+    *,
+    to: str,
+    message_id: str,
+    reply_to: str = "",
+    from_name: str | None = None,
+    alert: bool = False,
 ) -> bytes:
     """Return the finished bytes of a notice from the organisation; an *alert* goes unsigned rather than not at all."""
     organisation = app.config.organisation
     headers = NoticeHeaders(
-        from_name=organisation.from_name or organisation.name,
+        from_name=organisation.from_name or organisation.name if from_name is None else from_name,
         from_address=organisation.from_address,
         to=parse_address(to).address,
         reply_to=reply_to or organisation.reply_to,

@@ -103,6 +103,7 @@ KINDS = (
     "sign-up",
     "unsubscribe",
     "preferences",
+    "settings",
     "view",
     "media",
     "events",
