@@ -47,7 +47,7 @@ def answer(app: Parts, session: Session, asked: Asked) -> None:
     if decision.reply is Reply.ALREADY:
         _tell_already(app, session, address, ticket)
     else:
-        _ask_to_confirm(app, session, asked, address, ticket, chosen)
+        _ask_to_confirm(app, session, asked, address, ticket, chosen, discreet=known.discreet)
 
 
 def _ticket(app: Parts, asked: Asked) -> FormTicket | None:
@@ -103,8 +103,16 @@ def _offered(session: Session, ticket: FormTicket, asked: Asked) -> list[Mailing
 
 
 def _ask_to_confirm(
-    app: Parts, session: Session, asked: Asked, address: Address, ticket: FormTicket, chosen: list[MailingList]
+    app: Parts,
+    session: Session,
+    asked: Asked,
+    address: Address,
+    ticket: FormTicket,
+    chosen: list[MailingList],
+    *,
+    discreet: bool,
 ) -> None:
+    """Mail the link; to somebody who asked for discreet mail it names neither the lists nor who writes."""
     now = app.now()
     until = now + CONFIRM_WITHIN
     row = signing_up.note_mailed(session, address, pepper=app.keys.pepper, now=now, until=until)
@@ -122,11 +130,12 @@ def _ask_to_confirm(
         app,
         "confirmation",
         ticket.language,
-        lists=[ticket.offered[one.name] for one in chosen],
+        lists=[] if discreet else [ticket.offered[one.name] for one in chosen],
         link=confirmation_url(app.config.web.url, token),
         until=f"{until.astimezone(app.config.organisation.zone):%d %B %Y}".lstrip("0"),
     )
-    post(app, session, text, kind=NoticeKind.CONFIRMATION, to=address.address)
+    name = "" if discreet else None
+    post(app, session, text, kind=NoticeKind.CONFIRMATION, to=address.address, from_name=name)
 
 
 def _tell_already(app: Parts, session: Session, address: Address, ticket: FormTicket) -> None:

@@ -82,10 +82,14 @@ def _check_requests(session: Session, now: datetime) -> Iterator[Finding]:
     waiting = waiting_since(session, now - WAITS_LONG)
     if waiting is not None:
         count, since = waiting
-        what = "request" if count == 1 else "requests"
+        what = (
+            "1 mail that was asked for on the site waits"
+            if count == 1
+            else f"{count} mails that were asked for on the site wait"
+        )
         yield warn(
             "site",
-            f"{count} {what} of the site for a mail wait since {since:%Y-%m-%d %H:%M} UTC.",
+            f"{what} since {since:%Y-%m-%d %H:%M} UTC.",
             "Let `newsletter work` run, and read what it says: it answers them.",
         )
     until = breaker_until(session, now)

@@ -474,6 +474,22 @@ def test_the_mail_is_short_plain_and_without_logo(app, offer, send_form):
     assert ANN not in message.get_content()
 
 
+def test_a_mail_to_somebody_discreet_shows_neither_who_writes_nor_about_what(app, offer, send_form):
+    offer(app, "members", "partners")
+    put_on(app, "partners")
+    with app.database.write() as session:
+        people.find(session, ANN).discreet = True
+    send_form(app, ANN)
+    answer(app)
+    with app.database.read() as session:
+        (raw,) = session.scalars(select(Notice.message)).all()
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    shown = "".join(f"{name}: {value}" for name, value in message.items()) + message.get_content()
+    assert message["From"] == "news@example.org"
+    assert not [word for word in ("Example Network", "members", "partners", "newsletter") if word in shown]
+    assert confirm(app, tokens(app)[0])
+
+
 def test_safe_defaults() -> None:
     defaults = SignUpSettings()
     assert defaults.per_hour_per_network <= defaults.per_hour_per_domain <= defaults.per_hour

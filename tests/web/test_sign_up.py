@@ -248,7 +248,7 @@ def test_one_list_needs_no_ticking(app, site, opened):
     assert "<script>alert" not in answered.text
     assert page.xpath("//input[@type='checkbox']") == []
     assert page.xpath("//input[@name='list']/@value") == ["members"]
-    assert page.findtext(".//h2") == SCRIPTED
+    assert page.find(".//h2").text_content() == SCRIPTED
     assert unseal(app.keys.links, page.xpath("//input[@name='form']/@value")[0]).offered == {"members": SCRIPTED}
 
 
