@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from newsletter.asked.answerers import ANSWERERS, Answerer
@@ -109,8 +110,8 @@ class Answering:
                 if answer is not None:
                     answer(self._app, session, asked)
                 mark_done(session, asked, now=now)
-        except DatabaseUnavailable:
-            raise
+        except (DatabaseUnavailable, OperationalError):
+            raise  # nothing else can be answered either
         except (NewsletterError, SubscribersError) as error:
             self._tell_once(f"What was asked for on the site waits: {error.message} {error.hint}".strip())
             return False
