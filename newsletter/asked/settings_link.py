@@ -42,7 +42,6 @@ def answer_link(app: Parts, session: Session, asked: Asked) -> None:
             _text(app, person, token),
             kind=NoticeKind.LINK,
             to=person.address,
-            from_name="" if person.discreet else None,
             expires_at=app.now() + LINK_FOR,
         )
         if posted is None:  # a suppression says no: then there is no link either

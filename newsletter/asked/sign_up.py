@@ -19,7 +19,7 @@ from newsletter.keys import load_keys
 from newsletter.render.environment import make_environment
 from newsletter.render.links import confirmation_url
 from newsletter.render.notice import NoticeText, render_notice
-from newsletter.send.envelope import addresses_of_ours
+from newsletter.send.envelope import addresses_of_ours, discreet_address
 from newsletter.send.notices import post
 from newsletter.send.report import Parts
 from newsletter.tables import NoticeKind
@@ -71,7 +71,8 @@ def _address(app: Parts, asked: Asked) -> Address | None:
     except InvalidValue:
         return None
     organisation = app.config.organisation
-    ours = {organisation.from_address.lower(), organisation.reply_to.lower(), *addresses_of_ours(app.config)}
+    own = (organisation.from_address, organisation.reply_to, discreet_address(app.config))
+    ours = {*map(str.lower, own), *addresses_of_ours(app.config)}
     if not address.ascii_local or is_role(address) or address.key in ours:
         return None
     return address
@@ -130,12 +131,12 @@ def _ask_to_confirm(
         app,
         "confirmation",
         ticket.language,
+        discreet=discreet,
         lists=[] if discreet else [ticket.offered[one.name] for one in chosen],
         link=confirmation_url(app.config.web.url, token),
         until=f"{until.astimezone(app.config.organisation.zone):%d %B %Y}".lstrip("0"),
     )
-    name = "" if discreet else None
-    post(app, session, text, kind=NoticeKind.CONFIRMATION, to=address.address, from_name=name)
+    post(app, session, text, kind=NoticeKind.CONFIRMATION, to=address.address)
 
 
 def _tell_already(app: Parts, session: Session, address: Address, ticket: FormTicket) -> None:
@@ -144,15 +145,18 @@ def _tell_already(app: Parts, session: Session, address: Address, ticket: FormTi
     post(app, session, text, kind=NoticeKind.CONFIRMATION, to=address.address)
 
 
-def _text(app: Parts, name: str, language: str, **values: object) -> NoticeText:
+def _text(app: Parts, name: str, language: str, *, discreet: bool = False, **values: object) -> NoticeText:
     organisation = app.config.organisation
+    contact = organisation.reply_to or organisation.from_address
+    if discreet:
+        contact = app.config.discreet.reply_to or discreet_address(app.config)
     return render_notice(
         make_environment(app.template_folders),
         name,
         language=language,
         organisation=organisation.name,
         postal_address=organisation.postal_address,
-        contact=organisation.reply_to or organisation.from_address,
+        contact=contact,
         privacy_url=organisation.privacy_url,
         **values,
     )

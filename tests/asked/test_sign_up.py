@@ -479,13 +479,14 @@ def test_a_mail_to_somebody_discreet_shows_neither_who_writes_nor_about_what(app
     put_on(app, "partners")
     with app.database.write() as session:
         people.find(session, ANN).discreet = True
+    app.config = smallest_config(discreet={"from_address": "updates@example.org"})
     send_form(app, ANN)
     answer(app)
     with app.database.read() as session:
         (raw,) = session.scalars(select(Notice.message)).all()
     message = email.message_from_bytes(raw, policy=email.policy.default)
     shown = "".join(f"{name}: {value}" for name, value in message.items()) + message.get_content()
-    assert message["From"] == "news@example.org"
+    assert (message["From"], message["Subject"]) == ("Updates <updates@example.org>", "Your update")
     assert not [word for word in ("Example Network", "members", "partners", "newsletter") if word in shown]
     assert confirm(app, tokens(app)[0])
 
