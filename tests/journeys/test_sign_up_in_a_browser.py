@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, select
+from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.asked.answering import Answering
@@ -23,6 +23,7 @@ from newsletter.tables import Notice
 from newsletter.web.pages import load_pages
 from newsletter.web.sign_up_form import Offer, embedded_form
 from subscribers import lists
+from subscribers.db import Base
 from subscribers.tables import ConsentEvent, Subscriber
 from tests.conftest import smallest_config
 from tests.peers.walking import walk  # noqa: F401  (a fixture)
@@ -124,10 +125,10 @@ def _scan(app: App, walk, base: str, paths: list[str]) -> None:  # noqa: F811
 
 
 def everything(app: App) -> dict[str, list[tuple[Any, ...]]]:
-    found = MetaData()
     with app.database.read() as session:
-        found.reflect(session.connection())
-        return {name: [tuple(row) for row in session.execute(select(table))] for name, table in found.tables.items()}
+        return {
+            name: [tuple(row) for row in session.execute(select(table))] for name, table in Base.metadata.tables.items()
+        }
 
 
 def test_a_form_on_another_site_signs_up(app: App, offered: None, walk, tmp_path: Path) -> None:  # noqa: F811
