@@ -16,6 +16,7 @@ from newsletter.config_choices import Digest, Discreet
 from newsletter.config_group import Group
 from newsletter.config_group import each_once as _each_once
 from newsletter.config_returning import BouncePolicy, ListPatience, Mailbox, Receiver, Webhook
+from newsletter.config_signup import SignUpSettings
 from newsletter.config_values import (
     BindAddress,
     Domain,
@@ -308,6 +309,7 @@ class Config(Group):
     archive: Archive = Archive()
     send: Send = Send()
     issue: IssueSettings = IssueSettings()
+    signup: SignUpSettings = SignUpSettings()
     digest: Digest = Digest()
     discreet: Discreet = Discreet()
     bounces: Bounces = Bounces()

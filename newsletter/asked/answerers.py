@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from sqlalchemy.orm import Session
 
+from newsletter.asked import sign_up
 from newsletter.asked.requests import Asked
 from newsletter.asked.settings_link import answer_link
 from newsletter.send.report import Parts
@@ -20,4 +21,6 @@ from newsletter.tables import WebRequestKind
 
 Answerer = Callable[[Parts, Session, Asked], None]
 
-ANSWERERS: Mapping[WebRequestKind, Answerer] = MappingProxyType({WebRequestKind.LINK: answer_link})
+ANSWERERS: Mapping[WebRequestKind, Answerer] = MappingProxyType(
+    {WebRequestKind.SIGN_UP: sign_up.answer, WebRequestKind.LINK: answer_link}
+)

@@ -12,22 +12,24 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from newsletter.asked.answerers import ANSWERERS, Answerer
+from newsletter.asked.limits import any_full, forget_full
 from newsletter.asked.requests import Asked, any_done, any_waits, forget_done, mark_done, waiting
 from newsletter.errors import NewsletterError
 from newsletter.send.instance import CopiedDatabase, note_place, require_live
 from newsletter.send.report import Parts
 from newsletter.send.throttles import locked_value
 from newsletter.tables import WebRequestKind
+from subscribers import one_time, signing_up
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
 LOOK_SECONDS = 1.0  # how soon a request is noticed
 TROUBLE_SECONDS = 10.0
 TIDY_SECONDS = 3600.0
-MOST_AT_ONCE = 25
-BATCH_SECONDS = 0.02  # a batch ends then: other writers wait for it
+MOST_AT_ONCE = 15  # in one transaction: other writers wait for it
 BREATH_SECONDS = 0.005  # between two batches, so that they get their turn
 LONGEST_WAIT = timedelta(hours=24)  # an answer that comes later than this surprises
 KEEP_DONE = timedelta(hours=24)
@@ -86,16 +88,13 @@ class Answering:
 
     def _batch(self, last: int) -> tuple[list[Asked], int]:
         """Answer the next few in one transaction; return those that were looked at, and how many failed."""
-        app, seen, failed = self._app, [], 0
-        ends = time.monotonic() + BATCH_SECONDS
+        app = self._app
         with app.database.write() as session:
             locked_value(session.connection(), LOCK)  # on PostgreSQL: workers take turns
-            note_place(session, app.now())
-            for asked in waiting(session, after=last, most=MOST_AT_ONCE):
-                seen.append(asked)
-                failed += not self._answered(session, asked)
-                if time.monotonic() >= ends:
-                    break
+            if not last:
+                note_place(session, app.now())
+            seen = list(waiting(session, after=last, most=MOST_AT_ONCE))
+            failed = sum(not self._answered(session, asked) for asked in seen)
         return seen, failed
 
     def _answered(self, session: Session, asked: Asked) -> bool:
@@ -111,8 +110,8 @@ class Answering:
                 if answer is not None:
                     answer(self._app, session, asked)
                 mark_done(session, asked, now=now)
-        except DatabaseUnavailable:
-            raise
+        except (DatabaseUnavailable, OperationalError):
+            raise  # nothing else can be answered either
         except (NewsletterError, SubscribersError) as error:
             self._tell_once(f"What was asked for on the site waits: {error.message} {error.hint}".strip())
             return False
@@ -141,9 +140,19 @@ class Answering:
 
 def is_untidy(session: Session, now: datetime) -> bool:
     """Return whether there is anything that no answer needs any more."""
-    return any_done(session, before=now - KEEP_DONE)
+    before = now - KEEP_DONE
+    return (
+        any_done(session, before=before)
+        or one_time.any_expired(session, before=before)
+        or signing_up.any_over(session, now)
+        or any_full(session, now)
+    )
 
 
 def tidy(session: Session, now: datetime) -> None:
     """Delete what no answer needs any more."""
-    forget_done(session, before=now - KEEP_DONE)
+    before = now - KEEP_DONE
+    forget_done(session, before=before)
+    one_time.forget_expired(session, before=before)
+    signing_up.forget_over(session, now)
+    forget_full(session, now)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.tables import WebRequest, WebRequestKind
@@ -58,6 +58,15 @@ def write_down(
 def any_waits(session: Session) -> bool:
     """Return whether a request is not done yet."""
     return bool(session.scalar(select(exists().where(WebRequest.done_at.is_(None)))))
+
+
+def waiting_since(session: Session, before: datetime) -> tuple[int, datetime] | None:
+    """Return how many requests that were made before *before* still wait, and since when; None for none."""
+    statement = select(func.count(), func.min(WebRequest.at)).where(
+        WebRequest.done_at.is_(None), WebRequest.at < before
+    )
+    count, since = session.execute(statement).one()
+    return (count, since) if count else None
 
 
 def waiting(session: Session, *, after: int, most: int) -> Sequence[Asked]:

@@ -22,6 +22,7 @@ from newsletter.tables import Delivery, Throttle
 from newsletter.tables import DeliveryState as S
 
 BREAKER = "breaker:"
+SIGN_UP_BREAKER = "sign-up:breaker"
 REFUSED_FOR_ITSELF = "its provider takes other copies but not this one"
 
 

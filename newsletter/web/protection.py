@@ -100,6 +100,7 @@ def _kind(path: str) -> str:
 
 
 KINDS = (
+    "sign-up",
     "unsubscribe",
     "preferences",
     "settings",

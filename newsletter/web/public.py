@@ -23,6 +23,7 @@ from newsletter.web.pages import load_pages
 from newsletter.web.protection import Protection, page_headers
 from newsletter.web.settings_pages import SettingsPages
 from newsletter.web.showing import Showing
+from newsletter.web.signing_up import SigningUp
 from newsletter.web.site import Site
 from newsletter.web.sns_certificates import Certificates
 from newsletter.web.standing import Standing, without_slash
@@ -46,6 +47,7 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
             *LinkRequests(site).routes(),
             *SettingsPages(site).routes(),
             *Showing(site).routes(),
+            *SigningUp(site).routes(),
             *Standing(site).routes(),
             webhooks.route(),
         ],

@@ -17,6 +17,7 @@ from newsletter.send.instance import CopiedDatabase, note_place
 from newsletter.send.notices import post
 from newsletter.tables import Notice, NoticeKind, Setting, WebRequest, WebRequestKind
 from newsletter.worker import Worker
+from subscribers.errors import DatabaseUnavailable
 from tests.peers.fixtures import wait_until
 
 LINK = WebRequestKind.LINK
@@ -104,6 +105,21 @@ def test_one_that_cannot_be_answered_waits_and_keeps_no_other_from_it(anywhere, 
     assert "bob" not in said[0]
     assert answering(anywhere).once() == 0
     assert mailed(anywhere) == ["ann@example.org", "bob@example.org", "cat@example.org"]
+
+
+def test_a_database_that_goes_away_meanwhile_is_no_fault_of_a_request(app):
+    """The worker beside it tells that; nothing is marked done, and all is answered when it is back."""
+
+    def lose_the_database(app, session, asked) -> None:
+        session.connection().exec_driver_sql("SELECT * FROM nowhere")
+
+    said: list[str] = []
+    ask(app, "ann@example.org", "bob@example.org")
+    with pytest.raises(DatabaseUnavailable):
+        answering(app, lose_the_database, said).once()
+    assert said == []
+    answering(app).once()
+    assert len(mailed(app)) == 2
 
 
 def test_what_waited_for_a_day_is_not_answered_and_blanked(app):

@@ -293,6 +293,22 @@ def test_lists_are_made_shown_and_archived(filled: Run) -> None:
     assert "cannot name a list" in filled("lists", "create", "Our Members", code=1)
 
 
+def test_a_list_is_offered_on_the_site_and_has_a_form_for_others(filled: Run) -> None:
+    assert filled("lists", "create", "press", "--open")["open"] is True
+    assert "not open" in filled("lists", "form", "members", code=1)
+    changed = filled("lists", "set", "members", "--open", "--title", "Members' news", "--description", "Monthly.")
+    assert changed == {"name": "members", "title": "Members' news", "description": "Monthly.", "open": True}
+    assert "news.example.org/sign-up" in filled("lists", "set", "members", "--open", as_json=False)
+    assert [(row["name"], row["open"]) for row in filled("lists", "list")] == [("members", True), ("press", True)]
+    html = filled("lists", "form", "members", "--page", "https://charity.example/")["html"]
+    assert '<form action="https://news.example.org/sign-up" method="post"' in html
+    assert filled("lists", "set", "members", "--closed")["open"] is False
+    assert "needs a title" in filled("lists", "set", "members", "--title", " ", code=1)
+    assert "what to change" in filled("lists", "set", "members", code=2)
+    filled("lists", "archive", "press")
+    assert "archived" in filled("lists", "set", "press", "--open", code=1)
+
+
 def test_what_somebody_chose_is_set_shown_and_written_down(filled: Run, app: App) -> None:
     until = f"{app.now() + timedelta(days=30):%Y-%m-%d}"
     filled("subscribers", "set", "ann@example.org", f"paused_until={until}", "frequency=monthly", "discreet=yes")
