@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
+from newsletter.web.archive import Archive
 from newsletter.web.languages import Spoken
 from newsletter.web.pages import load_pages
 from newsletter.web.protection import Protection, page_headers
@@ -39,7 +40,13 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
     webhooks = Webhooks(app.config, door=app.intake, clock=app.now, writers=writers, certificates=certificates)
     faults = _Faults(site)
     starlette = Starlette(
-        routes=[*Unsubscribing(site).routes(), *Showing(site).routes(), *Standing(site).routes(), webhooks.route()],
+        routes=[
+            *Unsubscribing(site).routes(),
+            *Showing(site).routes(),
+            *Archive(site).routes(),
+            *Standing(site).routes(),
+            webhooks.route(),
+        ],
         exception_handlers={
             HTTPException: faults.refused,
             DatabaseUnavailable: faults.database_away,
