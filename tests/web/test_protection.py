@@ -67,7 +67,7 @@ SNAPSHOT: dict[str, dict[str, str]] = {
     },
     "/health": {"content-type": "application/json"},
     "/robots.txt": {"content-type": "text/plain; charset=utf-8", **ONE_DAY},
-    "/favicon.ico": {"content-type": "image/png", **ONE_DAY},
+    "/favicon.ico": {"content-type": "image/png", "cross-origin-resource-policy": "cross-origin", **ONE_DAY},
 }
 
 
