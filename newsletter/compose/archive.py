@@ -116,7 +116,9 @@ def coming_events(session: Session, *, now: datetime, zone: ZoneInfo) -> list[It
     not_over = or_(
         func.coalesce(Item.ends_at, Item.starts_at) >= now, func.coalesce(Item.ends_on, Item.starts_on) >= today
     )
-    statement = select(Item).where(Item.kind == ItemKind.EVENT, not_over, _in_archive()).limit(MOST_EVENTS)
+    statement = select(Item).where(Item.kind == ItemKind.EVENT, not_over, _in_archive())
+
+    statement = statement.order_by(Item.id.desc()).limit(MOST_EVENTS)
 
     def start(item: Item) -> tuple[datetime, int]:
         return item.starts_at or datetime.combine(item.starts_on or today, time(), zone), item.id

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 ASK_AGAIN = "no-cache"
-_KEPT = ("etag", "last-modified", "cache-control", "vary", "content-language", "x-robots-tag")
+_OF_THE_BODY = ("content-length", "content-type")
 
 
 def conditional(request: Request, answer: Response, modified: datetime | None = None) -> Response:
@@ -32,7 +32,9 @@ def conditional(request: Request, answer: Response, modified: datetime | None = 
         answer.headers["last-modified"] = format_datetime(modified.astimezone(UTC).replace(microsecond=0), usegmt=True)
     if not _has_it(request, answer):
         return answer
-    return Response(status_code=304, headers={n: answer.headers[n] for n in _KEPT if n in answer.headers})
+    # Every other header too: a browser lays those of a 304 over what it has kept, the policy among them.
+    headers = {name: value for name, value in answer.headers.items() if name not in _OF_THE_BODY}
+    return Response(status_code=304, headers=headers)
 
 
 def _has_it(request: Request, answer: Response) -> bool:

@@ -152,6 +152,18 @@ def test_the_browser_refuses_nothing_of_a_page_and_asks_nobody_else(browser: Bro
         assert [url for url in tab.requested() if not url.startswith(address)] == []
 
 
+def test_a_second_visit_looks_like_the_first(browser: Browser, address: str, pages) -> None:
+    """What was kept is asked about again: the answer must not take its style away."""
+    for name in ("issue", "archive", "event"):
+        tab = browser.tab()
+        shown = []
+        for _ in range(2):
+            tab.open(address + pages[name])
+            shown.append(tab.evaluate("getComputedStyle(document.querySelector('a.exit')).padding"))
+            assert [words for words in tab.said() if "Security Policy" in words] == []
+        assert shown[0] == shown[1] != "0px"
+
+
 def test_what_is_slipped_into_an_issue_does_not_run(browser: Browser, address: str, pages) -> None:
     """As if all cleaning had failed: the page itself holds the script, and the policy alone stands in its way."""
     page = httpx.get(address + pages["issue"], trust_env=False)
