@@ -41,6 +41,7 @@ from subscribers.tokens import address_hash
 
 CHUNK = 5_000
 START_SECONDS = 10
+SAMPLE = "sample"  # in a prepared workspace: one copy, with the line ends that `smtp-source` wants
 NAME, UNSUBSCRIBE, PREFERENCES = (
     f"\ufdd0{slot}\ufdd1" for slot in ("first_name|friend", "unsubscribe_url", "preferences_url")
 )
@@ -104,12 +105,20 @@ def sink(connections: int, *flags: str) -> Iterator[Sink]:
                 process.kill()
 
 
-def source_rate(port: int, copies: int, size: int, connections: int, *, to: str = "") -> float:
+def source_rate(port: int, copies: int, size: int, connections: int) -> float:
     """Return how many messages of *size* bytes a second `smtp-source` sends over as many connections."""
-    words = [tool("smtp-source"), "-d", "-s", str(connections), "-l", str(size), "-m", str(copies)]
-    words += ["-f", "news@example.org", "-t", to] if to else []
+    return _source_rate(port, copies, connections, "-l", str(size))
+
+
+def source_rate_of(message: Path, port: int, copies: int, connections: int, *, to: str) -> float:
+    """As `source_rate`, with a message of ours, each copy to an address of its own as on any list."""
+    return _source_rate(port, copies, connections, "-F", str(message), "-N", "-f", "news@example.org", "-t", to)
+
+
+def _source_rate(port: int, copies: int, connections: int, *words: str) -> float:
+    command = [tool("smtp-source"), "-d", "-s", str(connections), "-m", str(copies), *words, f"127.0.0.1:{port}"]
     started = time.perf_counter()
-    subprocess.run([*words, f"127.0.0.1:{port}"], check=True)
+    subprocess.run(command, check=True)
     return copies / (time.perf_counter() - started)
 
 
@@ -260,7 +269,9 @@ def prepare(folder: Path, copies: int, *, domain: str = "domain{}.example", sign
         assert session.get_one(Variant, row.variant_id).issue_id == issue.id
         names = {name: getattr(row, name) for name in Claimed._fields}
     app.close()
-    return len(maker.make(Claimed(**names)).body)
+    copy = maker.make(Claimed(**names)).body
+    (folder / SAMPLE).write_bytes(copy.replace(b"\r\n", b"\n"))
+    return len(copy)
 
 
 def _people(session, app: App, numbers: range, domain: str, now: datetime) -> None:  # type: ignore[no-untyped-def]

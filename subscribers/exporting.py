@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from subscribers import attributes, consent, people, suppression
 from subscribers.bounces.records import held_about
+from subscribers.comparing import fold, folded
 from subscribers.csv_cells import safe_cell
-from subscribers.segments.text import fold, folded
 from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Tag
 
 _AT_ONCE = 500

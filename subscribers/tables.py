@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from subscribers.bounces.event import BounceClass, Reason, ReportKind
 from subscribers.bounces.policy import Rule, Sign
+from subscribers.comparing import folded
 from subscribers.db import Base
 
 
@@ -197,7 +198,6 @@ class AttributeValue(Base):
 
     __tablename__ = "attribute_values"
     __table_args__ = (
-        Index("ix_attribute_values_text", "definition_id", "text", "subscriber_id"),
         Index("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
         Index("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
     )
@@ -208,6 +208,15 @@ class AttributeValue(Base):
     text: Mapped[str | None] = mapped_column(Text)
     number: Mapped[float | None]
     date: Mapped[date | None]
+
+
+# Of the folded text, which is what segments compare.
+Index(
+    "ix_attribute_values_folded",
+    AttributeValue.definition_id,
+    folded(AttributeValue.text),
+    AttributeValue.subscriber_id,
+)
 
 
 class ImportBatch(Base):

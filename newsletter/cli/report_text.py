@@ -19,6 +19,7 @@ from newsletter.send.reporting import (
     IssueReport,
     Person,
     ReplyGroup,
+    left_out_words,
     short_day,
     step_words,
     what_to_do,
@@ -44,6 +45,7 @@ def report_text(report: IssueReport, *, drawn: bool) -> str:
     """
     parts = [
         counts_text(report.counts),
+        _left_out(report),
         _timeline(report, drawn=drawn),
         _domains(report, drawn=drawn),
         _replies(report),
@@ -69,6 +71,11 @@ def counts_text(counts: Mapping[str, Any], *, with_time_left: bool = False) -> s
         words = f"{unit}, {time_left_words(left)}" if left else unit
         lines.append(wrapped(words, indent=21, first=f"{'Rate':<11}{number:>9} "))
     return "\n".join(lines)
+
+
+def _left_out(report: IssueReport) -> str:
+    words = left_out_words(report)
+    return wrapped(words, indent=11, first="Left out") if words else ""
 
 
 def _timeline(report: IssueReport, *, drawn: bool) -> str:

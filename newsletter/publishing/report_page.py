@@ -14,7 +14,15 @@ from typing import Any
 
 from newsletter.config import Organisation
 from newsletter.render.environment import make_environment
-from newsletter.send.reporting import DomainCounts, IssueReport, Person, ReplyGroup, step_words, what_to_do
+from newsletter.send.reporting import (
+    DomainCounts,
+    IssueReport,
+    Person,
+    ReplyGroup,
+    left_out_words,
+    step_words,
+    what_to_do,
+)
 from newsletter.send.states import FINAL, TO_DO
 from newsletter.tables import DeliveryState as S
 
@@ -36,7 +44,7 @@ MEANINGS = {
     S.SENT: "taken over by the mail server",
     S.BOUNCED: "refused for good, or came back",
     S.EXPIRED: "tried for days, then given up",
-    S.SUPPRESSED: "left or was suppressed before it went",
+    S.SUPPRESSED: "left, paused or was suppressed before it went",
     S.HELD: "held back: something is wrong with the copy",
     S.CANCELLED: "stopped by a person",
     S.UNCERTAIN: "may or may not have arrived",
@@ -76,6 +84,7 @@ def report_page(
         reason=counts["reason"] or "",
         planned=counts["planned"],
         rate=counts["rate"],
+        left_out=left_out_words(report),
         made=_moment(now, report),
         started=_moment(counts["started_at"], report),
         finished=_moment(counts["finished_at"], report),

@@ -24,6 +24,7 @@ from newsletter.send.states import TRANSITIONS
 from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
 from subscribers.errors import DatabaseUnavailable
+from tests.peers.fixtures import wait_until
 
 LEASE = timedelta(minutes=15)
 
@@ -82,9 +83,7 @@ def test_the_last_outcome_waits_for_no_intent(frozen: tuple[App, int], monkeypat
         await asyncio.gather(*(journal.intend(n) for n in ids))
         for n in ids:
             journal.record(Outcome(n, S.SENT, 1))
-        async with asyncio.timeout(10):
-            while state_of(app, ids[-1]).state is not S.SENT:
-                await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_until, lambda: state_of(app, ids[-1]).state is S.SENT, "the outcome waits")
 
     with_journal(app, send_all)
 
