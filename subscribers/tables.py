@@ -61,6 +61,17 @@ class Frequency(StrEnum):
     MONTHLY = "monthly"
 
 
+class WhyLeft(StrEnum):
+    """What somebody may say of why they left; the words that a page shows for it are the page's."""
+
+    TOO_MANY = "too many"
+    NOT_FOR_ME = "not for me"
+    NEVER_ASKED = "never asked"
+    MOVED_ON = "moved on"
+    SEEN_BY_OTHERS = "seen by others"
+    OTHER = "other"
+
+
 class Subscriber(Base):
     """
     A person or mailbox. `key` is the comparable address; `token_id` the random id that links carry.
@@ -133,6 +144,34 @@ class ConsentEvent(Base):
     actor: Mapped[str] = mapped_column(String(200))
     evidence: Mapped[str] = mapped_column(Text, default="")
     batch_id: Mapped[int | None] = mapped_column(ForeignKey("import_batches.id"), index=True)
+
+
+class LeavingReason(Base):
+    """Why somebody left, where they said so afterwards: a choice, words of their own, or both; goes with the person."""
+
+    __tablename__ = "leaving_reasons"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    event_id: Mapped[int] = mapped_column(ForeignKey("consent_events.id"), unique=True)
+    at: Mapped[datetime]
+    choice: Mapped[WhyLeft | None] = mapped_column(stored_enum(WhyLeft))
+    words: Mapped[str] = mapped_column(Text, default="")
+
+
+class PreferenceChange(Base):
+    """A change of what somebody chose, or is called: who made it, when, from what to what; goes with the person."""
+
+    __tablename__ = "preference_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+    field: Mapped[str] = mapped_column(String(64))
+    before: Mapped[str | None] = mapped_column(Text)
+    after: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(String(200))
+    actor: Mapped[str] = mapped_column(String(200))
 
 
 class Suppression(Base):

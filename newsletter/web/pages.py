@@ -75,6 +75,11 @@ class Pages:
         )
         return keep(page, asked), language
 
+    def say(self, text: str, wanted: Wanted, *, person_language: str = "", **values: object) -> str:
+        """Return a marked text as `render` shows it on a page of the same request and person."""
+        language, _ = choose(wanted, person_language, self.languages.default, self.languages.offered)
+        return self.languages.catalogues[language].gettext(text) % values
+
 
 def content_hash(text: str) -> str:
     """Return what a Content-Security-Policy names an inline style or script by."""

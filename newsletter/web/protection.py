@@ -102,6 +102,7 @@ def _kind(path: str) -> str:
 KINDS = (
     "unsubscribe",
     "preferences",
+    "settings",
     "view",
     "media",
     "events",

@@ -19,8 +19,10 @@ from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
 from newsletter.web.archive import Archive
 from newsletter.web.languages import Spoken
+from newsletter.web.link_requests import LinkRequests
 from newsletter.web.pages import load_pages
 from newsletter.web.protection import Protection, page_headers
+from newsletter.web.settings_pages import SettingsPages
 from newsletter.web.showing import Showing
 from newsletter.web.site import Site
 from newsletter.web.sns_certificates import Certificates
@@ -42,6 +44,8 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
     starlette = Starlette(
         routes=[
             *Unsubscribing(site).routes(),
+            *LinkRequests(site).routes(),
+            *SettingsPages(site).routes(),
             *Showing(site).routes(),
             *Archive(site).routes(),
             *Standing(site).routes(),

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
+from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -76,9 +78,9 @@ class Site:
             raise HTTPException(404) from None
 
     @asynccontextmanager
-    async def form(self, request: Request) -> AsyncIterator[FormData]:
+    async def form(self, request: Request, *, most_fields: int = MOST_FIELDS) -> AsyncIterator[FormData]:
         """Read a form of either encoding; it holds no files."""
-        async with request.form(max_files=0, max_fields=MOST_FIELDS) as fields:
+        async with request.form(max_files=0, max_fields=most_fields) as fields:
             yield fields
 
     async def read(self, work: Callable[[], T]) -> T:
@@ -95,6 +97,20 @@ class Site:
         with anyio.move_on_after(WRITE_WAIT_SECONDS):
             return await anyio.to_thread.run_sync(work, limiter=self.writers)
         raise HTTPException(503)
+
+    async def change(self, work: Callable[[Session, datetime], T]) -> T:
+        """
+        Run *work* in a transaction of its own when its turn comes, with the time; it is committed when this returns.
+
+        Raises:
+            HTTPException: As `write`.
+        """
+
+        def write() -> T:
+            with self.app.database.write() as session:
+                return work(session, self.app.now())
+
+        return await self.write(write)
 
 
 def found(value: T | None) -> T:

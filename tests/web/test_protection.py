@@ -151,7 +151,7 @@ def test_a_slash_too_many_leads_to_the_page_and_never_elsewhere(site: httpx.Clie
 
 
 def test_a_method_that_is_not_there_is_refused_with_a_page(site: httpx.Client, member) -> None:
-    for method, path in (("PUT", f"/unsubscribe/{member.token}"), ("POST", f"/preferences/{member.token}")):
+    for method, path in (("PUT", f"/unsubscribe/{member.token}"), ("PUT", f"/preferences/{member.token}")):
         answer = site.request(method, path)
         assert answer.status_code == 405
         assert "GET" in answer.headers["allow"]
