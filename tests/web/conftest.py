@@ -21,6 +21,7 @@ from newsletter.web.server import listen, make_server
 from subscribers import consent, lists, people
 from subscribers.tables import Basis, MailingList, Subscriber, Subscription
 from subscribers.tokens import unsubscribe_token
+from tests.web.asked_links import mint_link
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 SECRET_WORDS = ("amina@example.org", "amina", "Amina", "Yusuf", "Members", "members", "Partners")
@@ -183,6 +184,8 @@ def pages(app: App, member: Member, issue: Callable[..., str]) -> dict[str, str]
     return {
         "unsubscribe": f"/unsubscribe/{member.token}",
         "preferences": f"/preferences/{member.token}",
+        "link": "/preferences",
+        "settings": mint_link(app, member.id),
         "not found": "/nothing",
         "archive": "/archive",
         "search": "/archive?q=november",
