@@ -27,6 +27,7 @@ from sqlalchemy import insert, select
 from newsletter.app import App
 from newsletter.config import Config, Dkim
 from newsletter.keys import create_keys
+from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
 from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import RenderedIssue
@@ -35,7 +36,6 @@ from newsletter.send.dispatch import send_issue
 from newsletter.send.journal import Claimed, Journal
 from newsletter.send.plan import PlannedVariant, freeze
 from newsletter.tables import Delivery, Issue, Variant
-from subscribers.db import Base
 from subscribers.tables import Basis, MailingList, Subscriber, Subscription, SubscriptionState
 from subscribers.tokens import address_hash
 
@@ -244,8 +244,8 @@ def prepare(folder: Path, copies: int, *, domain: str = "domain{}.example", sign
     app, now = App(workspace=workspace, config=settings, actor="benchmark"), datetime.now(UTC)
     if signed:
         app.keys.dkim.create("benchmark")
+    open_and_upgrade(app.database_url)
     with app.database.write() as session:
-        Base.metadata.create_all(session.connection())
         session.add(MailingList(id=1, name="members", title="Members", created_at=now))
         issue = Issue(slug="2026-11", created_at=now, edited_at=now, edited_by="benchmark")
         session.add(issue)

@@ -49,6 +49,7 @@ def report_text(report: IssueReport, *, drawn: bool) -> str:
         _timeline(report, drawn=drawn),
         _domains(report, drawn=drawn),
         _replies(report),
+        _leavers(report),
         _needy(report),
         _deferred(report),
     ]
@@ -163,6 +164,15 @@ def _reply_line(group: ReplyGroup) -> str:
     said = plain(group.example)
     said = said.removeprefix(group.status or "").strip()
     return f"{line}\n{wrapped(f'“{said}”', indent=COUNT_WIDTH + 2)}" if said else line
+
+
+def _leavers(report: IssueReport) -> str:
+    left = report.leavers
+    if not left.total:
+        return ""
+    told = [*left.reasons.items(), ("in their own words", left.in_own_words), ("no reason given", left.said_nothing)]
+    lines = [f"{count:>{COUNT_WIDTH},}  {words}" for words, count in told if count]
+    return "\n".join([_heading(f"Left after it: {left.total:,}"), *lines])
 
 
 def _needy(report: IssueReport) -> str:

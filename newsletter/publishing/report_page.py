@@ -92,6 +92,7 @@ def report_page(
         outcomes=_outcomes(report),
         domains=_domains(report.largest_domains(MOST_DOMAINS)),
         timeline=_timeline(report),
+        leavers=_leavers(report),
         replies=[_reply(group) for group in report.replies],
         held=_people(report, S.HELD),
         uncertain=_people(report, S.UNCERTAIN),
@@ -172,6 +173,12 @@ def _timeline(report: IssueReport) -> dict[str, Any]:
         "plot": PLOT_PIXELS,
         "height": PLOT_TOP + PLOT_PIXELS + PLOT_BOTTOM,
     }
+
+
+def _leavers(report: IssueReport) -> dict[str, Any]:
+    left = report.leavers
+    told = [*left.reasons.items(), ("in their own words", left.in_own_words), ("no reason given", left.said_nothing)]
+    return {"total": left.total, "rows": [{"reason": reason, "count": count} for reason, count in told if count]}
 
 
 def _reply(group: ReplyGroup) -> dict[str, Any]:

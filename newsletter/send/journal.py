@@ -30,7 +30,7 @@ from newsletter.send.sent_mark import RAISE, SentMark
 from newsletter.send.statements import Prepared, Statements
 from newsletter.send.throttles import Refusal, close_breaker, refuse
 from newsletter.tables import DeliveryState as S
-from subscribers.db import Database, explain_database_error
+from subscribers.db import Database, begin_immediate, explain_database_error
 from subscribers.errors import DatabaseUnavailable
 from subscribers.suppression import HARD_BOUNCE, refusal_evidence
 from subscribers.suppression import suppress as suppress_address
@@ -394,7 +394,7 @@ def _transaction(connection: Connection) -> Iterator[None]:
     driver, dialect = connection.connection, connection.dialect
     try:
         if dialect.name == "sqlite":
-            driver.cursor().execute("BEGIN IMMEDIATE")
+            begin_immediate(driver.cursor())
         yield
         driver.commit()
     except BaseException as error:

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Integer, cast, extract, func, select
 from sqlalchemy.orm import Session
 
+from newsletter.send.leavers import Leavers, leavers_of
 from newsletter.send.masking import without_people
 from newsletter.send.states import FINAL, TO_DO
 from newsletter.send.status import issue_counts
@@ -114,6 +115,7 @@ class IssueReport:
     timeline: Timeline
     people: tuple[Person, ...]
     zone: tzinfo = field(default=UTC)
+    leavers: Leavers = field(default_factory=Leavers)
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -161,6 +163,7 @@ def report_issue(session: Session, issue: Issue, *, zone: tzinfo, most_people: i
             for person in _people(session, issue.id, state, most_people)
         ),
         zone=zone,
+        leavers=leavers_of(session, issue.id),
         left_out=issue.left_out or {},
     )
 
@@ -299,6 +302,7 @@ def report_document(report: IssueReport) -> dict[str, Any]:
             "buckets": [{"start": bucket.start, "sent": bucket.sent} for bucket in report.timeline.buckets],
         },
         "people": [_person_document(person, report.slug) for person in report.people],
+        "left_after": report.leavers.document(),
     }
 
 

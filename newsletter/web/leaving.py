@@ -84,7 +84,7 @@ def leave(session: Session, claim: UnsubscribeClaim, scope: Scope, way: Way, *, 
     mailing_list = None if everything else session.get(MailingList, claim.list_id)
     if subscriber is None or (mailing_list is None and not everything):
         return "" if way is Way.ONE_CLICK else _worthless()
-    before = _own_wishes(session, subscriber, now)
+    before = _own_wishes(session, subscriber, now) if way is Way.PAGE else frozenset()
     lines = consent.withdraw(
         session, subscriber, mailing_list, source=way.value, actor=ACTOR, evidence="link in a mail, POST", at=now
     )

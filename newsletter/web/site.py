@@ -26,6 +26,7 @@ from newsletter.fresh_keys import FreshKeys
 from newsletter.web.languages import WANTED
 from newsletter.web.notices import BY_STATUS, FAULT
 from newsletter.web.pages import Pages
+from newsletter.web.writing import Together
 from subscribers.errors import TokenInvalid
 from subscribers.tokens import UnsubscribeClaim, read_unsubscribe_token
 
@@ -43,6 +44,11 @@ class Site:
     pages: Pages
     keys: FreshKeys
     writers: anyio.CapacityLimiter
+    together: Together | None = None
+
+    def __post_init__(self) -> None:
+        if self.app.database.is_sqlite:
+            self.together = Together(self.app, self.writers)
 
     @property
     def contact(self) -> str:
@@ -100,11 +106,17 @@ class Site:
 
     async def change(self, work: Callable[[Session, datetime], T]) -> T:
         """
-        Run *work* in a transaction of its own when its turn comes, with the time; it is committed when this returns.
+        Run *work* in a transaction when its turn comes, with the time; it is committed when this returns.
+
+        On SQLite it shares the commit with others that wait; PostgreSQL does the like by itself, for all its clients.
 
         Raises:
             HTTPException: As `write`.
         """
+        if self.together is not None:
+            with anyio.move_on_after(WRITE_WAIT_SECONDS):
+                return await self.together.do(work)
+            raise HTTPException(503)
 
         def write() -> T:
             with self.app.database.write() as session:

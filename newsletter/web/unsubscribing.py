@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from newsletter.web import leaving
@@ -47,6 +47,8 @@ class Unsubscribing:
         self, request: Request, claim: UnsubscribeClaim, scope: leaving.Scope, way: leaving.Way
     ) -> Response:
         receipt = await self.site.change(lambda session, now: leaving.leave(session, claim, scope, way, now=now))
+        if way is leaving.Way.ONE_CLICK:  # a mail program asks, and shows nobody the answer
+            return PlainTextResponse("Unsubscribed.\n")
         token = request.path_params["token"]
         return self.site.page("unsubscribed", scope=scope, receipt=receipt, reasons=list(WhyLeft), token=token)
 

@@ -173,6 +173,8 @@ def test_a_discreet_person_gets_a_link_that_names_nobody(app: App, site, member)
     answer(app)
     message = message_from_bytes(notices(app)[0].message, policy=policy.default)
     assert "Example Network" not in message.as_string()
+    assert message["From"].addresses[0].display_name == "Updates"
+    assert message["Reply-To"] is None
 
 
 def test_a_link_is_no_receipt_and_no_session(app: App, member) -> None:
