@@ -267,6 +267,21 @@ class Block(Base):
     item: Mapped[Item | None] = relationship()
 
 
+class ArchiveText(Base):
+    """
+    What one block of an issue in the archive, or the issue itself, is found by: plain words between spaces.
+
+    There is a row only for what every reader got, and only while the issue is in the archive.
+    """
+
+    __tablename__ = "archive_texts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id", ondelete="CASCADE"), index=True)
+    block_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id", ondelete="CASCADE"), index=True)
+    words: Mapped[str] = mapped_column(Text)
+
+
 class Variant(Base):
     """
     One frozen rendering of an issue for one set of items: subject, HTML and text with their slots unfilled.

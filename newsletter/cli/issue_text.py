@@ -53,6 +53,8 @@ def summary_row(issue: Issue) -> dict[str, Any]:
         "edited_by": issue.edited_by,
         "scheduled_at": issue.scheduled_at,
         "finished_at": issue.finished_at,
+        "published_at": issue.published_at,
+        "indexed": issue.indexed,
         "reason": issue.reason,
     }
 
@@ -145,11 +147,18 @@ def _head(app: App, issue: Issue) -> Iterator[str]:
         "Approved": f"by {issue.approved_by}" if is_approved(issue, app.config) else "",
         "Scheduled": local_time(app, issue.scheduled_at),
         "Planned": str(issue.planned) if issue.planned_at else "",
+        "Archive": _archived(issue),
         "Reason": issue.reason or "",
     }
     for label, value in facts.items():
         if value:
             yield wrapped(value, indent=LABEL_WIDTH, first=label)
+
+
+def _archived(issue: Issue) -> str:
+    if issue.published_at is None:
+        return ""
+    return "everybody may read it, and search engines may keep it" if issue.indexed else "everybody may read it"
 
 
 def _block_lines(block: Block, changed: ChangedBlock | None) -> Iterator[str]:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
+from newsletter.web.archive import Archive
 from newsletter.web.languages import Spoken
 from newsletter.web.link_requests import LinkRequests
 from newsletter.web.pages import load_pages
@@ -48,6 +49,7 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
             *SettingsPages(site).routes(),
             *Showing(site).routes(),
             *SigningUp(site).routes(),
+            *Archive(site).routes(),
             *Standing(site).routes(),
             webhooks.route(),
         ],

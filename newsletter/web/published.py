@@ -27,19 +27,23 @@ def media_path(folder: Path, name: str) -> tuple[Path, str] | None:
     return (folder / name, MEDIA_KINDS[found[1]]) if found else None
 
 
-def calendar_of(app: App, marks: Keyring, name: str, host: str) -> bytes | None:
-    """Return the calendar file of an event that an issue has announced, by its marked name; None for every other."""
+def announced_event(session: Session, marks: Keyring, name: str) -> Item | None:
+    """Return the event that an issue has announced, by its marked name; None for every other."""
     number, _, mark = name.partition("-")
     if not EVENT_NUMBER.fullmatch(number):
         return None
     item_id = int(number)
     if not any(hmac.compare_digest(mark.encode(), event_mark(key, item_id).encode()) for key in marks.keys):
         return None
+    item = session.get(Item, item_id)
+    return item if item is not None and _announced(session, item_id) else None
+
+
+def calendar_of(app: App, marks: Keyring, name: str, host: str) -> bytes | None:
+    """Return the calendar file of an event that an issue has announced; None for every other."""
     with app.database.read() as session:
-        item = session.get(Item, item_id)
-        if item is None or not _announced(session, item_id):
-            return None
-        return calendar_file(item, host=host, fallback_timezone=app.config.organisation.timezone)
+        item = announced_event(session, marks, name)
+        return calendar_file(item, host=host, fallback_timezone=app.config.organisation.timezone) if item else None
 
 
 def _announced(session: Session, item_id: int) -> bool:

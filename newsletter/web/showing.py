@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from newsletter.web.conditional import conditional
 from newsletter.web.published import calendar_of, media_path, web_version
 from newsletter.web.site import Site, found
 from subscribers.errors import DatabaseUnavailable
@@ -65,7 +66,8 @@ class Showing:
         marks = self.site.keys.current().marks
         content = found(await self.site.read(lambda: calendar_of(app, marks, name, host)))
         headers = {"content-disposition": 'attachment; filename="event.ics"', "cache-control": "no-cache"}
-        return Response(content, media_type="text/calendar; charset=utf-8; method=PUBLISH", headers=headers)
+        answer = Response(content, media_type="text/calendar; charset=utf-8; method=PUBLISH", headers=headers)
+        return conditional(request, answer)
 
     async def health(self, _request: Request) -> Response:
         def look() -> None:

@@ -38,7 +38,9 @@ class Standing:
         return PlainTextResponse("\n".join(lines), headers={"cache-control": ONE_DAY})
 
     async def icon(self, _request: Request) -> Response:
-        return Response(ICON, media_type="image/png", headers={"cache-control": ONE_DAY})
+        # An issue's page has an origin of its own, from which even this is another site's.
+        headers = {"cache-control": ONE_DAY, "cross-origin-resource-policy": "cross-origin"}
+        return Response(ICON, media_type="image/png", headers=headers)
 
 
 def without_slash(request: Request) -> Response | None:

@@ -7,6 +7,7 @@ untested unseen.
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -265,3 +266,20 @@ def chromium() -> str:
     if found is None:
         missing("Chromium")
     return str(found)
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, in the version that the measuring tools beside the checkout name."""
+    package = Path(__file__).resolve().parents[3] / "shared" / "tools" / "mail-audit" / "package.json"
+    if not package.is_file():
+        pytest.skip(f"{package} is not here: it names the version of axe-core that judges the pages")
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed: it fetches axe-core, which judges the pages")
+    version = json.loads(package.read_text())["dependencies"]["axe-core"]
+    folder = tmp_path_factory.mktemp("axe")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-save", f"axe-core@{version}"]
+    fetched = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+    if fetched.returncode != 0:
+        pytest.skip(f"axe-core cannot be fetched: {fetched.stderr[-300:]}")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

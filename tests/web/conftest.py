@@ -11,14 +11,17 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from newsletter.app import App
-from newsletter.render.links import issue_mark
-from newsletter.tables import Block, BlockKind, Issue, Item, ItemKind, ItemState
+from newsletter.publishing.archiving import publish_issue
+from newsletter.render.links import event_mark, issue_mark
+from newsletter.tables import Block, BlockKind, Issue, IssueState, Item, ItemKind, ItemState
 from newsletter.web.server import listen, make_server
 from subscribers import consent, lists, people
 from subscribers.tables import Basis, MailingList, Subscriber, Subscription
 from subscribers.tokens import unsubscribe_token
+from tests.web.asked_links import mint_link
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 SECRET_WORDS = ("amina@example.org", "amina", "Amina", "Yusuf", "Members", "members", "Partners")
@@ -168,3 +171,28 @@ def issue(app: App) -> Callable[..., str]:
         return f"2026-11-{issue_mark(app.keys.marks.current, '2026-11')}"
 
     return store
+
+
+@pytest.fixture
+def pages(app: App, member: Member, issue: Callable[..., str]) -> dict[str, str]:
+    """Every page of the site that is reached by GET, by a name; what a new page is tried by is added here."""
+    view = issue()
+    with app.database.write() as session:
+        found = session.scalars(select(Issue)).one()
+        found.state = IssueState.SENT
+        publish_issue(app, session, found, indexed=True)
+    return {
+        "unsubscribe": f"/unsubscribe/{member.token}",
+        "preferences": f"/preferences/{member.token}",
+        "link": "/preferences",
+        "settings": mint_link(app, member.id),
+        "not found": "/nothing",
+        "archive": "/archive",
+        "search": "/archive?q=november",
+        "event": f"/events/1-{event_mark(app.keys.marks.current, 1)}",
+        "issue": "/archive/2026-11",
+        "web version": f"/view/{view}",
+    }
+
+
+OF_AN_ISSUE = ("issue", "web version")  # in the language of the issue, whatever is asked for

@@ -14,18 +14,27 @@ from jinja2 import Environment
 from lxml import html
 
 from newsletter.app import App
+from newsletter.config import Config
 from newsletter.errors import TemplateError
 from newsletter.paths import shipped_templates
 from newsletter.web import notices
 from newsletter.web.catalogues import is_reviewed, read_catalogues
 from newsletter.web.languages import Wanted, choose, keep, languages_of, name_of, read_accepted, words_in
 from newsletter.web.pages import load_pages
+from tests.conftest import smallest_config
+from tests.web.asked_links import SESSION
 from tests.web.catalogues import ARABIC, LONG, arabic, texts, write_catalogues
-from tests.web.conftest import running
+from tests.web.conftest import OF_AN_ISSUE, running
 
 OFFERED = ("en-GB", "ar", "cy")
 SHIPPED = sorted((shipped_templates() / "web").glob("*.html.j2"))
+LINKED = ("/preferences", "/preferences/x")
 OF_ISSUES = "issue.html.j2"  # in the language of the issue, whose words have a file of their own
+
+
+@pytest.fixture
+def config() -> Config:
+    return smallest_config(archive={"enabled": True})
 
 
 @pytest.fixture
@@ -220,12 +229,19 @@ def test_every_notice_is_marked_for_translators() -> None:
         assert all(text in known for text in (notice.heading, *notice.lines))
 
 
-def test_no_english_is_left_on_a_page_in_another_language(speaking: httpx.Client, member) -> None:
-    paths = [f"/unsubscribe/{member.token}", f"/preferences/{member.token}", "/nothing"]
-    answers = [speaking.get(f"{path}?lang=ar") for path in paths]
+def test_no_english_is_left_on_a_page_in_another_language(speaking: httpx.Client, member, pages) -> None:
+    answers = [speaking.get(path, params={"lang": "ar"}) for name, path in pages.items() if name not in OF_AN_ISSUE]
     answers += [speaking.post(f"/unsubscribe/{member.token}?lang=ar", data={"scope": s}) for s in ("list", "all", "x")]
-    for answer in answers:
-        assert english_in(answer.text, "Example Network", "news@example.org", "1 High Street, Dudley DY1 1AA") == []
+    settings = speaking.post(f"{pages['settings']}?lang=ar")
+    session = SESSION.findall(settings.text)[0]
+    asked = [{"do": d, "session": session} for d in ("save", "leave all", "ask to erase", "x", "close")]
+    answers += [settings, *(speaking.post(f"{pages['settings']}?lang=ar", data=fields) for fields in asked)]
+    answers += [speaking.post(path, params={"lang": "ar"}, data={"address": "x@example.org"}) for path in LINKED]
+    content = ("Example Network", "news@example.org", "1 High Street, Dudley DY1 1AA", "November for friend")
+    content += ("What is on", "For all", "GMT", "Library, Mill Lane", "Bring letters.", "Ask anything.")
+    content += ("Amina Yusuf", "Amina", "Members", "Partners", "Esperanto", "English", "JSON")
+    answered = [re.sub(r"\S+@example\.org", "", answer.text) for answer in answers]
+    assert [english_in(text, *content) for text in answered] == [[] for _ in answered]
 
 
 def english_in(page: str, *allowed: str) -> list[str]:
