@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 
 from newsletter.preflight import RenderedVariant
+from newsletter.render.discreet import PREVIEW_CHARACTERS
 from newsletter.render.links import media_url
 from newsletter.render.personal import PersonalValues, fill_html, fill_subject, fill_text
 
@@ -78,7 +79,7 @@ def preview_page(
         language=escape(rendered.language),
         sender=escape(name),
         subject=escape(fill_subject(rendered.subject, values)),
-        preheader=escape(fill_text(rendered.preheader, values)),
+        preheader=escape(fill_text(rendered.preheader, values) or " ".join(text[:PREVIEW_CHARACTERS].split())),
         others=_others(page, pages),
         size=f"{len(rendered.html.encode()):,} bytes of HTML, {len(rendered.text.encode()):,} of text",
         choices="".join(
