@@ -81,6 +81,20 @@ def test_a_branded_copy_never_goes_to_who_chose_discreet_mail_after_the_freeze(n
     assert network.outcomes("one") == {"amina": ("sent", None), "ben": ("suppressed", NOW_DISCREET)}
 
 
+def test_that_others_get_discreet_copies_of_the_same_issue_lets_no_branded_one_go(network: Network) -> None:
+    """The copy's own variant is asked, not whether there is a discreet one."""
+    network.person("amina", discreet=True)
+    network.person("ben")
+    network.person("carys")
+    issue_id = network.issue("one")
+    start_issue(network.app, issue_id)
+    network.choose("ben", discreet=True)
+    send_issue(network.app, issue_id)
+    assert network.outcomes("one") == {
+        "amina": ("sent", None), "ben": ("suppressed", NOW_DISCREET), "carys": ("sent", None)
+    }  # fmt: skip
+
+
 def test_who_gave_up_discreet_mail_gets_the_copy_that_was_planned(network: Network) -> None:
     network.person("ben", discreet=True)
     issue_id = network.issue("one")
