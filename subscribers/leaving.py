@@ -89,6 +89,9 @@ def merge(session: Session, kept: Subscriber, gone: Subscriber, *, actor: str, a
         if getattr(kept, name) is None:
             setattr(kept, name, getattr(gone, name))
     kept.joined_at = min(kept.joined_at, gone.joined_at)
+    # Whoever asked for discreet mail, or to be left alone, asked for it as a person, whichever record held it.
+    kept.discreet = kept.discreet or gone.discreet
+    kept.paused_until = max((day for day in (kept.paused_until, gone.paused_until) if day), default=None)
     _take_values(session, kept, gone)
     _take_wishes(session, kept, gone, at)
     for theirs in (ConsentEvent, LeavingReason, PreferenceChange):

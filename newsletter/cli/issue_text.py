@@ -64,6 +64,7 @@ def issue_document(app: App, issue: Issue) -> dict[str, Any]:
     changed = {each.block.id: each for each in changed_blocks(issue)}
     return {
         **summary_row(issue),
+        "digest_of": issue.digest_of,
         "preheader": issue.preheader,
         "language": issue.language,
         "letter": {

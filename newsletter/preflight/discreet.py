@@ -11,8 +11,10 @@ from newsletter.preflight.values import IssueFacts
 from newsletter.render.discreet import PREVIEW_CHARACTERS
 from newsletter.render.personal import Slot
 
-# Words of names that many share, and that tell nobody apart.
-_COMMON = frozenset(["your", "with", "from", "that", "this", "news", "newsletter", "mail", "email", "updates"])
+# Words that stand in many names, and those that ship as neutral: they tell nobody apart.
+_COMMON = frozenset(
+    ["your", "with", "from", "that", "this", "news", "newsletter", "mail", "email", "update", "updates"],
+)
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _TEMPLATE = "Keep it in your own version of discreet.txt.j2 or issue.txt.j2."
 
@@ -40,7 +42,7 @@ def discreet_shows(document: Document, facts: IssueFacts) -> Iterator[Found]:
     telling = _telling_words(facts)
     seen = {f"discreet.{name}": _words(value) for name, value in facts.discreet.items() if name != "reply_to"}
     # The words that ship are the same for everybody, so they tell nothing, whatever a list is called.
-    seen["the first lines"] = _words(document.text[: 2 * PREVIEW_CHARACTERS]) - _words(facts.shipped_opening)
+    seen["the first lines"] = _words(document.text[:PREVIEW_CHARACTERS]) - _words(facts.shipped_opening)
     for where, words in seen.items():
         for word in sorted(telling & words):
             yield Found(

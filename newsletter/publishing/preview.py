@@ -14,6 +14,8 @@ from html import escape
 from pathlib import Path
 
 from newsletter.preflight import RenderedVariant
+from newsletter.render.discreet import PREVIEW_CHARACTERS
+from newsletter.render.issue import RenderedIssue
 from newsletter.render.links import media_url
 from newsletter.render.personal import PersonalValues, fill_html, fill_subject, fill_text
 
@@ -46,8 +48,16 @@ def pages_of(slug: str, variants: Sequence[RenderedVariant]) -> list[Page]:
 
 
 def _label(variant: RenderedVariant) -> str:
-    people = f", {variant.recipients} people" if variant.recipients is not None else ""
+    count = variant.recipients
+    people = "" if count is None else ", 1 person" if count == 1 else f", {count} people"
     return f"Variant {variant.number}{', discreet' if variant.discreet else ''}{people}"
+
+
+def _size(rendered: RenderedIssue) -> str:
+    text = f"{len(rendered.text.encode()):,}"
+    return (
+        f"{len(rendered.html.encode()):,} bytes of HTML, {text} of text" if rendered.html else f"{text} bytes of text"
+    )
 
 
 def preview_page(
@@ -78,9 +88,9 @@ def preview_page(
         language=escape(rendered.language),
         sender=escape(name),
         subject=escape(fill_subject(rendered.subject, values)),
-        preheader=escape(fill_text(rendered.preheader, values)),
+        preheader=escape(fill_text(rendered.preheader, values) or " ".join(text[:PREVIEW_CHARACTERS].split())),
         others=_others(page, pages),
-        size=f"{len(rendered.html.encode()):,} bytes of HTML, {len(rendered.text.encode()):,} of text",
+        size=_size(rendered),
         choices="".join(
             f'<input type="radio" name="view" id="{each}"{" checked" if each == views[0][0] else ""}>'
             f'<label for="{each}">{label}</label>'

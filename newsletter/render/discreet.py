@@ -1,7 +1,8 @@
 """
 An issue for people who chose discreet mail: text alone, nothing remote, and nothing that tells in an inbox who writes.
 
-Subject and first lines are the same in every issue. There is no link to read it in a browser: that page shows at a
+Subject and first lines are the same in every issue, and dull: a hint that something is kept from somebody would be the
+first thing to be noticed. There is no link to read it in a browser: that page shows at a
 glance whose it is.
 """
 
@@ -18,7 +19,7 @@ from newsletter.render.view import Tokens, view_of, without_unwanted
 from newsletter.render.wrapping import wrapped
 
 TEMPLATE = "email/discreet.txt.j2"
-PREVIEW_CHARACTERS = 200
+PREVIEW_CHARACTERS = 300  # more than any inbox or locked telephone shows
 RULE_CHARACTERS = 72
 
 
@@ -40,8 +41,8 @@ def render_discreet(content: IssueContent, environment: Environment, subject: st
 
 
 def discreet_notice(text: NoticeText, environment: Environment, language: str, subject: str) -> NoticeText:
-    """Return a notice in its discreet form: the neutral subject and the same first lines as in every discreet mail."""
-    lines = wrapped(opening(environment, language))
+    """Return a notice in its discreet form: the neutral subject, and first lines that are the same in each."""
+    lines = wrapped(environment.words(language)["discreet_notice"])
     return NoticeText(subject, f"{lines}\n\n{'_' * RULE_CHARACTERS}\n\n\n{text.body}")
 
 

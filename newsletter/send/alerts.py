@@ -11,12 +11,14 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
+from newsletter.compose import monthly
+from newsletter.config import Config
 from newsletter.errors import TemplateError
 from newsletter.render.environment import make_environment
 from newsletter.render.notice import NoticeText, render_notice
@@ -74,7 +76,7 @@ def look(app: Parts) -> int:
     with app.database.read() as session:
         known = select(Notice.dedupe).where(Notice.dedupe.startswith(PREFIX, autoescape=True))
         told = {name for name in session.scalars(known) if name is not None}
-        causes = [(cause, to) for cause in current_causes(session, now) for to in app.config.alerts.to]
+        causes = [(cause, to) for cause in current_causes(session, now, app.config) for to in app.config.alerts.to]
         names = {_name(app, cause, to) for cause, to in causes}
         new = [(cause, to) for cause, to in causes if _name(app, cause, to) not in told]
         texts = [(cause, to, alert_text(app, _counted(session, cause))) for cause, to in new]
@@ -109,10 +111,11 @@ def alert_text(app: Parts, cause: Cause) -> NoticeText:
     raise broken
 
 
-def current_causes(session: Session, now: datetime) -> Iterator[Cause]:
+def current_causes(session: Session, now: datetime, config: Config) -> Iterator[Cause]:
     """Yield what needs a person now."""
     yield from _paused(session)
     yield from _set_aside(session)
+    yield from _digests_kept(session, now, config)
     yield from _ended(session, now)
     yield from _refused(session)
     yield from _sign_ups(session, now)
@@ -155,6 +158,15 @@ def _set_aside(session: Session) -> Iterator[Cause]:
     for issue in session.scalars(select(Issue).where(Issue.state == IssueState.PAUSED, Issue.planned_at.is_(None))):
         values = {"issue": issue.slug, "what": plain_reason(issue.reason or "its reason is not known")}
         yield Cause(f"{PREFIX}schedule/{issue.id}/{_stamp(issue.scheduled_at)}", "schedule", values)
+
+
+def _digests_kept(session: Session, now: datetime, config: Config) -> Iterator[Cause]:
+    """A monthly digest that a person drafted and did not send: its readers wait, for no worker sends it."""
+    kept = (IssueState.DRAFT, IssueState.IN_REVIEW, IssueState.APPROVED)
+    for issue in session.scalars(select(Issue).where(Issue.digest_of.is_not(None), Issue.state.in_(kept))):
+        due = monthly.due_at(date.fromisoformat(f"{issue.digest_of}-01"), config.digest, config.organisation.zone)
+        if due <= now:
+            yield Cause(f"{PREFIX}digest/{issue.id}", "digest", {"issue": issue.slug})
 
 
 def _ended(session: Session, now: datetime) -> Iterator[Cause]:

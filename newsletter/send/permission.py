@@ -46,7 +46,8 @@ def _person() -> ColumnElement[bool]:
 
 def _as_chosen(today: Any) -> ColumnElement[bool]:
     """Who chose discreet mail after the plan gets none of it: better no copy than one that shows what it is about."""
-    discreet_copy = exists().where(Variant.id == Delivery.variant_id, Variant.discreet.is_(True))
+    # Two levels down nothing is correlated by itself: without this it would ask whether any copy is discreet.
+    discreet_copy = exists().where(Variant.id == Delivery.variant_id, Variant.discreet.is_(True)).correlate(Delivery)
     return exists().where(_person(), not_paused(today), or_(Subscriber.discreet.is_(False), discreet_copy))
 
 
