@@ -64,7 +64,9 @@ class Access:
     list_ids: frozenset[int] | None = None
 
     def may(self, scope: Scope) -> bool:
-        return scope in self.scopes
+        """Whether it has *scope*; whoever may put people on lists may also ask them."""
+        asking = scope is Scope.SUBSCRIBERS_ASK and Scope.SUBSCRIBERS_WRITE in self.scopes
+        return scope in self.scopes or asking
 
     def may_see_list(self, list_id: int) -> bool:
         return self.list_ids is None or list_id in self.list_ids

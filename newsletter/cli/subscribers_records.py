@@ -31,39 +31,21 @@ def put_on_list(
 ) -> None:
     """Subscribe somebody; refused while a suppression stands or the basis is not shown."""
     from newsletter.cli.list_text import day_of
-    from subscribers import consent, lists, suppression
-    from subscribers.errors import Conflict
+    from subscribers import joining, lists
     from subscribers.tables import Basis
 
-    consent.check_basis(
-        Basis(basis),
-        evidence=evidence,
-        charity_number=app.config.organisation.charity_number,
-        collected_on=day_of(collected_at),
-    )
-    mailing_list = lists.get_open(session, list_name)
-    held = [
-        entry
-        for entry in suppression.of_address(
-            session, address_hash=person.address_hash, domain=person.domain, now=app.now()
-        )
-        if entry.list_id in (None, mailing_list.id)
-    ]
-    if held:
-        raise Conflict(
-            f"{person.address} is not to be mailed: {held[0].reason}, since {held[0].since:%Y-%m-%d}.",
-            hint="If they asked to come back: newsletter suppressions lift ADDRESS --reason TEXT, then again.",
-        )
-    given = f" (given on {collected_at:%Y-%m-%d})" if collected_at else ""
-    consent.grant(
+    joining.join(
         session,
         person,
-        mailing_list,
+        lists.get_open(session, list_name),
         basis=Basis(basis),
+        evidence=evidence,
         source=SOURCE,
         actor=app.actor,
-        evidence=f"{evidence}{given}",
         at=app.now(),
+        charity_number=app.config.organisation.charity_number,
+        collected_on=day_of(collected_at),
+        also_who_left=True,
     )
 
 
@@ -175,7 +157,7 @@ def merge(context: Context, kept: str, gone: str) -> None:
     Example: newsletter subscribers merge ann@example.org a.jones@example.net
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import hand_over
+    from newsletter.send.ending import hand_over
     from subscribers import leaving, people
 
     if not context.output.confirm(f"Merge {gone} into {kept}? The record of {gone} ends."):
@@ -198,7 +180,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers remove ann@example.org
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import stop_deliveries
+    from newsletter.send.ending import stop_deliveries
     from subscribers import leaving, people
 
     app = context.app
@@ -223,10 +205,8 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import forget_address, forget_replies, stop_deliveries
-    from newsletter.send.notice_rows import cancel
-    from newsletter.tables import Notice
-    from subscribers import leaving, people
+    from newsletter.send import ending
+    from subscribers import people
 
     app = context.app
     with app.database.read() as session:
@@ -235,11 +215,7 @@ def erase(context: Context, address: str, evidence: str) -> None:
         return
     with app.database.write() as session:
         person = people.find(session, address)
-        stop_deliveries(session, person.id, reason="erased", at=app.now())
-        forget_replies(session, person, at=app.now())
-        copies = forget_address(session, person.id)
-        cancel(session, Notice.address_hash == person.address_hash, reason="erased", now=app.now())
-        leaving.erase(session, person, evidence=evidence, at=app.now())
+        copies = ending.erase(session, person, evidence=evidence, at=app.now())
     words = "Erased. Backups made before today still hold the person until they are deleted."
     done(context.output, {"erased": True, "deliveries": copies}, words)
 

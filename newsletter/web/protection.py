@@ -85,4 +85,4 @@ def _kind(path: str) -> str:
     return f"/{first}" if first in KINDS else "/other"
 
 
-KINDS = ("unsubscribe", "preferences", "view", "media", "events", "health", "webhooks")
+KINDS = ("unsubscribe", "preferences", "view", "media", "events", "health", "webhooks", "api")

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
+from newsletter.web.api.application import make_interface
 from newsletter.web.pages import load_pages
 from newsletter.web.protection import Protection, page_headers
 from newsletter.web.showing import Showing
@@ -46,7 +47,9 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
         max_body_size=MOST_BODY_BYTES,
     )
     starlette.router.redirect_slashes = False
-    return Protection(starlette, page_headers(pages.style_hash, https=app.config.web.url.startswith("https:")))
+    return Protection(
+        make_interface(site, starlette), page_headers(pages.style_hash, https=app.config.web.url.startswith("https:"))
+    )
 
 
 @dataclass

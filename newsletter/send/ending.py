@@ -10,10 +10,25 @@ from sqlalchemy.orm import Session
 from newsletter.send.notice_rows import cancel
 from newsletter.send.returns import reply_name
 from newsletter.tables import Delivery, DeliveryState, Notice
+from subscribers import leaving
 from subscribers.bounces.records import forget_person, reports_about
 from subscribers.tables import Subscriber
 
 _NOT_BEGUN = (DeliveryState.PENDING, DeliveryState.DEFERRED)
+
+
+def erase(session: Session, person: Subscriber, *, evidence: str, at: datetime) -> int:
+    """
+    Erase a person at their request, with all that was sent to them or came back; only the keyed hash stays.
+
+    Return how many of their copies were blanked.
+    """
+    stop_deliveries(session, person.id, reason="erased", at=at)
+    forget_replies(session, person, at=at)
+    copies = forget_address(session, person.id)
+    cancel(session, Notice.address_hash == person.address_hash, reason="erased", now=at)
+    leaving.erase(session, person, evidence=evidence, at=at)
+    return copies
 
 
 def stop_deliveries(session: Session, subscriber_id: int, *, reason: str, at: datetime) -> None:
