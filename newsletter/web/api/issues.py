@@ -181,8 +181,7 @@ def _planned(session: Session, access: Access, issue_ids: list[int]) -> dict[int
         .where(Delivery.issue_id.in_(issue_ids), _by_own_list(access))
         .group_by(Delivery.issue_id)
     )
-    found: dict[int, int] = dict(session.execute(statement).tuples().all())
-    return found
+    return {row[0]: row[1] for row in session.execute(statement)}
 
 
 def _shown(issue: Issue, blocks: int, planned: dict[int, int] | None) -> dict[str, Any]:
