@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from newsletter.app import App
+from newsletter.asked.answering import Answering
 from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
 from newsletter.publishing import start_issue
@@ -125,11 +126,12 @@ class Worker:
 
     def once(self) -> Round:
         """
-        Do what is due now: notices, issues, and what operators should hear of them.
+        Do what is due now: requests of the site, notices, issues, and what operators should hear of them.
 
         Raises:
             CopiedDatabase: When this is a copy that nobody has adopted.
         """
+        Answering(self.app, self.say).once(self.stop)
         with Messenger(self.app, self.say, self.stop) as messenger:
             before = messenger.once()
             done = self._issues()

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from subscribers import consent, people, suppression
+from subscribers import consent, people, signing_up, suppression
 from subscribers.bounces import records
 from subscribers.errors import InvalidValue
 from subscribers.tables import (
@@ -37,6 +37,7 @@ def erase(session: Session, subscriber: Subscriber, *, evidence: str, at: dateti
     session.delete(subscriber)
     session.flush()
     records.forget_person(session, digest)
+    signing_up.forget_address(session, digest)
     session.execute(
         update(Suppression)
         .where(Suppression.address_hash == digest)

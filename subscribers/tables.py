@@ -173,6 +173,26 @@ class OneTimeToken(Base):
     used_at: Mapped[datetime | None]
 
 
+class SignUp(Base):
+    """
+    An address that was typed into the form, and how often it was written to because of that.
+
+    `address` is there only while a link to confirm can be used. The counts stay, under the keyed hash: a stranger who
+    never answers must not be written to for ever. `mailbox_hash` is the same for all spellings of one mailbox.
+    """
+
+    __tablename__ = "sign_ups"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    mailbox_hash: Mapped[bytes] = mapped_column(LargeBinary(16), index=True)
+    address: Mapped[str | None] = mapped_column(String(254))
+    mails: Mapped[int] = mapped_column(default=0)
+    mailed_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Tag(Base):
     __tablename__ = "subscriber_tags"
     __table_args__ = (Index("ix_subscriber_tags_tag", "tag", "subscriber_id"),)

@@ -104,6 +104,32 @@ def read_unsubscribe_token(keyring: Keyring, token: str) -> UnsubscribeClaim:
     return UnsubscribeClaim(payload[:SUBSCRIBER_ID_BYTES], list_id)
 
 
+def sign_text(key: Key, purpose: str, text: str) -> str:
+    """Return *text* as a URL-safe value that only this key makes, for one purpose; it can be read by anybody."""
+    payload = text.encode()
+    return "v1." + _b64(bytes([key.key_id]) + payload + sign(key, purpose, payload))
+
+
+def read_signed_text(keyring: Keyring, purpose: str, value: str) -> str:
+    """
+    Verify a value of `sign_text` and return the text.
+
+    Raises:
+        TokenInvalid: For anything that this keyring did not sign for this purpose, without saying why.
+    """
+    try:
+        if not value.startswith("v1."):
+            raise ValueError
+        raw = _unb64(value[3:])
+        key_id, payload, mac = raw[0], raw[1:-MAC_BYTES], raw[-MAC_BYTES:]
+        text = payload.decode()
+    except (ValueError, IndexError):
+        raise TokenInvalid("This link is not valid.") from None
+    if not hmac.compare_digest(mac, sign(keyring.get(key_id), purpose, payload)):
+        raise TokenInvalid("This link is not valid.")
+    return text
+
+
 def address_hash(pepper: bytes, address_key: str) -> bytes:
     """Return the keyed hash by which suppressions and erasures know a normalised address, 16 bytes."""
     return hmac.digest(pepper, address_key.encode(), hashlib.sha256)[:ADDRESS_HASH_BYTES]

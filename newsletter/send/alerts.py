@@ -28,7 +28,8 @@ from newsletter.send.owner import changed
 from newsletter.send.report import Parts
 from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.status import state_counts
-from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind
+from newsletter.send.throttles import SIGN_UP_BREAKER
+from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind, Throttle
 from newsletter.tables import DeliveryState as S
 from subscribers.addresses import parse_address
 from subscribers.tokens import address_hash
@@ -37,6 +38,7 @@ PREFIX = "now/"  # of causes that this module ends when they are over
 MOST_AN_HOUR = 6
 RELAY_TRIES = 3  # it has then been away for three minutes at least
 MANY_REFUSALS = 10
+SIGN_UPS_TOLD_FOR = timedelta(hours=24)
 _FAILED = (S.HELD, S.EXPIRED, S.UNCERTAIN)
 _REPLY = re.compile(r"([245]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?)\b")
 _ADDRESS = re.compile(r"\S*@\S*")
@@ -113,6 +115,7 @@ def current_causes(session: Session, now: datetime) -> Iterator[Cause]:
     yield from _set_aside(session)
     yield from _ended(session, now)
     yield from _refused(session)
+    yield from _sign_ups(session, now)
 
 
 def plain_reason(reason: str) -> str:
@@ -176,6 +179,14 @@ def _refused(session: Session) -> Iterator[Cause]:
         told = note is not None and note["kind"] == PauseKind.REFUSALS
         if count >= MANY_REFUSALS and not told:
             yield Cause(f"{PREFIX}refused/{issue.id}", "refusals", {"issue": issue.slug, "count": count})
+
+
+def _sign_ups(session: Session, now: datetime) -> Iterator[Cause]:
+    """The breaker of sign-ups has opened; while a flood opens it again and again, one mail a day is enough."""
+    stored = session.scalar(select(Throttle.value).where(Throttle.name == SIGN_UP_BREAKER))
+    if stored and now.timestamp() - stored["opened"] < SIGN_UPS_TOLD_FOR.total_seconds():
+        values = {"per_hour": stored["per_hour"], "minutes": round((stored["until"] - stored["opened"]) / 60)}
+        yield Cause(f"{PREFIX}sign-ups", "sign-ups", values)
 
 
 def _end(session: Session, names: set[str], now: datetime) -> None:

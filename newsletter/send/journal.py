@@ -40,7 +40,8 @@ __all__ = ["Claim", "Claimed", "Granted", "Journal", "Outcome", "Wanted"]
 # Without a pause other processes of a SQLite workspace wait for seconds; with it, for 2 ms (measured).
 PAUSE_AFTER_COMMIT_SECONDS = 0.0005
 # An outcome alone waits for the next intent, which carries it along: a slow server costs half as many commits. The
-# bound of uncertain copies is the same, one a connection, since no dot leaves before what it follows is durable.
+# bound of uncertain copies is the same, one a connection, since no dot leaves before what it follows is durable. The
+# last outcomes of all in hand wait for nothing: no intent would come.
 OUTCOMES_WAIT_SECONDS = 0.02
 LOCKED_FOR = timedelta(minutes=2)
 # SQLite's lock; PostgreSQL's deadlock, which it ends by failing one of the two.
@@ -95,6 +96,10 @@ class _Work:
     def is_urgent(self) -> bool:
         """Whether anybody waits for the commit."""
         return bool(self.intents or self.calls or self.releases or self.stop)
+
+    def ends(self, in_hand: int) -> bool:
+        """Whether it holds the end of all copies in hand, so that nothing more comes by itself."""
+        return len(self.outcomes) + len(self.releases) >= in_hand
 
 
 class Journal:
@@ -234,7 +239,8 @@ class Journal:
             try:
                 entry = self._queue.get_nowait()
             except Empty:
-                if work.is_urgent or (left := wait_until - time.monotonic()) <= 0:
+                left = wait_until - time.monotonic()
+                if left <= 0 or work.is_urgent or work.ends(len(self._in_hand)):
                     return work
                 try:
                     entry = self._queue.get(timeout=left)

@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, Response
 
 from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
+from newsletter.web.languages import WANTED
 from newsletter.web.notices import BY_STATUS, FAULT
 from newsletter.web.pages import Pages
 from subscribers.errors import TokenInvalid
@@ -46,8 +47,16 @@ class Site:
         organisation = self.app.config.organisation
         return organisation.reply_to or organisation.from_address
 
-    def page(self, name: str, status: int = 200, **values: object) -> HTMLResponse:
-        return HTMLResponse(self.pages.render(name, **values), status)
+    def page(self, name: str, status: int = 200, *, person_language: str = "", **values: object) -> HTMLResponse:
+        """
+        Answer with ``templates/web/NAME.html.j2`` in the language of the request.
+
+        Args:
+            person_language: The language that the person has chosen, where the page knows who it is.
+        """
+        page, language = self.pages.render(name, WANTED.get(), person_language=person_language, **values)
+        headers = {"content-language": language, "vary": "Accept-Language"}
+        return HTMLResponse(page, status, headers)
 
     def notice(self, status: int) -> HTMLResponse:
         said = BY_STATUS.get(status, FAULT)
@@ -67,9 +76,9 @@ class Site:
             raise HTTPException(404) from None
 
     @asynccontextmanager
-    async def form(self, request: Request) -> AsyncIterator[FormData]:
+    async def form(self, request: Request, *, most_fields: int = MOST_FIELDS) -> AsyncIterator[FormData]:
         """Read a form of either encoding; it holds no files."""
-        async with request.form(max_files=0, max_fields=MOST_FIELDS) as fields:
+        async with request.form(max_files=0, max_fields=most_fields) as fields:
             yield fields
 
     async def read(self, work: Callable[[], T]) -> T:

@@ -8,7 +8,7 @@ from alembic import op
 from subscribers.db import UtcDateTime
 
 revision = "0012"
-down_revision = "0004"
+down_revision = "0008"
 
 
 def upgrade() -> None:
