@@ -20,6 +20,7 @@ NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 URN = "urn:newsletter:problem:"
 READ_WRITE = (Scope.SUBSCRIBERS_READ, Scope.SUBSCRIBERS_WRITE)
 GROUND = {"basis": "consent", "evidence": "membership form of 2 May"}
+WORDING = "I would like to get the newsletter for members by email."
 READING = (Scope.SUBSCRIBERS_READ, Scope.LISTS_READ, Scope.ISSUES_READ, Scope.DELIVERIES_READ)
 
 
@@ -101,6 +102,11 @@ def kind(answer: httpx.Response) -> str:
 
 def direct(address: str, *names: str, **more: object) -> dict[str, object]:
     return {"address": address, "lists": list(names), **GROUND, **more}
+
+
+def asking(address: str, *names: str) -> dict[str, object]:
+    """Return the request that somebody be asked to confirm."""
+    return {"address": address, "lists": list(names), "wording": WORDING}
 
 
 def put_in(session: Session, app: App, address: str) -> int:

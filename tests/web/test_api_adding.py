@@ -19,6 +19,7 @@ from tests.web.api_client import (
     NOW,
     READ_WRITE,
     Caller,
+    asking,
     caller,
     counted,
     direct,
@@ -82,7 +83,11 @@ def test_a_person_is_put_on_lists_with_basis_and_evidence(app: App, editor: Call
         ({**GROUND, "collected_at": "2026-02-30"}, 422),
         ({**GROUND, "attributes": {"town": ["a", "b"]}}, 422),
         ({**GROUND, "attributes": {"nothing": "x"}}, 422),
-        ({"tags": ["press"]}, 422),
+        ({}, 422),
+        ({"wording": " "}, 422),
+        ({"wording": "I would like it.", "tags": ["press"]}, 422),
+        ({"wording": "I would like it.", "name": "Ann"}, 422),
+        ({"wording": "I would like it.", "address": "no address"}, 422),
     ],
 )
 def test_what_is_not_shown_or_not_understood_is_refused(
@@ -112,14 +117,14 @@ def test_without_basis_the_person_is_asked_and_nothing_tells_who_is_known(app: A
     for who in ("known", "unknown", "left", "never", "erased"):
         statements: list[str] = []
         with counted(app, statements):
-            answer = form("POST", "/subscribers", json={"address": f"{who}@example.org", "lists": ["members"]})
+            answer = form("POST", "/subscribers", json=asking(f"{who}@example.org", "members"))
         headers = {k: v for k, v in answer.headers.items() if k not in ("date", "ratelimit")}
         seen.append((answer.status_code, answer.content, headers, statements))
     assert seen[0][:2] == (202, b'{"state":"asked"}')
     assert all(each == seen[0] for each in seen)
     with app.database.read() as session:
         asked = session.scalars(select(WebRequest).order_by(WebRequest.id)).all()
-        assert [one.fields["address"] for one in asked][:2] == ["known@example.org", "unknown@example.org"]
+        assert [one.fields["email"] for one in asked][:2] == ["known@example.org", "unknown@example.org"]
         assert asked[0].fields["lists"] == ["members"]
 
 
@@ -130,7 +135,7 @@ def test_a_list_that_is_not_offered_or_archived_takes_nobody(app: App, site: htt
         lists.get(session, "private").open = False
     editor = caller(app, site, *READ_WRITE)
     for name in ("old", "private"):
-        answer = editor("POST", "/subscribers", json={"address": "a@example.org", "lists": [name]})
+        answer = editor("POST", "/subscribers", json=asking("a@example.org", name))
         assert (answer.status_code, kind(answer)) == (409, "list-closed")
     assert editor("POST", "/subscribers", json=direct("a@example.org", "old")).status_code == 409
     assert editor("POST", "/subscribers", json=direct("a@example.org", "private")).status_code == 201

@@ -16,7 +16,7 @@ from newsletter.api_tokens import Scope
 from newsletter.app import App
 from newsletter.tables import ApiToken
 from newsletter.web.api import door
-from newsletter.web.api.limits import MOST_REMEMBERED, Bucket, network_of
+from newsletter.web.api.limits import MOST_REMEMBERED, Bucket
 from tests.web.api_client import NOW, caller, kind, make_lists
 
 
@@ -95,21 +95,6 @@ def test_a_bucket_fills_again_and_forgets_the_oldest() -> None:
     for number in range(MOST_REMEMBERED + 5):
         bucket.take(number, 31.0)
     assert len(bucket._held) == MOST_REMEMBERED
-
-
-@pytest.mark.parametrize(
-    ("host", "network"),
-    [
-        ("192.0.2.77", "192.0.2.0/24"),
-        ("::ffff:192.0.2.77", "192.0.2.0/24"),
-        ("2001:db8:1:2::3", "2001:db8:1::/48"),
-        ("fe80::1%eth0", "fe80::/48"),
-        ("testclient", "unknown"),
-        (None, "unknown"),
-    ],
-)
-def test_clients_are_counted_by_network(host: str | None, network: str) -> None:
-    assert network_of(host) == network
 
 
 def test_the_day_of_use_is_kept_once_and_no_hour(app: App, site: httpx.Client) -> None:

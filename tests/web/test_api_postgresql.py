@@ -11,7 +11,7 @@ import pytest
 
 from newsletter.api_tokens import Scope
 from newsletter.app import App
-from tests.web.api_client import Caller, caller, direct, leave, make_lists, put
+from tests.web.api_client import Caller, asking, caller, direct, leave, make_lists, put
 from tests.web.test_api_once import hammer
 
 pytestmark = pytest.mark.journey
@@ -36,7 +36,7 @@ def conversation(app: App, program: Caller) -> list[Any]:
         again,
         program("PATCH", "/subscribers/1", json={"name": "Ann", "tags": ["a"]}, headers={"if-match": version}),
         program("PATCH", "/subscribers/1", json={"name": "Ann"}, headers={"if-match": version}),
-        program("POST", "/subscribers", json={"address": "new@example.org", "lists": ["members"]}),
+        program("POST", "/subscribers", json=asking("new@example.org", "members")),
         program("POST", "/subscribers/2/subscribe", json={"list": "members", "basis": "consent", "evidence": "x"}),
         program("POST", "/subscribers/3/unsubscribe", json={}),
         program("GET", "/subscribers", params={"segment": "list 'members' or joined >= 2026-01-01", "limit": 2}),

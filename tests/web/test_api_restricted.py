@@ -10,7 +10,7 @@ from newsletter.api_tokens import Scope
 from newsletter.app import App
 from newsletter.errors import InvalidValue
 from subscribers import lists, segments, suppression
-from tests.web.api_client import GROUND, NOW, Caller, caller, direct, kind, leave, make_lists, put
+from tests.web.api_client import GROUND, NOW, Caller, asking, caller, direct, kind, leave, make_lists, put
 
 ALL_BUT_ERASE = tuple(scope for scope in Scope if scope is not Scope.SUBSCRIBERS_ERASE)
 
@@ -96,7 +96,7 @@ def test_a_list_that_it_is_not_for_is_no_list(police: Caller) -> None:
     for name in ("survivors", "no-such-list"):
         answers = [
             police("GET", "/subscribers", params={"list": name}),
-            police("POST", "/subscribers", json={"address": "a@example.org", "lists": ["police", name]}),
+            police("POST", "/subscribers", json=asking("a@example.org", "police", name)),
             police("POST", "/subscribers/1/subscribe", json={"list": name, **GROUND}),
             police("POST", "/subscribers/1/unsubscribe", json={"list": name}),
             police("POST", "/suppressions", json={"address": "a@example.org", "evidence": "x", "list": name}),
@@ -111,7 +111,7 @@ def test_it_can_only_ask_new_people_and_learns_nothing_by_it(police: Caller) -> 
         address = f"{who}@example.org"
         refused = police("POST", "/subscribers", json=direct(address, "police"))
         assert (refused.status_code, kind(refused)) == (403, "confirmation-required")
-        answer = police("POST", "/subscribers", json={"address": address, "lists": ["police"]})
+        answer = police("POST", "/subscribers", json=asking(address, "police"))
         assert (answer.status_code, answer.content) == (202, b'{"state":"asked"}')
 
 

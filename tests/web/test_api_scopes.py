@@ -13,6 +13,7 @@ from tests.web.api_client import (
     GROUND,
     READING,
     Caller,
+    asking,
     caller,
     kind,
     make_lists,
@@ -45,7 +46,7 @@ def test_each_scope_opens_its_own_resource_and_no_other(app: App, site: httpx.Cl
     }
     bodies = {
         "/lookup": {"address": "a@example.org"},
-        "/subscribers": {"address": "a@example.org", "lists": ["members"]},
+        "/subscribers": asking("a@example.org", "members"),
         "/subscribers/1/subscribe": ground,
         "/subscribers/1/unsubscribe": {"list": "members"},
         "/suppressions": {"address": "b@example.org", "evidence": "x"},
@@ -81,6 +82,6 @@ def test_the_words_are_those_of_the_command_line(app: App, editor: Caller) -> No
     [by_program] = reader("GET", "/subscribers").json()
     assert {name: by_program[name] for name in by_command} == by_command
     said = CliRunner().invoke(cli, ["--workspace", str(folder), "--json", "lists", "list"])
-    assert [
-        {k: v for k, v in each.items() if k not in ("description", "open")} for each in reader("GET", "/lists").json()
-    ] == sorted(json.loads(said.stdout), key=lambda row: str(row["name"]), reverse=True)
+    shown = {each["name"]: each for each in reader("GET", "/lists").json()}
+    for by_command in json.loads(said.stdout):
+        assert {name: shown[by_command["name"]][name] for name in by_command} == by_command

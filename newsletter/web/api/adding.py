@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy.orm import Session
+from starlette.exceptions import HTTPException
 
 from newsletter.api_tokens import Access, Scope
 from newsletter.app import App
-from newsletter.tables import WebRequest, WebRequestKind
+from newsletter.asked.form_ticket import LONGEST, VERSION, FormTicket, seal
+from newsletter.asked.requests import write_down
+from newsletter.asked.sign_up import BY_PROGRAM
+from newsletter.tables import WebRequestKind
 from newsletter.web.api.documents import AttributeInput, NewSubscriber, SubscriberChange
 from newsletter.web.api.interface import SOURCE, Done
 from newsletter.web.api.people import find_open_list
@@ -24,7 +28,7 @@ from subscribers import people as records
 from subscribers.addresses import parse_address
 from subscribers.errors import SubscribersError
 from subscribers.tables import AttributeKind, Basis, MailingList, Subscriber, Suppression
-from subscribers.tokens import address_hash
+from subscribers.tokens import Keyring, address_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +45,43 @@ def check_question(body: NewSubscriber) -> None:
     Refuse what nobody can be asked to confirm.
 
     Raises:
-        Problem: For tags and attributes.
+        Problem: Without the wording, or with what a confirmation does not cover.
         InvalidValue: When it is no address.
     """
-    if body.tags or body.attributes or body.collected_at:
-        raise Problem("invalid", "Tags, attributes and a day can be given only together with basis and evidence.")
+    if body.wording is None:
+        raise Problem("invalid", "Send the wording that the person agreed to; or basis and evidence.")
+    if {"name", "first_name", "tags", "attributes", "collected_at"} & body.model_fields_set:
+        raise Problem("invalid", "What is known of a person can be given only together with basis and evidence.")
     parse_address(body.address)
 
 
-def ask(app: App, session: Session, access: Access, body: NewSubscriber) -> Done:
-    """Leave it to the worker to ask them by mail, as it does for the form of the site."""
+def ask(app: App, session: Session, access: Access, body: NewSubscriber, keys: Keyring) -> Done:
+    """
+    Leave it to the worker to ask them by mail, as it does for the form of the site: what they saw is sealed the same.
+
+    Raises:
+        Problem: For a list that is not offered, or more words than a request can carry.
+        HTTPException: 503 while too many wait.
+    """
     lists = [find_open_list(session, access, name, "#/lists") for name in dict.fromkeys(body.lists)]
     if not all(one.open for one in lists):
         raise Problem("list-closed", "People can be asked to confirm for a list that is offered on the site.")
-    session.add(
-        WebRequest(
-            kind=WebRequestKind.SIGN_UP,
-            at=app.now(),
-            network=f"api:{access.token_id}",
-            fields={
-                "address": body.address.strip(),
-                "name": body.name or "",
-                "language": records.check_language(body.language) or "",
-                "lists": [one.name for one in lists],
-                "source": SOURCE,
-                "actor": access.name,
-            },
-        )
+    ticket = FormTicket(
+        made_at=app.now(),
+        embedded=True,
+        page=f"the API, token {access.name}",
+        version=VERSION,
+        language=records.check_language(body.language) or app.config.organisation.language,
+        statement=naming.clean_text(body.wording or ""),
+        offered={one.name: one.title for one in lists},
     )
-    session.flush()
+    form = seal(keys, ticket)
+    if len(form) > LONGEST:
+        raise Problem("invalid", "These are too many lists for one request.")
+    fields = {"email": body.address.strip(), "lists": list(ticket.offered), "form": form, BY_PROGRAM: access.name}
+    network = f"token:{access.token_id}"
+    if not write_down(session, WebRequestKind.SIGN_UP, fields=fields, network=network, now=app.now()):
+        raise HTTPException(503)
     return Done({"state": "asked"}, "asked somebody to confirm", 202)
 
 

@@ -94,10 +94,15 @@ class NewSubscriber(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"address": "ann@example.org", "lists": ["members"], "name": "Ann Jones"},
                 {
                     "address": "ann@example.org",
                     "lists": ["members"],
+                    "wording": "I would like to get the members' newsletter of Example Network by email.",
+                },
+                {
+                    "address": "ann@example.org",
+                    "lists": ["members"],
+                    "name": "Ann Jones",
                     "basis": "consent",
                     "evidence": "membership form of 2 May 2026",
                 },
@@ -110,6 +115,7 @@ class NewSubscriber(Body):
     name: Line | None = None
     first_name: Annotated[Line, StringConstraints(max_length=100)] | None = None
     language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}$")] | None = None
+    wording: Words | None = Field(None, description="What they agreed to, as the form said it: for asking them.")
     basis: BasisName | None = None
     evidence: Words | None = None
     collected_at: Day | None = Field(None, description="When they gave their details; the soft opt-in needs it.")

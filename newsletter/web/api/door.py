@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newsletter import api_tokens
 from newsletter.api_tokens import Access
+from newsletter.asked.requests import network_of
 from newsletter.web.api import problems
-from newsletter.web.api.limits import FAILURES_PER_MINUTE, REQUESTS_PER_MINUTE, WINDOW_SECONDS, Bucket, network_of
+from newsletter.web.api.limits import FAILURES_PER_MINUTE, MINUTE, REQUESTS_PER_MINUTE, Bucket
 from newsletter.web.site import Site
 from subscribers.errors import DatabaseUnavailable
 
@@ -72,7 +73,10 @@ class Door:
 
             def look() -> bool:
                 with self.site.app.database.read() as session:
-                    return api_tokens.any_was_made(session)
+                    made = api_tokens.any_was_made(session)
+                if made:
+                    self.takes_body("GET", "")  # makes the description, which takes a moment, here in a thread
+                return made
 
             self._open = await self.site.read(look)
         return self._open
@@ -174,7 +178,7 @@ def _with_limit(send: Send, left: int) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers["ratelimit-policy"] = f'"token";q={REQUESTS_PER_MINUTE};w={WINDOW_SECONDS}'
+            headers["ratelimit-policy"] = f'"token";q={REQUESTS_PER_MINUTE};w={MINUTE}'
             headers["ratelimit"] = f'"token";r={left}'
         await send(message)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -106,6 +107,7 @@ class Interface:
     """What is shared by the handlers."""
 
     site: Site
+    clock: Callable[[], float] = time.monotonic
 
     @property
     def app(self) -> App:

@@ -6,7 +6,6 @@ A valid token is never refused for what others of its network did. What is remem
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 REQUESTS_PER_MINUTE = 600
 FAILURES_PER_MINUTE = 20
 MOST_REMEMBERED = 10_000
-WINDOW_SECONDS = 60
+MINUTE, HOUR = 60, 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +33,20 @@ class Allowance:
 
 @dataclass
 class Bucket:
-    """A token bucket for each key: *per_minute* at once, and as many a minute."""
+    """A token bucket for each key: *most* at once, and as many in *seconds*."""
 
-    per_minute: int
+    most: int
+    seconds: int = MINUTE
     _held: OrderedDict[Hashable, tuple[float, float]] = field(default_factory=OrderedDict)
 
     def take(self, key: Hashable, now: float) -> Allowance:
         """Take one for *key* at *now*, in seconds of a clock that only goes on."""
-        rate = self.per_minute / WINDOW_SECONDS
-        level, since = self._held.pop(key, (float(self.per_minute), now))
-        level = min(float(self.per_minute), level + max(0.0, now - since) * rate)
+        rate = self.most / self.seconds
+        level, since = self._held.pop(key, (float(self.most), now))
+        level = min(float(self.most), level + max(0.0, now - since) * rate)
         allowed = level >= 1
         level -= allowed
         self._held[key] = (level, now)
         while len(self._held) > MOST_REMEMBERED:
             self._held.popitem(last=False)
         return Allowance(int(level), 0 if allowed else max(1, math.ceil((1 - level) / rate)))
-
-
-def network_of(host: str | None) -> str:
-    """Return the network that a client is counted by: a /24 of IPv4, a /48 of IPv6."""
-    try:
-        address = ipaddress.ip_address((host or "").partition("%")[0])
-    except ValueError:
-        return "unknown"
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    width = 24 if address.version == 4 else 48
-    return str(ipaddress.ip_network((address, width), strict=False))

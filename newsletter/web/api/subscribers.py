@@ -37,6 +37,7 @@ from newsletter.web.api.documents import (
     Unsubscribe,
 )
 from newsletter.web.api.interface import SOURCE, Done, IdempotencyKey, Interface, Json, needs, require
+from newsletter.web.api.limits import HOUR, Bucket
 from newsletter.web.api.problems import Problem
 from subscribers import consent, exporting
 from subscribers.addresses import parse_address
@@ -55,6 +56,9 @@ class Subscribers:
     """The handlers."""
 
     interface: Interface
+
+    def __post_init__(self) -> None:
+        self.questions = Bucket(self.interface.app.config.signup.per_hour_embedded, HOUR)
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["subscribers"])
@@ -132,8 +136,10 @@ class Subscribers:
         app = self.interface.app
         if body.basis is None and body.evidence is None:
             adding.check_question(body)
+            self._count_question(access)
+            keys = self.interface.site.keys.current().links
             return await self.interface.change_once(
-                request, access, key, lambda session: adding.ask(app, session, access, body)
+                request, access, key, lambda session: adding.ask(app, session, access, body, keys)
             )
         require(access, Scope.SUBSCRIBERS_WRITE)
         if access.list_ids is not None:
@@ -143,6 +149,18 @@ class Subscribers:
         return await self.interface.change_once(
             request, access, key, lambda session: adding.add(app, session, access, body)
         )
+
+    def _count_question(self, access: Access) -> None:
+        """
+        Refuse more people in an hour than forms on other sites may ask: here it is told, not kept in silence.
+
+        Raises:
+            Problem: When there were too many.
+        """
+        now = self.interface.clock()
+        wait = self.questions.take(access.token_id, now).wait_seconds
+        if wait:
+            raise Problem("too-many", "So many people cannot be asked in an hour.", headers={"retry-after": str(wait)})
 
     async def change(
         self,
