@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import textwrap
+from datetime import date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,8 @@ from newsletter.cli.main import Context, Verbs, pass_context
 
 if TYPE_CHECKING:
     from newsletter.tables import ApiToken
+
+MOST_COLUMNS = 80
 
 
 @click.group(cls=Verbs, name="tokens")
@@ -28,8 +31,9 @@ def command() -> None:
     "--scope",
     "scopes",
     multiple=True,
+    metavar="SCOPE",
     type=click.Choice([scope.value for scope in Scope]),
-    help=f"What it may do. May be repeated. Default: {', '.join(LEAST)}.",
+    help=f"What it may do: one of those above. May be repeated. Default: {', '.join(LEAST)}.",
 )
 @click.option(
     "--list",
@@ -47,10 +51,11 @@ def create(
 ) -> None:
     """Make a token and show it once; only a hash of it is kept.
 
+    Scopes: subscribers:ask, :read, :write and :erase; lists:read; issues:read; deliveries:read and :addresses;
+    suppressions:read and :write. Give it no more than the program needs: docs/api.md says what each opens.
+
     Example: newsletter tokens create website --scope subscribers:ask --list members --expires 2027-12-31
     """
-    from datetime import timedelta
-
     from newsletter import api_tokens
     from subscribers import lists
 
@@ -74,7 +79,8 @@ def create(
         return
     context.output.show(text)
     where = f"for {', '.join(list_names)}" if list_names else "for every list"
-    context.output.note(f"This is the token '{name}': {', '.join(sorted(set(wanted)))}; {where}.")
+    words = f"This is the token '{name}', {where}: {', '.join(sorted(set(wanted)))}."
+    context.output.note(textwrap.fill(words, MOST_COLUMNS, break_long_words=False, break_on_hyphens=False))
     context.output.note("Keep it like a password: it is not shown again.")
 
 
@@ -92,9 +98,17 @@ def list_tokens(context: Context) -> None:
     with app.database.read() as session:
         names = {one.id: one.name for one in lists.all_lists(session, archived=True)}
         rows = [_row(token, names, app.now()) for token in api_tokens.all_tokens(session)]
+    if not context.output.as_json:
+        zone = app.config.organisation.zone
+        rows = [{**row, "expires": _last_day(row["expires"], zone)} for row in rows]
     columns = ["name", "state", "scopes", "lists", "expires", "used"]
     empty = "No token yet, so the interface is shut. Make one: newsletter tokens create NAME --scope SCOPE"
     context.output.table(rows, columns, empty=empty)
+
+
+def _last_day(expires: datetime | None, zone: tzinfo) -> date | None:
+    """Return the last day of a token, as it was named: it ends at the midnight after."""
+    return (expires - timedelta(microseconds=1)).astimezone(zone).date() if expires else None
 
 
 def _row(token: ApiToken, names: dict[int, str], now: datetime) -> dict[str, Any]:
