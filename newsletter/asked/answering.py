@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from newsletter import api_answers
 from newsletter.asked.answerers import ANSWERERS, Answerer
 from newsletter.asked.limits import any_full, forget_full
 from newsletter.asked.requests import Asked, any_done, any_waits, forget_done, mark_done, waiting
@@ -143,7 +144,9 @@ class Answering:
 
 def is_untidy(session: Session, now: datetime) -> bool:
     """Return whether there is anything that no answer needs any more."""
-    return any_done(session, before=now - KEEP_DONE) or signing_up.any_over(session, now) or any_full(session, now)
+    if any_done(session, before=now - KEEP_DONE) or api_answers.any_over(session, now):
+        return True
+    return signing_up.any_over(session, now) or any_full(session, now)
 
 
 def tidy(session: Session, now: datetime) -> None:
@@ -151,3 +154,4 @@ def tidy(session: Session, now: datetime) -> None:
     forget_done(session, before=now - KEEP_DONE)
     signing_up.forget_over(session, now)
     forget_full(session, now)
+    api_answers.forget_over(session, now)

@@ -17,6 +17,7 @@ from newsletter.app import App
 from newsletter.tables import ApiToken
 from newsletter.web.api import door
 from newsletter.web.api.limits import MOST_REMEMBERED, Bucket
+from newsletter.web.public import make_site
 from tests.web.api_client import NOW, caller, kind, make_lists
 
 
@@ -184,6 +185,18 @@ def test_refusals_are_problem_documents_under_the_sites_own_headers(app: App, si
         assert not [name for name in answer.headers if name.startswith("access-control-")]
         assert "set-cookie" not in answer.headers
     assert good("DELETE", "/lists").headers["allow"] == "GET"
+
+
+async def test_below_a_path_of_a_proxy_it_is_the_same(app: App, site: httpx.Client) -> None:
+    """Some proxies put the site below a path and say so; the path then begins with it."""
+    good = caller(app, site, Scope.LISTS_READ)
+    transport = httpx.ASGITransport(make_site(app), root_path="/letters")
+    headers = {"authorization": f"Bearer {good.token}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://site", headers=headers) as client:
+        assert (await client.get("/letters/api/v1/lists")).json() == []
+        refused = await client.post("/letters/api/v1/lists")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+        assert (await client.get("/letters/api/v1/openapi.json")).json()["openapi"].startswith("3.1")
 
 
 def test_a_fault_is_a_problem_document_without_its_words(

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import httpx
+import pytest
+from sqlalchemy import func, select
 
 from newsletter.app import App
+from newsletter.asked.answering import Answering
+from newsletter.tables import ApiAnswer
 from subscribers import consent
 from tests.web.api_client import (
     NOW,
@@ -45,6 +49,16 @@ def test_a_key_is_forgotten_after_a_day_and_free_after_a_refusal(app: App, edito
     for wrong in ("", "a b", "x" * 256, "\u00e9"):
         bad = editor("POST", "/subscribers", json=body, headers={"idempotency-key": wrong.encode("latin-1")})  # type: ignore[dict-item]
         assert bad.status_code == 422, wrong
+
+
+def test_an_answer_is_gone_after_a_day_also_when_nobody_asks_again(app: App, editor: Caller) -> None:
+    body = direct("ann@example.org", "members")
+    assert editor("POST", "/subscribers", json=body, headers={"idempotency-key": "4711"}).status_code == 201
+    for later, left in ((timedelta(hours=23), 1), (timedelta(days=1), 0)):
+        app.now = lambda later=later: NOW + later
+        assert Answering(app, pytest.fail).once() == 0  # of a worker that was started just now
+        with app.database.read() as session:
+            assert session.scalar(select(func.count()).select_from(ApiAnswer)) == left
 
 
 def hammer(program: Caller, body: dict[str, object], keys: Sequence[str]) -> list[httpx.Response]:

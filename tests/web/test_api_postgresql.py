@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -84,3 +85,20 @@ def test_writers_at_once_make_one_person(on_postgresql: Caller) -> None:
     answers = hammer(on_postgresql, direct("bob@example.org", "members"), [f"key-{number}" for number in range(8)])
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
     assert len(on_postgresql.all("/subscribers")) == 2
+
+
+def test_of_changes_at_once_to_one_version_one_is_made(on_postgresql: Caller, app_on_postgresql: App) -> None:
+    ann = put(app_on_postgresql, "ann@example.org", "members")
+    version = {"if-match": on_postgresql("GET", f"/subscribers/{ann}").headers["etag"]}
+    answers: list[int] = []
+
+    def change(name: str) -> None:
+        answer = on_postgresql("PATCH", f"/subscribers/{ann}", json={"name": name}, headers=version)
+        answers.append(answer.status_code)
+
+    threads = [threading.Thread(target=change, args=(f"Ann {letter}",)) for letter in "abcdefgh"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [200] + [412] * 7

@@ -14,17 +14,18 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from newsletter import api_answers
 from newsletter.api_tokens import Access, Scope
 from newsletter.app import App
 from newsletter.tables import ApiAnswer
@@ -34,7 +35,6 @@ from newsletter.web.api.problems import Problem
 from newsletter.web.site import Site
 
 SOURCE = "API"  # in the ledger, beside the name of the token
-ANSWERS_KEPT = timedelta(days=1)
 T = TypeVar("T")
 logger = logging.getLogger("newsletter.web")
 
@@ -165,7 +165,7 @@ class Interface:
         self, session: Session, access: Access, identity: tuple[bytes, bytes], work: Callable[[Session], Done]
     ) -> tuple[Done, bool]:
         now, (key, asked) = self.app.now(), identity
-        session.execute(delete(ApiAnswer).where(ApiAnswer.at <= now - ANSWERS_KEPT))
+        api_answers.forget_over(session, now)
         found = session.scalar(
             select(ApiAnswer).where(ApiAnswer.token_id == access.token_id, ApiAnswer.key_digest == key)
         )

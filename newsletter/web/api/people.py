@@ -48,14 +48,18 @@ def find_open_list(session: Session, access: Access, name: str, pointer: str) ->
     return found
 
 
-def find_person(session: Session, access: Access, subscriber_id: int) -> Subscriber:
+def find_person(session: Session, access: Access, subscriber_id: int, *, lock: bool = False) -> Subscriber:
     """
     Return somebody whom a token may know.
+
+    Args:
+        lock: Nobody else changes the row until the transaction ends: what is looked at holds when it is acted on.
 
     Raises:
         HTTPException: 404 when there is nobody; somebody of other lists only is no different.
     """
-    found = session.scalar(select(Subscriber).where(Subscriber.id == subscriber_id, visible(access)))
+    statement = select(Subscriber).where(Subscriber.id == subscriber_id, visible(access))
+    found = session.scalar(statement.with_for_update() if lock else statement)
     if found is None:
         raise problem_not_found()
     return found

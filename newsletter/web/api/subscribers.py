@@ -179,7 +179,7 @@ class Subscribers:
         app = self.interface.app
 
         def work(session: Session) -> Done:
-            person = people.find_person(session, access, subscriber_id)
+            person = people.find_person(session, access, subscriber_id, lock=True)
             before = _etag(people.shown_in_full(app, session, access, person))
             if version.strip() != "*" and before not in [each.strip() for each in version.split(",")]:
                 raise Problem("changed-meanwhile", "Read it again, then change that.")
@@ -200,7 +200,7 @@ class Subscribers:
         """Put a person on a list, with the basis and what shows it. Scope: subscribers:write."""
 
         def work(session: Session) -> Done:
-            person = people.find_person(session, access, subscriber_id)
+            person = people.find_person(session, access, subscriber_id, lock=True)
             mailing_list = people.find_open_list(session, access, body.list_name, "#/list")
             given = adding.Given(body.basis, body.evidence, body.collected_at)
             adding.put_on_list(self.interface.app, session, access, person, mailing_list, given)
@@ -222,7 +222,7 @@ class Subscribers:
         app = self.interface.app
 
         def work(session: Session) -> Done:
-            person = people.find_person(session, access, subscriber_id)
+            person = people.find_person(session, access, subscriber_id, lock=True)
             left = people.find_list(session, access, body.list_name, "#/list") if body.list_name else None
             consent.withdraw(
                 session, person, left, source=SOURCE, actor=access.name, evidence=body.evidence, at=app.now()
@@ -237,7 +237,7 @@ class Subscribers:
         """Erase a person at their request; only a keyed hash stays. Scope: subscribers:erase."""
 
         def work(session: Session) -> Done:
-            person = people.find_person(session, access, subscriber_id)
+            person = people.find_person(session, access, subscriber_id, lock=True)
             copies = ending.erase(session, person, evidence=body.evidence, at=self.interface.app.now())
             return Done({"erased": True, "deliveries": copies}, f"erased subscriber {subscriber_id}")
 
