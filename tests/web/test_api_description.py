@@ -21,7 +21,7 @@ from subscribers.tables import Basis
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 SEED = "20261102"
-EXAMPLES = os.environ.get("NEWSLETTER_API_EXAMPLES", "20")
+EXAMPLES = os.environ.get("NEWSLETTER_API_EXAMPLES", "12")
 FEWEST_REQUESTS = 800
 
 # What a description cannot say (which lists there are, what a segment may name) is refused with 422 although it fits.
