@@ -47,6 +47,7 @@ NOUNS = {
     "uncertain": "newsletter.cli.uncertain",
     "dkim": "newsletter.cli.dkim",
     "keys": "newsletter.cli.keys",
+    "tokens": "newsletter.cli.tokens",
     "db": "newsletter.cli.db",
     "config": "newsletter.cli.config",
 }
@@ -71,6 +72,7 @@ SUMMARIES = {
     "uncertain": "Copies that may or may not have arrived: list them, settle them.",
     "dkim": "Keys that sign mail (DKIM), where your mail server does not sign it.",
     "keys": "The secrets of the workspace.",
+    "tokens": "Tokens of the programming interface, for forms and other programs.",
     "db": "Look after the database: its version, and which copy is the live one.",
     "config": "See the configuration that is in force.",
 }

@@ -31,39 +31,21 @@ def put_on_list(
 ) -> None:
     """Subscribe somebody; refused while a suppression stands or the basis is not shown."""
     from newsletter.cli.list_text import day_of
-    from subscribers import consent, lists, suppression
-    from subscribers.errors import Conflict
+    from subscribers import joining, lists
     from subscribers.tables import Basis
 
-    consent.check_basis(
-        Basis(basis),
-        evidence=evidence,
-        charity_number=app.config.organisation.charity_number,
-        collected_on=day_of(collected_at),
-    )
-    mailing_list = lists.get_open(session, list_name)
-    held = [
-        entry
-        for entry in suppression.of_address(
-            session, address_hash=person.address_hash, domain=person.domain, now=app.now()
-        )
-        if entry.list_id in (None, mailing_list.id)
-    ]
-    if held:
-        raise Conflict(
-            f"{person.address} is not to be mailed: {held[0].reason}, since {held[0].since:%Y-%m-%d}.",
-            hint="If they asked to come back: newsletter suppressions lift ADDRESS --reason TEXT, then again.",
-        )
-    given = f" (given on {collected_at:%Y-%m-%d})" if collected_at else ""
-    consent.grant(
+    joining.join(
         session,
         person,
-        mailing_list,
+        lists.get_open(session, list_name),
         basis=Basis(basis),
+        evidence=evidence,
         source=SOURCE,
         actor=app.actor,
-        evidence=f"{evidence}{given}",
         at=app.now(),
+        charity_number=app.config.organisation.charity_number,
+        collected_on=day_of(collected_at),
+        also_who_left=True,
     )
 
 

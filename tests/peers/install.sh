@@ -24,6 +24,7 @@ need rspamd command -v rspamd
 need dovecot-imapd command -v dovecot
 need dovecot-pop3d test -x /usr/lib/dovecot/pop3
 need dovecot-lmtpd test -x /usr/lib/dovecot/lmtp
+need curl command -v curl
 need strace command -v strace
 need faketime command -v faketime
 need libfaketime has_libfaketime
