@@ -47,5 +47,20 @@ class Workspace:
         return self.root / "outbox"
 
     @property
+    def never_mail(self) -> Path:
+        """Who is never mailed, kept outside the database so that a restore cannot forget it."""
+        return self.root / "never-mail.jsonl"
+
+    @property
+    def backups(self) -> Path:
+        """Where `db backup` writes when it is not told where."""
+        return self.root / "backups"
+
+    @property
+    def restoring(self) -> Path:
+        """What a restore has ready; here only while one is at work, or was stopped."""
+        return self.root / "restoring"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"

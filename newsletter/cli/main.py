@@ -101,7 +101,13 @@ class Context:
         return Workspace(folder.resolve())
 
     def close(self) -> None:
+        """Let the file of who is never mailed follow what was written; its trouble is told, and fails no command."""
         for app in self._opened:
+            if app.has_written:
+                try:
+                    app.keeper.keep(now=app.now())
+                except (NewsletterError, SubscribersError) as error:
+                    self.output.warn(f"{error.message} {error.hint}".rstrip())
             app.close()
 
 

@@ -175,16 +175,15 @@ def merge(context: Context, kept: str, gone: str) -> None:
     Example: newsletter subscribers merge ann@example.org a.jones@example.net
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import hand_over
-    from subscribers import leaving, people
+    from newsletter.send.ending import merge_people
+    from subscribers import people
 
     if not context.output.confirm(f"Merge {gone} into {kept}? The record of {gone} ends."):
         return
     app = context.app
     with app.database.write() as session:
         first, second = people.find(session, kept), people.find(session, gone)
-        hand_over(session, second.id, first.id)
-        leaving.merge(session, first, second, actor=app.actor, at=app.now())
+        merge_people(session, first, second, actor=app.actor, at=app.now())
     done(context.output, {"kept": first.address, "gone": gone}, f"{gone} is now part of {first.address}.")
 
 
@@ -198,8 +197,8 @@ def remove(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers remove ann@example.org
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import stop_deliveries
-    from subscribers import leaving, people
+    from newsletter.send.ending import remove_person
+    from subscribers import people
 
     app = context.app
     with app.database.read() as session:
@@ -208,8 +207,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
         return
     with app.database.write() as session:
         person = people.find(session, address)
-        stop_deliveries(session, person.id, reason="removed", at=app.now())
-        leaving.remove(session, person, evidence=evidence, at=app.now())
+        remove_person(session, person, evidence=evidence, at=app.now())
     done(context.output, {"removed": shown}, f"Removed {shown}.")
 
 
@@ -223,10 +221,8 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import forget_address, forget_replies, stop_deliveries
-    from newsletter.send.notice_rows import cancel
-    from newsletter.tables import Notice
-    from subscribers import leaving, people
+    from newsletter.send.ending import erase_person
+    from subscribers import people
 
     app = context.app
     with app.database.read() as session:
@@ -235,11 +231,7 @@ def erase(context: Context, address: str, evidence: str) -> None:
         return
     with app.database.write() as session:
         person = people.find(session, address)
-        stop_deliveries(session, person.id, reason="erased", at=app.now())
-        forget_replies(session, person, at=app.now())
-        copies = forget_address(session, person.id)
-        cancel(session, Notice.address_hash == person.address_hash, reason="erased", now=app.now())
-        leaving.erase(session, person, evidence=evidence, at=app.now())
+        copies = erase_person(session, person, evidence=evidence, at=app.now())
     words = "Erased. Backups made before today still hold the person until they are deleted."
     done(context.output, {"erased": True, "deliveries": copies}, words)
 

@@ -1,4 +1,8 @@
-"""What becomes of somebody's deliveries when their record ends: none is sent any more, and the counts stay true."""
+"""
+Records that end, with all that the application holds of them: nothing is sent any more, and the counts stay true.
+
+The commands and a restore both end records here, so that an erasure reaches the same rows in either.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,33 @@ from sqlalchemy.orm import Session
 from newsletter.send.notice_rows import cancel
 from newsletter.send.returns import reply_name
 from newsletter.tables import Delivery, DeliveryState, Notice
+from subscribers import leaving
 from subscribers.bounces.records import forget_person, reports_about
 from subscribers.tables import Subscriber
 
 _NOT_BEGUN = (DeliveryState.PENDING, DeliveryState.DEFERRED)
+
+
+def erase_person(session: Session, person: Subscriber, *, evidence: str, at: datetime) -> int:
+    """Erase somebody everywhere; only a keyed hash stays. Return how many copies were blanked."""
+    stop_deliveries(session, person.id, reason="erased", at=at)
+    forget_replies(session, person, at=at)
+    copies = forget_address(session, person.id)
+    cancel(session, Notice.address_hash == person.address_hash, reason="erased", now=at)
+    leaving.erase(session, person, evidence=evidence, at=at)
+    return copies
+
+
+def remove_person(session: Session, person: Subscriber, *, evidence: str, at: datetime) -> None:
+    """Delete a record; lists that the person had left stay left."""
+    stop_deliveries(session, person.id, reason="removed", at=at)
+    leaving.remove(session, person, evidence=evidence, at=at)
+
+
+def merge_people(session: Session, kept: Subscriber, gone: Subscriber, *, actor: str, at: datetime) -> None:
+    """Join two records of one person, with their copies."""
+    hand_over(session, gone.id, kept.id)
+    leaving.merge(session, kept, gone, actor=actor, at=at)
 
 
 def stop_deliveries(session: Session, subscriber_id: int, *, reason: str, at: datetime) -> None:
