@@ -19,10 +19,55 @@ from sqlalchemy.orm import Session
 
 from newsletter.errors import NewsletterError
 from newsletter.paths import Workspace
+from newsletter.send.ending import erase_person, merge_people, remove_person
 from subscribers import never_mail
 from subscribers.db import Database
 from subscribers.never_mail import Change
 from subscribers.never_mail_file import FileDamaged, NeverMailFile, Read, Tail, alone, sync_folder
+from subscribers.never_mail_replay import ACTOR, EVIDENCE, Replayed, replay
+from subscribers.tables import Subscriber
+
+
+class Endings:
+    """Ends records as the commands do."""
+
+    def erase(self, session: Session, person: Subscriber, at: datetime) -> None:
+        erase_person(session, person, evidence=EVIDENCE, at=at)
+
+    def remove(self, session: Session, person: Subscriber, at: datetime) -> None:
+        remove_person(session, person, evidence=EVIDENCE, at=at)
+
+    def merge(self, session: Session, kept: Subscriber, gone: Subscriber, at: datetime) -> None:
+        merge_people(session, kept, gone, actor=ACTOR, at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a file changed in a database, and the numbers of its lines that are damaged."""
+
+    replayed: Replayed
+    damaged: tuple[int, ...]
+
+
+def apply(session: Session, paths: Iterable[Path], pepper: bytes, *, at: datetime) -> Applied:
+    """
+    Apply to a database what files say and it does not know. One that is absent says nothing.
+
+    Raises:
+        FileDamaged: When one does not begin as it should; of a damaged line only its number is told.
+        ForeignFile: When one was kept with another pepper.
+    """
+    damaged: list[int] = []
+
+    def readable() -> Iterator[Change]:
+        for path in paths:
+            for line in NeverMailFile(path, pepper).read() if path.exists() else ():
+                if line.change is None:
+                    damaged.append(line.number)
+                else:
+                    yield line.change
+
+    return Applied(replay(session, chunks(readable()), Endings(), at=at), tuple(damaged))
 
 
 class FileTrouble(NewsletterError):
