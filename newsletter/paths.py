@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+PLAN = "plan.json"  # in `restoring`: from its writing on what is ready changes places with what stands
 _PACKAGE = Path(__file__).parent
 
 

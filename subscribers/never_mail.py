@@ -1,8 +1,8 @@
 """
 The changes of whom may be mailed, as values: read from the database in the order of their commits, and noted in it.
 
-A change names nobody: it holds the keyed hash of an address, a random token id, or a domain. Reasons are short words; one
-that holds an address is kept without it.
+A change names nobody: it holds the keyed hash of an address, a random token id, or a domain. Reasons are short words;
+one that holds an address is kept without it.
 """
 
 from __future__ import annotations

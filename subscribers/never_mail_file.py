@@ -193,7 +193,7 @@ def pepper_print(pepper: bytes) -> str:
 @contextmanager
 def alone(lock: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[bool]:
     """Yield whether nobody else appends; wait a little for whoever does."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         yield _locked(descriptor, time.monotonic() + seconds)

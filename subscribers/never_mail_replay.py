@@ -7,7 +7,6 @@ has not left. How a record ends is the application's to say, since it holds more
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

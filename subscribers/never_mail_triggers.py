@@ -62,10 +62,11 @@ def note_standing(connection: Connection) -> None:
     """Write down what holds already in a database that is older than the triggers."""
     sqlite = connection.dialect.name == "sqlite"
     mark = "randomblob(16)" if sqlite else _POSTGRESQL_MARK
-    entries = f"SELECT {mark}, {_ENTRY} FROM suppressions AS entry WHERE lifted_at IS NULL ORDER BY id"  # noqa: S608
-    left = f"SELECT {mark}, {_STANDING} FROM subscriptions AS entry WHERE state = 'unsubscribed'"  # noqa: S608
-    for statement in (entries, left):
-        filled = f"INSERT INTO never_mail_changes ({_COLUMNS}) {statement}".replace("NEW.", "entry.")
+    entries = f"{_ENTRY} FROM suppressions AS entry WHERE lifted_at IS NULL ORDER BY id"
+    left = f"{_STANDING} FROM subscriptions AS entry WHERE state = 'unsubscribed'"
+    for values in (entries, left):
+        statement = f"INSERT INTO never_mail_changes ({_COLUMNS}) SELECT {mark}, {values}"
+        filled = statement.replace("NEW.", "entry.")
         connection.execute(text(filled.replace(":", r"\:")))
 
 
@@ -73,16 +74,17 @@ def _make_on_sqlite(name: str, table: str, on: str, condition: str, values: str)
     # `IS DISTINCT FROM` came to SQLite with version 3.39; its own `IS NOT` is the same.
     when = f"WHEN {condition}".replace("IS DISTINCT FROM", "IS NOT") if condition else ""
     filled = values.replace("{now}", _SQLITE_NOW)
+    insert = f"INSERT INTO never_mail_changes ({_COLUMNS}) VALUES (randomblob(16), {filled})"  # noqa: S608
     return [
         f"DROP TRIGGER IF EXISTS {name}",
-        f"CREATE TRIGGER {name} AFTER {on} ON {table} {when} BEGIN "
-        f"INSERT INTO never_mail_changes ({_COLUMNS}) VALUES (randomblob(16), {filled}); END",
+        f"CREATE TRIGGER {name} AFTER {on} ON {table} {when} BEGIN {insert}; END",
     ]
 
 
 def _make_on_postgresql(name: str, table: str, on: str, condition: str, values: str) -> list[str]:
     filled = values.replace("{now}", "now()")
-    body = f"BEGIN INSERT INTO never_mail_changes ({_COLUMNS}) VALUES ({_POSTGRESQL_MARK}, {filled}); RETURN NULL; END"
+    insert = f"INSERT INTO never_mail_changes ({_COLUMNS}) VALUES ({_POSTGRESQL_MARK}, {filled})"  # noqa: S608
+    body = f"BEGIN {insert}; RETURN NULL; END"
     when = f"WHEN ({condition})" if condition else ""
     return [
         # The body is kept as text and names its tables without a schema, as every statement of this program does.

@@ -192,7 +192,8 @@ class NeverMailChange(Base):
     One change of whom may be mailed, written by the database itself, to be copied to a file outside it.
 
     `mark` names it for ever, in the file too. `number` is the order in which changes were committed, given on
-    PostgreSQL once they are; on SQLite that is `id`. `person` is a token id, and so is `kept`: the record that the other was merged into.
+    PostgreSQL once they are; on SQLite that is `id`. `person` is a token id, and so is `kept`: the record that the
+    other was merged into.
     """
 
     __tablename__ = "never_mail_changes"

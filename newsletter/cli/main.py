@@ -71,7 +71,7 @@ SUMMARIES = {
     "uncertain": "Copies that may or may not have arrived: list them, settle them.",
     "dkim": "Keys that sign mail (DKIM), where your mail server does not sign it.",
     "keys": "The secrets of the workspace.",
-    "db": "Look after the database: its version, and which copy is the live one.",
+    "db": "Look after the database: its version, backups, and which copy is the live one.",
     "config": "See the configuration that is in force.",
 }
 
@@ -90,8 +90,10 @@ class Context:
     @cached_property
     def app(self) -> App:
         from newsletter.config_loading import find_workspace, load_config
+        from newsletter.workspace import refuse_half_restored
 
         workspace, config_path = find_workspace(self.workspace_option, self.config_option, os.environ, Path.cwd())
+        refuse_half_restored(workspace)
         loaded = load_config(config_path, os.environ)
         app = App(workspace=workspace, config=loaded.config, actor=self.actor, check_schema=True)
         self._opened.append(app)

@@ -7,6 +7,7 @@ The schema and its versions: `upgrade` brings a database to this program's, `req
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select
@@ -103,6 +104,13 @@ def refuse_newer(found: str | None) -> None:
         )
 
 
+def make_private(url: str) -> None:
+    """Make the file of a SQLite database that is absent, readable by its owner only."""
+    with closing(Database(url)) as database:
+        if _is_absent(database):
+            os.close(os.open(str(database.url.database), os.O_CREAT | os.O_WRONLY, 0o600))
+
+
 def open_and_upgrade(url: str) -> str | None:
     """
     Upgrade the database at *url*; a new SQLite file is made readable by its owner only, as is all that joins it.
@@ -110,10 +118,9 @@ def open_and_upgrade(url: str) -> str | None:
     Returns:
         The revision it had before; None when it was empty.
     """
+    make_private(url)
     database = Database(url)
     try:
-        if _is_absent(database):
-            os.close(os.open(str(database.url.database), os.O_CREAT | os.O_WRONLY, 0o600))
         return upgrade(database)
     finally:
         database.close()

@@ -18,7 +18,7 @@ from newsletter.send.ending import erase_person, merge_people
 from subscribers import people, suppression
 from subscribers.never_mail_file import ForeignFile, NeverMailFile
 from subscribers.tables import NeverMailChange, Subscriber, Suppression
-from tests.backup.changes import in_file, join, keep, kinds, leave, suppress
+from tests.backup.changes import copy_sqlite, in_file, join, keep, kinds, leave, suppress
 from tests.conftest import NOW
 
 
@@ -47,7 +47,8 @@ def test_what_is_written_without_the_orm_is_kept_too(app: App) -> None:
     with sqlite3.connect(app.workspace.database) as connection:
         connection.execute("UPDATE subscriptions SET state = 'unsubscribed' WHERE subscriber_id = 1")
         connection.execute(
-            "INSERT INTO suppressions (address_hash, reason, since, evidence) VALUES (?, 'x', '2026-11-02 09:30:00', '')",
+            "INSERT INTO suppressions (address_hash, reason, since, evidence) "
+            "VALUES (?, 'x', '2026-11-02 09:30:00', '')",
             (b"\1" * 16,),
         )
         connection.execute("UPDATE suppressions SET lifted_at = '2026-11-03 09:30:00'")
@@ -58,9 +59,9 @@ def test_what_is_written_without_the_orm_is_kept_too(app: App) -> None:
 
 def test_what_was_rolled_back_leaves_no_line(app: App) -> None:
     join(app, "ann")
-    with pytest.raises(RuntimeError), app.database.write() as session:
+    with app.database.write() as session:
         suppression.suppress(session, address_hash=b"\1" * 16, reason="x", evidence="e", at=NOW)
-        raise RuntimeError
+        session.rollback()
     keep(app)
     assert kinds(app) == []
 
@@ -130,7 +131,7 @@ def test_a_file_damaged_at_its_end_is_set_aside_and_written_anew(app: App) -> No
     leave(app, "bob", "members")
     keep(app)
     path = app.workspace.never_mail
-    path.write_bytes(path.read_bytes()[:-5] + b"00\"}\n")
+    path.write_bytes(path.read_bytes()[:-5] + b'00"}\n')
     kept = keep(app)
     assert kept.set_aside is not None
     assert kept.set_aside.exists()
@@ -141,12 +142,10 @@ def test_a_database_that_was_put_back_loses_no_later_change(app: App) -> None:
     """Its ids begin again where the copy ended; what is in the file stays, what is new is appended, each once."""
     join(app, "ann", "bob", "cid")
     leave(app, "ann", "members")
-    with sqlite3.connect(app.workspace.database) as source, sqlite3.connect(app.workspace.root / "copy") as copy:
-        source.backup(copy)
+    copy_sqlite(app.workspace.database, app.workspace.root / "copy")
     leave(app, "bob", "members")
     keep(app)
-    with sqlite3.connect(app.workspace.root / "copy") as copy, sqlite3.connect(app.workspace.database) as target:
-        copy.backup(target)
+    copy_sqlite(app.workspace.root / "copy", app.workspace.database)
     leave(app, "cid", "members", days=2)
     keeper = Keeper(app.database, app.workspace, app.keys.pepper)
     kept = keeper.keep(now=NOW)
@@ -219,9 +218,7 @@ def test_on_postgresql_a_change_that_is_committed_late_is_kept_all_the_same(app_
     engine = app.database.engine
     with engine.connect() as slow:
         slow.execute(update(Subscriber).where(Subscriber.id == 1).values(name="Ann"))
-        slow.execute(
-            Suppression.__table__.insert().values(address_hash=b"\1" * 16, reason="x", since=NOW, evidence="")
-        )
+        slow.execute(Suppression.__table__.insert().values(address_hash=b"\1" * 16, reason="x", since=NOW, evidence=""))
         leave(app, "bob", "members")
         assert keep(app).appended == 1
         slow.commit()

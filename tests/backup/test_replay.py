@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -14,32 +13,30 @@ from newsletter.never_mail import Applied, apply
 from newsletter.send.ending import erase_person, merge_people, remove_person
 from subscribers import lists, people, suppression
 from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Suppression
-from tests.backup.changes import join, keep, kinds, leave, suppress
+from tests.backup.changes import copy_sqlite, join, keep, kinds, leave, suppress
 from tests.conftest import NOW
 
 LATER = NOW + timedelta(days=3)
 
 
 @pytest.fixture
-def put_back(app: App) -> Iterator[Callable[[], Callable[[], Applied]]]:
+def put_back(app: App) -> Callable[[], Callable[[], Applied]]:
     """Copy the database now; what is returned puts that copy back and applies the file."""
 
     def copy() -> Callable[[], Applied]:
         path = app.workspace.root / "old"
-        with sqlite3.connect(app.workspace.database) as source, sqlite3.connect(path) as target:
-            source.backup(target)
+        copy_sqlite(app.workspace.database, path)
 
         def back() -> Applied:
             keep(app)
             app.database.close()
-            with sqlite3.connect(path) as source, sqlite3.connect(app.workspace.database) as target:
-                source.backup(target)
+            copy_sqlite(path, app.workspace.database)
             with app.database.write() as session:
                 return apply(session, [app.workspace.never_mail], app.keys.pepper, at=LATER)
 
         return back
 
-    yield copy
+    return copy
 
 
 def standing(app: App, name: str, list_name: str = "members") -> SubscriptionState | None:
