@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from newsletter.migrations import upgrade_in
+from newsletter.migrations import HEAD, upgrade_in
 from newsletter.never_mail import apply
 from newsletter.send.instance import set_aside
 from subscribers.db import Database
@@ -37,4 +37,4 @@ def settle(url: str, files: Iterable[Path], pepper: bytes, *, now: datetime) -> 
         before = upgrade_in(session.connection())
         applied = apply(session, files, pepper, at=now)
         held = set_aside(session, now=now, why=f"restored {now.isoformat()}")
-    return Settled(before, asdict(applied.replayed), len(applied.damaged), held.uncertain, list(held.paused))
+    return Settled(before if before != HEAD else None, asdict(applied.replayed), len(applied.damaged), held.uncertain, list(held.paused))

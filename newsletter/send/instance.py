@@ -135,14 +135,13 @@ def set_aside(session: Session, *, now: datetime, why: str) -> Adopted:
     """
     Make this database one that sends nothing until it is adopted, wherever it comes to lie.
 
-    What was in hand when the copy was made is uncertain from now on; issues that were going out, and schedules, wait
-    for a person.
+    A copy whose dot may have left is uncertain from now on; what else is to be sent is for whoever adopts it to say.
+    Issues that were going out, and schedules, wait for a person.
     """
     paused = [issue.slug for issue in (*_pause_issues(session), *_set_schedules_aside(session))]
-    in_hand = (S.CLAIMED, S.INTENT)
     values = {"state": S.UNCERTAIN, "state_at": now, "retry_at": None, "reason": COPIED}
-    uncertain = changed(session, update(Delivery).where(Delivery.state.in_(in_hand)).values(values))
-    notice_rows.doubt(session, in_hand, reason=COPIED, now=now)
+    uncertain = changed(session, update(Delivery).where(Delivery.state == S.INTENT).values(values))
+    notice_rows.doubt(session, (S.INTENT,), reason=COPIED, now=now)
     _set_nowhere(session, now, why)
     return Adopted(uncertain, tuple(paused))
 

@@ -237,7 +237,8 @@ def test_an_older_backup_is_upgraded(live: App, run, opened, workspace: Workspac
 
 def test_without_keys_it_says_so_and_needs_those_that_stand_there(live, run, backed_up, workspace, tmp_path) -> None:
     canary = "canary-of-the-relay"
-    workspace.config.write_text(workspace.config.read_text().replace("[smtp]", f'[smtp]\nusername = "us"\npassword = "{canary}"'))
+    login = f'[smtp]\nusername = "us"\npassword = "{canary}"'
+    workspace.config.write_text(workspace.config.read_text().replace("[smtp]", login))
     made = run("db", "backup", tmp_path / "bare.tar.gz", "--without-keys")
     assert [words.partition(" ")[0] for words in made["left_out"]] == ["secrets/:", "config.toml,"]
     with tarfile.open(tmp_path / "bare.tar.gz") as archive:
@@ -284,7 +285,7 @@ STOPS = range(1, 14)
 def test_a_restore_that_is_killed_leaves_the_old_state_or_goes_on(
     live: App, run, opened, backed_up: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    """Stopped at each change of a name there is: afterwards all of the old stands, or all of the new after --continue."""
+    """Stopped at each change of a name: afterwards all of the old stands, or all of the new after --continue."""
     leave(live, "ann", "members")
     with live.database.write() as session:
         erase_person(session, people.find(session, "dee@example.com"), evidence="letter", at=NOW)
