@@ -19,7 +19,7 @@ from typing import Any
 
 from newsletter.backup import restoring_postgresql as on_postgresql
 from newsletter.backup.making import Watcher
-from newsletter.backup.manifest import CONFIG, NEVER_MAIL, SQLITE, Manifest
+from newsletter.backup.manifest import CONFIG, FOLDERS, NEVER_MAIL, SQLITE, Manifest
 from newsletter.backup.opening import check_contents, unpack
 from newsletter.backup.placing import place_files, require_alone, still_database
 from newsletter.backup.settling import Settled, settle
@@ -124,6 +124,8 @@ def _make_ready(
 ) -> dict[str, Any] | None:
     manifest = unpack(wanted.backup, fresh, wanted.identity, watcher)
     check_contents(fresh, manifest)
+    for name in FOLDERS[1:]:  # one that the backup holds nothing of was empty
+        (fresh / name).mkdir(mode=0o700, exist_ok=True)
     pepper = _pepper(workspace, fresh, manifest)
     url = _choose_database(workspace, fresh, manifest, wanted, environ)
     _catch_up(workspace, pepper, environ, now)

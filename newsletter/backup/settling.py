@@ -37,4 +37,10 @@ def settle(url: str, files: Iterable[Path], pepper: bytes, *, now: datetime) -> 
         before = upgrade_in(session.connection())
         applied = apply(session, files, pepper, at=now)
         held = set_aside(session, now=now, why=f"restored {now.isoformat()}")
-    return Settled(before if before != HEAD else None, asdict(applied.replayed), len(applied.damaged), held.uncertain, list(held.paused))
+    return Settled(
+        before if before != HEAD else None,
+        asdict(applied.replayed),
+        len(applied.damaged),
+        held.uncertain,
+        list(held.paused),
+    )

@@ -23,8 +23,9 @@ class Steps:
     """Shows each step of a long work with a bar of its own, in megabytes; a context manager."""
 
     def __init__(self, output: Output) -> None:
-        self._output = output
+        self._output, self._name = output, ""
         self._bar: Any = None
+        self._total = 0
 
     def __enter__(self) -> Steps:
         return self
@@ -34,11 +35,14 @@ class Steps:
 
     def step(self, name: str) -> None:
         self._end()
-        self._bar = self._output.progress(f"{name}, MB", None)
-        self._bar.__enter__()
+        self._name = name
 
     def tell(self, done: int, total: int) -> None:
-        self._bar.update(done // MEGABYTE, total=max(1, total // MEGABYTE))
+        if self._bar is None:
+            self._bar = self._output.progress(f"{self._name}, MB", None)
+            self._bar.__enter__()
+        self._total = max(1, total // MEGABYTE)
+        self._bar.update(min(done // MEGABYTE, self._total), total=self._total)
 
     def pause(self) -> None:
         """Let a question be asked, with no bar under it."""
@@ -46,6 +50,7 @@ class Steps:
 
     def _end(self) -> None:
         if self._bar is not None:
+            self._bar.update(self._total)
             self._bar.__exit__(None, None, None)
             self._bar = None
 
@@ -62,7 +67,7 @@ def backup(context: Context, file: Path | None, recipient: str | None, without_k
     of the workspace under its date: copy it to another machine. Made for somebody with --encrypt-to, only they can
     open it, so it is not read back.
 
-    Example: newsletter db backup --encrypt-to age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
+    Example: newsletter db backup --encrypt-to keeper@example.org
     """
     from newsletter.backup.making import make_backup
     from newsletter.config_loading import find_workspace
@@ -77,7 +82,7 @@ def backup(context: Context, file: Path | None, recipient: str | None, without_k
         told |= {"keys": made.manifest.keys, "left_out": list(made.manifest.left_out), "counts": dict(rows)}
         output.data(told)
         return
-    output.show(f"{made.path}: {made.size / MEGABYTE:,.1f} MB, {rows.get('subscribers', 0):,} people.")
+    output.show(f"{made.path}: {_size_words(made.size)}, {rows.get('subscribers', 0):,} people.")
     for words in made.manifest.left_out:
         output.warn(f"Left out: {words}")
     if made.encrypted:
@@ -177,7 +182,7 @@ def _tell(context: Context, workspace: Workspace, done: Restored) -> None:
         return
     output.show(f"Restored into {workspace.root}.")
     if done.aside is not None:
-        output.show(f"What stood there is in {done.aside}.")
+        output.show(f"What stood there is in {done.aside}. Delete it once you are sure.")
     if done.schema_aside:
         output.show(f"The tables that stood in the database are in its schema {done.schema_aside}.")
     if settled.upgraded_from is not None:
@@ -193,15 +198,19 @@ def _tell(context: Context, workspace: Workspace, done: Restored) -> None:
     output.note("Nothing is sent from it until you say that it is the one to send from: newsletter db adopt")
 
 
+def _size_words(size: int) -> str:
+    return f"{size / MEGABYTE:,.1f} MB" if size >= MEGABYTE else f"{max(1, size // 1024):,} kB"
+
+
 def never_mail_words(counts: dict[str, Any]) -> list[str]:
     """Say what became of those who left since the backup was made."""
     words = {
-        "left": "{n:,} times somebody had left a list since; they stay off it.",
-        "suppressed": "{n:,} suppressions had been added since; they stand again.",
-        "lifted": "{n:,} suppressions had been lifted since; they are lifted again.",
-        "erased": "{n:,} people had been erased since; they are gone again.",
-        "removed": "{n:,} records had been removed since; they are gone again.",
-        "merged": "{n:,} records had been merged since; they are merged again.",
+        "left": "Had left a list since then, and stay off it: {n:,}",
+        "suppressed": "Suppressed since then, and so again: {n:,}",
+        "lifted": "Suppressions lifted since then, and so again: {n:,}",
+        "erased": "People erased since then, and gone again: {n:,}",
+        "removed": "Records removed since then, and gone again: {n:,}",
+        "merged": "Records merged since then, and merged again: {n:,}",
     }
     said = [text.format(n=counts[name]) for name, text in words.items() if counts[name]]
     if counts["lists_made"]:
