@@ -1,6 +1,6 @@
 """
-What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, the receiver, and
-keeping the file of who is never mailed.
+What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, the receiver, the
+answering of what is asked for on the site, and keeping the file of who is never mailed.
 
 None of them can hold up a send or one another. One that breaks is told once, and started again a little later.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from newsletter.app import App
+from newsletter.asked.answering import Answering
 from newsletter.config_returning import Mailbox, Receiver
 from newsletter.returning import make_receiver, watch_mailbox
 from subscribers.errors import SubscribersError
@@ -52,12 +53,13 @@ class Service:
 
 
 def services(app: App, say: Callable[[str], None]) -> list[Service]:
-    """Return what the configuration asks for, and what every worker does."""
+    """Return what the configuration asks for, what answers the site, and what every worker does."""
     found = [Service("The file of who is never mailed", partial(_keep_never_mail, app, say), say)]
     found += watching(app, app.config.bounces.mailboxes, say)
     receiver = app.config.bounces.receiver
     if receiver is not None:
         found.append(Service("The receiver", partial(_receive, app, receiver, say), say))
+    found.append(Service("The answering of requests", Answering(app, say).run, say))
     return found
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from newsletter.erasing import erase_person
 from newsletter.errors import NewsletterError
 from newsletter.paths import Workspace
-from newsletter.send.ending import erase_person, merge_people, remove_person
+from newsletter.send.ended_records import merge_people, remove_person
 from subscribers import never_mail
 from subscribers.db import Database
 from subscribers.never_mail import Change

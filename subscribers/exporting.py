@@ -12,11 +12,19 @@ from typing import Any, TextIO
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from subscribers import attributes, consent, people, suppression
+from subscribers import attributes, consent, people, preferences, suppression
 from subscribers.bounces.records import held_about
+from subscribers.comparing import fold, folded
 from subscribers.csv_cells import safe_cell
-from subscribers.segments.text import fold, folded
-from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Tag
+from subscribers.tables import (
+    ConsentEvent,
+    LeavingReason,
+    MailingList,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+    Tag,
+)
 
 _AT_ONCE = 500
 SUPPRESSED = "suppressed"
@@ -203,11 +211,19 @@ def everything_about(session: Session, subscriber: Subscriber, *, now: datetime)
         "first_name": subscriber.first_name,
         "language": subscriber.language,
         "timezone": subscriber.timezone,
+        "paused_until": subscriber.paused_until,
+        "frequency": subscriber.frequency.value,
+        "discreet": subscriber.discreet,
         "joined_at": subscriber.joined_at,
         "updated_at": subscriber.updated_at,
         "tags": people.tags_of(session, subscriber.id),
         "subscriptions": _subscriptions(session, subscriber.id),
         "ledger": [_line(event, name) for event, name in consent.ledger(session, subscriber.id)],
+        "leaving_reasons": _leaving_reasons(session, subscriber.id),
+        "choices": [
+            {name: getattr(each, name) for name in ("at", "field", "before", "after", "source", "actor")}
+            for each in preferences.changes_of(session, subscriber.id)
+        ],
         "suppressions": [
             {
                 "reason": entry.reason,
@@ -236,6 +252,19 @@ def _subscriptions(session: Session, subscriber_id: int) -> list[dict[str, Any]]
     return [
         {"list": name, "title": title, "state": s.state.value, "basis": s.basis.value, "since": s.since}
         for name, title, s in rows
+    ]
+
+
+def _leaving_reasons(session: Session, subscriber_id: int) -> list[dict[str, Any]]:
+    rows = session.execute(
+        select(LeavingReason, MailingList.name)
+        .join(ConsentEvent, ConsentEvent.id == LeavingReason.event_id)
+        .join(MailingList, MailingList.id == ConsentEvent.list_id)
+        .where(LeavingReason.subscriber_id == subscriber_id)
+        .order_by(LeavingReason.id)
+    )
+    return [
+        {"at": r.at, "list": name, "reason": r.choice.value if r.choice else None, "words": r.words} for r, name in rows
     ]
 
 

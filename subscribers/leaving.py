@@ -18,6 +18,8 @@ from subscribers.tables import (
     Basis,
     ConsentAction,
     ConsentEvent,
+    LeavingReason,
+    PreferenceChange,
     Subscriber,
     Subscription,
     SubscriptionState,
@@ -88,10 +90,11 @@ def merge(session: Session, kept: Subscriber, gone: Subscriber, *, actor: str, a
     kept.joined_at = min(kept.joined_at, gone.joined_at)
     _take_values(session, kept, gone)
     _take_wishes(session, kept, gone, at)
-    session.execute(
-        update(ConsentEvent).where(ConsentEvent.subscriber_id == gone.id).values(subscriber_id=kept.id),
-        execution_options={"synchronize_session": False},
-    )
+    for theirs in (ConsentEvent, LeavingReason, PreferenceChange):
+        session.execute(
+            update(theirs).where(theirs.subscriber_id == gone.id).values(subscriber_id=kept.id),
+            execution_options={"synchronize_session": False},
+        )
     session.expire_all()
     former = gone.address
     never_mail.note_merge(session, kept, gone, at=at)

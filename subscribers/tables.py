@@ -24,6 +24,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from subscribers.bounces.event import BounceClass, Reason, ReportKind
 from subscribers.bounces.policy import Rule, Sign
+from subscribers.comparing import folded
 from subscribers.db import Base
 
 
@@ -71,6 +72,17 @@ class Frequency(StrEnum):
 
     EACH = "each"
     MONTHLY = "monthly"
+
+
+class WhyLeft(StrEnum):
+    """What somebody may say of why they left; the words that a page shows for it are the page's."""
+
+    TOO_MANY = "too many"
+    NOT_FOR_ME = "not for me"
+    NEVER_ASKED = "never asked"
+    MOVED_ON = "moved on"
+    SEEN_BY_OTHERS = "seen by others"
+    OTHER = "other"
 
 
 class Subscriber(Base):
@@ -145,6 +157,34 @@ class ConsentEvent(Base):
     actor: Mapped[str] = mapped_column(String(200))
     evidence: Mapped[str] = mapped_column(Text, default="")
     batch_id: Mapped[int | None] = mapped_column(ForeignKey("import_batches.id"), index=True)
+
+
+class LeavingReason(Base):
+    """Why somebody left, where they said so afterwards: a choice, words of their own, or both; goes with the person."""
+
+    __tablename__ = "leaving_reasons"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    event_id: Mapped[int] = mapped_column(ForeignKey("consent_events.id"), unique=True)
+    at: Mapped[datetime]
+    choice: Mapped[WhyLeft | None] = mapped_column(stored_enum(WhyLeft))
+    words: Mapped[str] = mapped_column(Text, default="")
+
+
+class PreferenceChange(Base):
+    """A change of what somebody chose, or is called: who made it, when, from what to what; goes with the person."""
+
+    __tablename__ = "preference_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+    field: Mapped[str] = mapped_column(String(64))
+    before: Mapped[str | None] = mapped_column(Text)
+    after: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(String(200))
+    actor: Mapped[str] = mapped_column(String(200))
 
 
 class Suppression(Base):
@@ -252,7 +292,6 @@ class AttributeValue(Base):
 
     __tablename__ = "attribute_values"
     __table_args__ = (
-        Index("ix_attribute_values_text", "definition_id", "text", "subscriber_id"),
         Index("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
         Index("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
     )
@@ -263,6 +302,15 @@ class AttributeValue(Base):
     text: Mapped[str | None] = mapped_column(Text)
     number: Mapped[float | None]
     date: Mapped[date | None]
+
+
+# Of the folded text, which is what segments compare.
+Index(
+    "ix_attribute_values_folded",
+    AttributeValue.definition_id,
+    folded(AttributeValue.text),
+    AttributeValue.subscriber_id,
+)
 
 
 class ImportBatch(Base):

@@ -71,8 +71,14 @@ def _hmac_states(secret: bytes, purpose: str) -> tuple[hashlib._Hash, hashlib._H
     A million links are signed while mail goes out: this takes half the time of `hmac.digest`, and does not let go of
     the interpreter, which a busy process would wait long to get back. Source: RFC 2104 4.
     """
+    inner, outer = pads(secret, purpose)
+    return hashlib.sha256(inner), hashlib.sha256(outer)
+
+
+def pads(secret: bytes, purpose: str) -> tuple[bytes, bytes]:
+    """Return the inner and outer pad of HMAC-SHA256 under the subkey of *purpose*. Source: RFC 2104 2."""
     subkey = hmac.digest(secret, b"newsletter:" + purpose.encode(), "sha256").ljust(64, b"\0")
-    return hashlib.sha256(bytes(b ^ 0x36 for b in subkey)), hashlib.sha256(bytes(b ^ 0x5C for b in subkey))
+    return bytes(b ^ 0x36 for b in subkey), bytes(b ^ 0x5C for b in subkey)
 
 
 def unsubscribe_token(key: Key, subscriber_token_id: bytes, list_id: int) -> str:

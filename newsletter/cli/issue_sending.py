@@ -197,7 +197,7 @@ def _dry_run_document(session: Session, issue: Issue, prepared: Prepared | None)
             .group_by(Subscriber.domain)
         )
         document["variants"] = [
-            {"variant": each.number, "people": each.people, "blocks": len(each.blocks)}
+            {"variant": each.number, "people": each.people, "blocks": len(each.blocks), "discreet": each.discreet}
             for each in prepared.readers.sets
         ]
     else:
@@ -219,7 +219,7 @@ def _tell_dry_run(context: Context, document: dict[str, Any], *, as_note: bool =
     say(wrapped(people_words(document["people"]), indent=11, first="To"))
     if len(document["variants"]) > 1:
         for each in document["variants"]:
-            words = f"{people_words(each['people'])}, {each['blocks']} blocks"
+            words = f"{people_words(each['people'])}, {each['blocks']} blocks{', discreet' if each['discreet'] else ''}"
             say(wrapped(words, indent=11, first=f"Variant {each['variant']}"))
     shown = document["domains"][:MOST_DOMAINS]
     for label, each in zip(["Domains", *[""] * len(shown)], shown, strict=False):

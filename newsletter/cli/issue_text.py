@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.app import App
 from newsletter.cli.output import Output
+from newsletter.compose.assemble import section_rules
 from newsletter.compose.issue import is_approved
 from newsletter.compose.review import ChangedBlock, changed_blocks
 from newsletter.compose.sections import sections_of
@@ -82,7 +83,7 @@ def issue_document(app: App, issue: Issue) -> dict[str, Any]:
                 "title": section.rule.title,
                 "blocks": [_block_document(block, changed.get(block.id)) for block in section.blocks],
             }
-            for section in sections_of(issue, app.config.issue.sections)
+            for section in sections_of(issue, section_rules(app.config))
         ],
     }
 
@@ -92,7 +93,7 @@ def issue_page(app: App, session: Session, issue: Issue) -> str:
     del session  # blocks and items are loaded through the issue while it is open
     lines = [f"{issue.slug}  {issue.state.value.replace('_', ' ')}", *_head(app, issue)]
     changed = {each.block.id: each for each in changed_blocks(issue)}
-    for section in sections_of(issue, app.config.issue.sections):
+    for section in sections_of(issue, section_rules(app.config)):
         lines += ["", f"{section.rule.title}  ({section.rule.name})"]
         for block in section.blocks:
             lines += _block_lines(block, changed.get(block.id))
@@ -165,7 +166,7 @@ def block_title(block: Block) -> str:
     if block.kind is BlockKind.ITEM:
         day = str(taken.get("starts_at") or taken.get("starts_on") or "")[:10]
         return f"{day}  {block.headline or taken.get('title', '')}".strip()
-    shown = {BlockKind.QUOTE: "text", BlockKind.BUTTON: "label"}.get(block.kind)
+    shown = {BlockKind.QUOTE: "text", BlockKind.BUTTON: "label", BlockKind.LETTER: "title"}.get(block.kind)
     return f"{block.kind.value}: {block.payload.get(shown, '')}" if shown else block.kind.value
 
 

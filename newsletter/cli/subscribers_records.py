@@ -69,18 +69,14 @@ def put_on_list(
 
 def set_value(app: App, session: Session, person: Subscriber, field: str, value: str) -> None:
     """Change one field or attribute of a person."""
-    from subscribers import attributes, naming, people
+    from subscribers import attributes, people, preferences
 
     if field == "address":
         people.change_address(session, person, value, pepper=app.keys.pepper, at=app.now())
-    elif field == "name":
-        person.name = naming.clean_person_name(value) or None
-    elif field == "first_name":
-        person.first_name = people.clean_first_name(value)
-    elif field == "language":
-        person.language = people.check_language(value)
-    elif field == "timezone":
-        person.timezone = people.check_timezone(value)
+    elif field in set(preferences.Choice):
+        choice, today = preferences.Choice(field), app.now().astimezone(app.config.organisation.zone).date()
+        chosen = {choice: preferences.read(choice, value, today=today)}
+        preferences.change(session, person, chosen, source=SOURCE, actor=app.actor, at=app.now())
     else:
         attribute = attributes.get(session, field)
         attributes.store(session, person, attribute, attributes.read_values(attribute, value))
@@ -175,7 +171,7 @@ def merge(context: Context, kept: str, gone: str) -> None:
     Example: newsletter subscribers merge ann@example.org a.jones@example.net
     """
     from newsletter.cli.list_text import done
-    from newsletter.send.ending import merge_people
+    from newsletter.send.ended_records import merge_people
     from subscribers import people
 
     if not context.output.confirm(f"Merge {gone} into {kept}? The record of {gone} ends."):
@@ -197,7 +193,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers remove ann@example.org
     """
     from newsletter.cli.list_text import done
-    from newsletter.send.ending import remove_person
+    from newsletter.send.ended_records import remove_person
     from subscribers import people
 
     app = context.app
@@ -221,7 +217,7 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.send.ending import erase_person
+    from newsletter.erasing import erase_person
     from subscribers import people
 
     app = context.app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import exists, or_, select
@@ -48,18 +49,13 @@ def _announced(session: Session, item_id: int) -> bool:
     return bool(session.scalar(select(exists(rows))))
 
 
-def web_version(app: App, marks: Keyring, name: str) -> str | None:
+def web_version(app: App, marks: Keyring, name: str, script: str) -> str | None:
     """
     Return the page of an issue, whose name ends with the mark that keeps it private; None for every other name.
 
     It is the issue as somebody outside every segment sees it: the link is the same in every copy and may be forwarded,
     so a block that is meant for some people only is not on it.
     """
-    # Here and not at the top: rendering is heavy, and an unsubscribe must not depend on it.
-    from newsletter.publishing import content_of
-    from newsletter.render.archive import render_web_version
-    from newsletter.render.environment import make_environment
-
     slug = _slug(marks, name)
     if slug is None:
         return None
@@ -67,8 +63,37 @@ def web_version(app: App, marks: Keyring, name: str) -> str | None:
         issue = session.scalar(select(Issue).where(Issue.slug == slug))
         if issue is None or (issue.planned_at is None and issue.tested_hash is None):
             return None
-        content = content_of(app, session, issue, [block for block in issue.blocks if not block.audience])
-    page = render_web_version(content, make_environment(app.template_folders))
+        return page_of(app, session, issue, for_everybody(issue), script=script)
+
+
+def for_everybody(issue: Issue) -> list[Block]:
+    """Return the blocks that every reader got."""
+    return [block for block in issue.blocks if not block.audience]
+
+
+def page_of(
+    app: App, session: Session, issue: Issue, blocks: Sequence[Block], *, script: str, archive_url: str = ""
+) -> str:
+    """
+    Return an issue's page with the script of the quick exit.
+
+    Args:
+        archive_url: The list of issues, relative to the page; empty where the page is not of the archive.
+    """
+    # Here and not at the top: rendering is heavy, and an unsubscribe must not depend on it.
+    from newsletter.publishing import content_of
+    from newsletter.render.archive import Surroundings, render_web_version
+    from newsletter.render.environment import make_environment
+
+    around = Surroundings(
+        app.config.web.exit_url,
+        issue.planned_at.astimezone(app.config.organisation.zone).date() if issue.planned_at else None,
+        archive_url,
+        is_indexed=bool(archive_url) and issue.indexed,
+    )
+    page = render_web_version(content_of(app, session, issue, blocks), make_environment(app.template_folders), around)
+    body, end, rest = page.rpartition("</body>")
+    page = f"{body}<script>{script}</script>{end}{rest}"
     # Relative: the pictures come from wherever the page was reached, which is all that its policy allows.
     return page.replace(media_url(app.config.web.url, ""), "../media/")
 

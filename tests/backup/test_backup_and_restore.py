@@ -15,18 +15,26 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import func, select, text
 
+from newsletter import migrations
 from newsletter.app import App
-from newsletter.backup import placing, restoring
+from newsletter.backup import container, placing
+from newsletter.backup.database_copy import check_sqlite
+from newsletter.backup.manifest import Manifest, entry_of
 from newsletter.cli.main import main
+from newsletter.erasing import erase_person
+from newsletter.keys import load_keys
 from newsletter.never_mail import Keeper
 from newsletter.paths import Workspace
 from newsletter.send import instance
-from newsletter.send.ending import erase_person
 from subscribers import people
+from subscribers.db import Database
+from subscribers.never_mail_file import pepper_print
 from subscribers.tables import Subscriber, Suppression
-from tests.backup.changes import copy_sqlite, join, leave, suppress
+from tests.backup.changes import copy_sqlite, join, kinds, leave, suppress
 from tests.backup.test_replay import reasons, standing
 from tests.conftest import NOW
 
@@ -69,7 +77,7 @@ def test_a_backup_without_a_name_goes_into_the_workspace(live: App, run) -> None
 
 def test_the_file_is_private_from_its_first_byte(live: App, run, tmp_path: Path, monkeypatch) -> None:
     modes = []
-    write = restoring.unpack.__globals__["container"].write
+    write = container.write
 
     def watched(target, *rest):
         modes.extend(stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").iterdir())
@@ -195,44 +203,37 @@ def test_adopting_a_copy_that_was_put_back_by_hand_applies_the_file_too(live: Ap
     assert standing(opened(live.workspace.root), "ann") == "unsubscribed"
 
 
-def test_an_older_backup_is_upgraded(live: App, run, opened, workspace: Workspace, tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    from newsletter import migrations
-    from newsletter.backup.making import make_backup
-    from subscribers.db import Database
-
-    old = Database(f"sqlite:///{tmp_path / 'older.sqlite3'}")
-    with old.write() as session:
-        config = Config(attributes={"connection": session.connection()})
+def test_an_older_backup_is_upgraded(workspace: Workspace, run, opened, tmp_path: Path) -> None:
+    """Of the version before the file of who is never mailed: what stands in it is in that file afterwards."""
+    old = tmp_path / "newsletter.sqlite3"
+    database = Database(f"sqlite:///{old}")
+    with database.write() as session:
+        config = AlembicConfig(attributes={"connection": session.connection()})
         config.set_main_option("script_location", str(Path(migrations.__file__).parent))
         command.upgrade(config, "0004")
-    old.close()
-    join(live, "ann")
-    live.close()
-    made = tmp_path / "old.tar.gz"
-    with sqlite3.connect(workspace.database) as now:  # as a backup made by the older program holds it
-        for table in ("never_mail_changes",):
-            now.execute(f"DROP TABLE {table}")
-        for (name,) in now.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            now.execute(f"DROP TRIGGER {name}")
-        now.execute("UPDATE alembic_version SET version_num = '0004'")
-
-    class Quiet:
-        def step(self, name: str) -> None: ...
-        def tell(self, done: int, total: int) -> None: ...
-
-    class NoKeeper:
-        def keep(self, **_: object) -> None:
-            workspace.never_mail.touch()
-
-    app = opened(workspace.root)
-    app.__dict__["keeper"] = NoKeeper()
-    make_backup(app, workspace.config, made, keys=True, recipient=None, watcher=Quiet())
-    told = run("db", "restore", made, "--into", tmp_path / "new")
-    assert told["upgraded_from"] == "0004"
-    assert standing(opened(tmp_path / "new"), "ann") == "subscribed"
+        for statement in (
+            "INSERT INTO lists (id, name, title, description, created_at) VALUES (1, 'members', 'M', '', :now)",
+            "INSERT INTO subscribers (id, token_id, address, key, address_hash, domain, joined_at, updated_at) "
+            "VALUES (1, :token, 'ann@example.com', 'ann@example.com', :token, 'example.com', :now, :now)",
+            "INSERT INTO subscriptions VALUES (1, 1, 'unsubscribed', 'consent', :now)",
+            "INSERT INTO suppressions (domain, reason, since, evidence) VALUES ('example.net', 'by hand', :now, '')",
+        ):
+            session.execute(text(statement), {"now": "2026-11-02 09:30:00.000000", "token": b"1" * 16})
+    database.close()
+    placing.still_database(old)
+    paths = {"newsletter.sqlite3": old, "config.toml": workspace.config}
+    paths |= {f"secrets/{path.name}": path for path in workspace.secrets.iterdir()}
+    manifest = Manifest(
+        program="0", made_at=NOW, host="h", database="sqlite", revision="0004", keys=True, counts=check_sqlite(old),
+        pepper=pepper_print(load_keys(workspace.secrets).pepper),
+        files=tuple(entry_of(name, path) for name, path in paths.items()),
+    )  # fmt: skip
+    with (tmp_path / "old.tar.gz").open("wb") as file:
+        container.write(file, manifest, [(e, paths[e.name]) for e in manifest.files], lambda _: None)
+    assert run("db", "restore", tmp_path / "old.tar.gz", "--into", tmp_path / "new")["upgraded_from"] == "0004"
+    app = opened(tmp_path / "new")
+    assert standing(app, "ann") == "unsubscribed"
+    assert sorted(kinds(app)) == ["left", "suppressed"]
 
 
 def test_without_keys_it_says_so_and_needs_those_that_stand_there(live, run, backed_up, workspace, tmp_path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from newsletter.app import App
+from newsletter.erasing import erase_person
 from newsletter.never_mail import FileTrouble, Keeper
-from newsletter.send.ending import erase_person, merge_people
+from newsletter.send.ended_records import merge_people
 from subscribers import people, suppression
 from subscribers.never_mail_file import ForeignFile, NeverMailFile
 from subscribers.tables import NeverMailChange, Subscriber, Suppression

@@ -16,10 +16,10 @@ from sqlalchemy import func, select, text
 from newsletter.app import App
 from newsletter.backup import restoring_postgresql
 from newsletter.cli.main import main
+from newsletter.erasing import erase_person
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
 from newsletter.send import instance
-from newsletter.send.ending import erase_person
 from subscribers import people
 from subscribers.tables import Subscriber
 from tests.backup.changes import join, leave

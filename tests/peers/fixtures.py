@@ -87,6 +87,13 @@ def folder_for(owner: str | None) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """A PostgreSQL server; the URL of its `postgres` database, without a driver's name."""
+    with running_postgresql("fsync=off") as url:
+        yield url
+
+
+@contextmanager
+def running_postgresql(*settings: str) -> Iterator[str]:
+    """Start a PostgreSQL with these settings; yield the URL of its `postgres` database, without a driver's name."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     found = str(binaries[-1]) if binaries else shutil.which("initdb")
     if found is None:
@@ -103,7 +110,8 @@ def postgresql_server() -> Iterator[str]:
             cwd=folder,
         )
         command = [*become, str(folder_of_programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60"]
+        for setting in ("listen_addresses=127.0.0.1", "max_connections=60", *settings):
+            command += ["-c", setting]
         url = f"postgresql://tester@127.0.0.1:{port}/postgres"
         with running(command, folder / "log", stop=signal.SIGINT):
             wait_until(lambda: _answers(url), "PostgreSQL did not start")
@@ -121,13 +129,20 @@ def _answers(url: str) -> bool:
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """An empty database of a test's own, as `database.url` takes it."""
+    with empty_database(postgresql_server) as url:
+        yield url
+
+
+@contextmanager
+def empty_database(server: str) -> Iterator[str]:
+    """Make a database on a server and drop it again; yield its URL, as `database.url` takes it."""
     name = f"test_{os.getpid()}_{time.monotonic_ns()}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         # Sorted as people sort, which hides no comparison that should go by code points.
         locale = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-GB'"
         connection.execute(f'CREATE DATABASE "{name}" {locale}'.encode())
-    yield postgresql_server.replace("postgresql://", "postgresql+psycopg://").replace("/postgres", f"/{name}")
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+    yield server.replace("postgresql://", "postgresql+psycopg://").replace("/postgres", f"/{name}")
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from newsletter.app import App
+from newsletter.send import journal as journal_module
 from newsletter.send import sent_mark
 from newsletter.send.claims import Wanted
 from newsletter.send.journal import Granted, Journal, Outcome
@@ -23,6 +24,7 @@ from newsletter.send.states import TRANSITIONS
 from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
 from subscribers.errors import DatabaseUnavailable
+from tests.peers.fixtures import wait_until
 
 LEASE = timedelta(minutes=15)
 
@@ -69,6 +71,21 @@ def test_an_intent_of_another_worker_is_never_taken_for_ones_own(frozen: tuple[A
 
     assert with_journal(app, wake) == [Granted.YES, Granted.LOST, Granted.YES, Granted.YES]
     assert state_of(app, 2).owner == 2
+
+
+def test_the_last_outcome_waits_for_no_intent(frozen: tuple[App, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing else in hand no intent will come that could carry it."""
+    monkeypatch.setattr(journal_module, "OUTCOMES_WAIT_SECONDS", 3600)
+    app, issue = frozen
+
+    async def send_all(journal: Journal) -> None:
+        ids = await claim(journal, issue)
+        await asyncio.gather(*(journal.intend(n) for n in ids))
+        for n in ids:
+            journal.record(Outcome(n, S.SENT, 1))
+        await asyncio.to_thread(wait_until, lambda: state_of(app, ids[-1]).state is S.SENT, "the outcome waits")
+
+    with_journal(app, send_all)
 
 
 def test_one_row_is_granted_once_however_often_it_is_asked_for(frozen: tuple[App, int]) -> None:

@@ -1,8 +1,4 @@
-"""
-Records that end, with all that the application holds of them: nothing is sent any more, and the counts stay true.
-
-The commands and a restore both end records here, so that an erasure reaches the same rows in either.
-"""
+"""What becomes of somebody's deliveries when their record ends: none is sent any more, and the counts stay true."""
 
 from __future__ import annotations
 
@@ -19,16 +15,6 @@ from subscribers.bounces.records import forget_person, reports_about
 from subscribers.tables import Subscriber
 
 _NOT_BEGUN = (DeliveryState.PENDING, DeliveryState.DEFERRED)
-
-
-def erase_person(session: Session, person: Subscriber, *, evidence: str, at: datetime) -> int:
-    """Erase somebody everywhere; only a keyed hash stays. Return how many copies were blanked."""
-    stop_deliveries(session, person.id, reason="erased", at=at)
-    forget_replies(session, person, at=at)
-    copies = forget_address(session, person.id)
-    cancel(session, Notice.address_hash == person.address_hash, reason="erased", now=at)
-    leaving.erase(session, person, evidence=evidence, at=at)
-    return copies
 
 
 def remove_person(session: Session, person: Subscriber, *, evidence: str, at: datetime) -> None:
