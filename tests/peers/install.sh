@@ -27,6 +27,7 @@ need dovecot-lmtpd test -x /usr/lib/dovecot/lmtp
 need strace command -v strace
 need age command -v age
 need gpg command -v gpg
+need gpg-agent command -v gpg-agent
 need postgresql-client command -v pg_dump
 need faketime command -v faketime
 need libfaketime has_libfaketime
