@@ -6,7 +6,20 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Enum,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    event,
+    false,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from subscribers.bounces.event import BounceClass, Reason, ReportKind
@@ -198,6 +211,48 @@ class Suppression(Base):
     lifted_reason: Mapped[str | None] = mapped_column(Text)
 
 
+class NeverMailKind(StrEnum):
+    """
+    What changed about whom may be mailed.
+
+    `suppressed` and `lifted` are about an entry of the suppressions, `left` and `back` about one list, `gone` says that
+    a record was deleted, and `merged` into which other one, just before.
+    """
+
+    SUPPRESSED = "suppressed"
+    LIFTED = "lifted"
+    LEFT = "left"
+    BACK = "back"
+    GONE = "gone"
+    MERGED = "merged"
+
+
+class NeverMailChange(Base):
+    """
+    One change of whom may be mailed, written by the database itself, to be copied to a file outside it.
+
+    `mark` names it for ever, in the file too. `number` is the order in which changes were committed, given on
+    PostgreSQL once they are; on SQLite that is `id`. `person` is a token id, and so is `kept`: the record that the
+    other was merged into.
+    """
+
+    __tablename__ = "never_mail_changes"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int | None] = mapped_column(unique=True)
+    mark: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    kind: Mapped[NeverMailKind] = mapped_column(stored_enum(NeverMailKind))
+    at: Mapped[datetime]
+    address_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    domain: Mapped[str | None] = mapped_column(String(253))
+    list_id: Mapped[int | None] = mapped_column(ForeignKey("lists.id"))
+    person: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    kept: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    reason: Mapped[str | None] = mapped_column(String(64))
+    expires_at: Mapped[datetime | None]
+
+
 class OneTimeToken(Base):
     """A link that works once; only the digest of its token is kept."""
 
@@ -382,3 +437,11 @@ class BounceEvent(Base):
     undone_at: Mapped[datetime | None]
     undone_by: Mapped[str | None] = mapped_column(String(200))
     undone_reason: Mapped[str | None] = mapped_column(Text)
+
+
+@event.listens_for(Base.metadata, "after_create")
+def _with_its_triggers(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    """Make the triggers with the tables, where these are made without the migrations."""
+    from subscribers.never_mail_triggers import make_triggers
+
+    make_triggers(connection)

@@ -153,16 +153,15 @@ def merge(context: Context, kept: str, gone: str) -> None:
     Example: newsletter subscribers merge ann@example.org a.jones@example.net
     """
     from newsletter.cli.list_text import done
-    from newsletter.send.ended_records import hand_over
-    from subscribers import leaving, people
+    from newsletter.send.ended_records import merge_people
+    from subscribers import people
 
     if not context.output.confirm(f"Merge {gone} into {kept}? The record of {gone} ends."):
         return
     app = context.app
     with app.database.write() as session:
         first, second = people.find(session, kept), people.find(session, gone)
-        hand_over(session, second.id, first.id)
-        leaving.merge(session, first, second, actor=app.actor, at=app.now())
+        merge_people(session, first, second, actor=app.actor, at=app.now())
     done(context.output, {"kept": first.address, "gone": gone}, f"{gone} is now part of {first.address}.")
 
 
@@ -176,8 +175,8 @@ def remove(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers remove ann@example.org
     """
     from newsletter.cli.list_text import done
-    from newsletter.send.ended_records import stop_deliveries
-    from subscribers import leaving, people
+    from newsletter.send.ended_records import remove_person
+    from subscribers import people
 
     app = context.app
     with app.database.read() as session:
@@ -186,8 +185,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
         return
     with app.database.write() as session:
         person = people.find(session, address)
-        stop_deliveries(session, person.id, reason="removed", at=app.now())
-        leaving.remove(session, person, evidence=evidence, at=app.now())
+        remove_person(session, person, evidence=evidence, at=app.now())
     done(context.output, {"removed": shown}, f"Removed {shown}.")
 
 
