@@ -6,29 +6,40 @@ Only the keyed hash stays, so that nothing brings the person back. What backups 
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
+from newsletter.app import App
 from newsletter.send.ended_records import forget_address, forget_replies, stop_deliveries
 from newsletter.send.notice_rows import cancel
 from newsletter.tables import Notice
-from subscribers import leaving
-from subscribers.tables import Subscriber
+from subscribers import leaving, people
 
 REASON = "erased"
 
 
-def erase_person(session: Session, person: Subscriber, *, evidence: str, at: datetime) -> int:
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was erased: how many copies of issues do not say any more whose they were."""
+
+    copies: int
+
+
+def erase_person(app: App, address: str, *, evidence: str) -> Erased:
     """
-    Erase a person in the caller's transaction; return how many copies they had of issues, which stay as counts.
+    Erase a person at their request, in one transaction.
 
     Args:
         evidence: How they asked; without name or address, for it stays.
+
+    Raises:
+        NotFound: When nobody has this address.
     """
-    stop_deliveries(session, person.id, reason=REASON, at=at)
-    forget_replies(session, person, at=at)
-    copies = forget_address(session, person.id)
-    cancel(session, Notice.address_hash == person.address_hash, reason=REASON, now=at)
-    leaving.erase(session, person, evidence=evidence, at=at)
-    return copies
+    at = app.now()
+    with app.database.write() as session:
+        person = people.find(session, address)
+        stop_deliveries(session, person.id, reason=REASON, at=at)
+        forget_replies(session, person, at=at)
+        copies = forget_address(session, person.id)
+        cancel(session, Notice.address_hash == person.address_hash, reason=REASON, now=at)
+        leaving.erase(session, person, evidence=evidence, at=at)
+    return Erased(copies)

@@ -207,11 +207,9 @@ def erase(context: Context, address: str, evidence: str) -> None:
         shown = people.find(session, address).address
     if not context.output.confirm(f"Erase {shown} for good?"):
         return
-    with app.database.write() as session:
-        person = people.find(session, address)
-        copies = erase_person(session, person, evidence=evidence, at=app.now())
+    erased = erase_person(app, address, evidence=evidence)
     words = "Erased. Backups made before today still hold the person until they are deleted."
-    done(context.output, {"erased": True, "deliveries": copies}, words)
+    done(context.output, {"erased": True, "deliveries": erased.copies}, words)
 
 
 VERBS = (subscribe, unsubscribe, move, merge, remove, erase)
