@@ -46,6 +46,8 @@ COMPLAINED_WORDS = frozenset(("complained", "complaint", "spam", "abuse"))
 WITHDRAWN_WORDS = UNSUBSCRIBED_WORDS | BOUNCED_WORDS | COMPLAINED_WORDS
 
 _LONGEST_PART = 40
+_LONGEST_STATUS = 30
+_MOST_SEEN = 2000
 
 
 @dataclass
@@ -59,8 +61,12 @@ class Learner:
     separated: bool = False
     long_parts: bool = False
     withdrawn: bool = False
+    seen: set[str] = field(default_factory=set)
 
     def see(self, cell: str) -> None:
+        """Take one more value into account; those in `seen` need not be shown again."""
+        if len(self.seen) < _MOST_SEEN:
+            self.seen.add(cell)
         text = cell.strip()
         if not text:
             return
@@ -70,7 +76,7 @@ class Learner:
         if not self.long_parts and (";" in text or "|" in text):
             self.separated = True
             self.long_parts = any(len(part) > _LONGEST_PART for part in split_several(text))
-        if not self.withdrawn and len(text) < 20:
+        if not self.withdrawn and len(text) < _LONGEST_STATUS:
             self.withdrawn = status_word(text) in WITHDRAWN_WORDS
 
     @property

@@ -227,6 +227,7 @@ class ImportBatch(Base):
     undone_at: Mapped[datetime | None]
     rows_done: Mapped[int] = mapped_column(default=0)
     counts: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+    kept_out: Mapped[dict[str, int]] = mapped_column(JSON, default=dict, server_default="{}")
     mapping: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
@@ -241,6 +242,29 @@ class ImportChange(Base):
     subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     after: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class ImportSuppression(Base):
+    """A suppression that one batch made, and that an undo of the batch may lift, until something else shows it too."""
+
+    __tablename__ = "import_suppressions"
+
+    batch_id: Mapped[int] = mapped_column(ForeignKey("import_batches.id", ondelete="CASCADE"), primary_key=True)
+    suppression_id: Mapped[int] = mapped_column(
+        ForeignKey("suppressions.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class ImportProfile(Base):
+    """What the columns of a file mean, kept by name: heading -> field, attribute or ``ignore``."""
+
+    __tablename__ = "import_profiles"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    mapping: Mapped[dict[str, str]] = mapped_column(JSON)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
 
 
 class Segment(Base):
