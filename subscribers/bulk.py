@@ -96,8 +96,10 @@ def _encoder(table: Table, name: str, dialect: Dialect) -> Encoder | None:
     kind = table.c[name].type
     if isinstance(kind, LargeBinary):
         return None
+    if isinstance(kind, JSON):
+        return json.dumps
     encode = kind.dialect_impl(dialect).bind_processor(dialect)
-    return encode if encode is None or isinstance(kind, JSON) else lru_cache(_REMEMBERED)(encode)
+    return None if encode is None else lru_cache(_REMEMBERED)(encode)
 
 
 def _encoded(encoders: Sequence[Encoder | None], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:

@@ -47,6 +47,18 @@ class Outcome:
         self.kept_out[reason] = self.kept_out.get(reason, 0) + 1
 
 
+class Overlay(dict[str, Known]):
+    """What earlier rows of a file would have made of the people who come up again."""
+
+    def __init__(self, repeated: set[str]) -> None:
+        super().__init__()
+        self._repeated = repeated
+
+    def keep(self, key: str, known: Known) -> None:
+        if key in self._repeated:
+            self[key] = known
+
+
 def hash_addresses(rows: Sequence[Incoming], pepper: bytes) -> dict[str, bytes]:
     """Return the keyed hash of each row's address, by key."""
     return {key: address_hash(pepper, key) for key in {row.address.key for row in rows}}
@@ -78,7 +90,7 @@ class Chunk:
             return LEFT_LIST
         return None if row.withdrawn is None else f"{row.withdrawn}, says the file"
 
-    def rehearse(self, overlay: dict[str, Known], outcome: Outcome) -> Iterator[Difference]:
+    def rehearse(self, overlay: Overlay, outcome: Outcome) -> Iterator[Difference]:
         """Count without writing and yield what differs; *overlay* holds what earlier rows would have made."""
         for row in self.incoming:
             key = row.address.key
@@ -87,7 +99,7 @@ class Chunk:
                 outcome.keep_out(reason)
                 yield kept_out(row, reason)
             elif known is None:
-                overlay[key] = newcomer(row)
+                overlay.keep(key, newcomer(row))
                 outcome.new += 1
                 yield of_newcomer(row)
             elif (change := compare(row, known)).is_empty:
@@ -95,7 +107,7 @@ class Chunk:
             else:
                 yield of_change(row, known, change)
                 apply(change, known)
-                overlay[key] = known
+                overlay.keep(key, known)
                 outcome.changed += 1
 
 

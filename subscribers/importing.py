@@ -28,9 +28,9 @@ from subscribers.db import Database
 from subscribers.errors import Conflict, InvalidValue
 from subscribers.import_diff import Difference
 from subscribers.import_errors import ErrorFile
-from subscribers.import_lookup import Chunk, Outcome, hash_addresses
+from subscribers.import_lookup import Chunk, Outcome, Overlay, hash_addresses
 from subscribers.import_writing import Writer
-from subscribers.incoming import Incoming, Known, RowReader
+from subscribers.incoming import Incoming, RowReader
 from subscribers.tables import AttributeKind, Basis, ImportBatch, MailingList
 from subscribers.tabular import Row, Table
 
@@ -232,11 +232,11 @@ class _Import:
                 return
 
     def rehearse(self, differs: Callable[[Difference], None] | None) -> ImportResult:
-        """Count what a run would do; the people that it would make or change are kept in memory meanwhile."""
+        """Count what a run would do; people who come up again in the file are kept in memory meanwhile."""
         with self.database.read() as session:
             known = self._planned(attribute_store.definitions(session))
-        overlay: dict[str, Known] = {}
         reader = RowReader(self.survey.mapping, known)
+        overlay = Overlay(_repeated(self.table, reader))
         done = 0
         with closing(self._errors("import-dry-run-errors.csv")) as errors:
             for rows in _chunks(self.table.rows()):
@@ -338,6 +338,19 @@ def _read(rows: Sequence[Row], reader: RowReader) -> tuple[list[Incoming], list[
         except InvalidValue as error:
             refused.append((row, error.message))
     return good, refused
+
+
+def _repeated(table: Source, reader: RowReader) -> set[str]:
+    """Return the addresses that stand in more than one row; of the others a number each is kept meanwhile."""
+    seen: set[int] = set()
+    repeated = set()
+    for row in table.rows():
+        if not row.problem and (key := reader.key_of(row)):
+            number = hash(key)
+            if number in seen:
+                repeated.add(key)
+            seen.add(number)
+    return repeated
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:

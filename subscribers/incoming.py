@@ -79,6 +79,13 @@ class RowReader:
             for name, position in mapping.attributes.items()
         ]
 
+    def key_of(self, row: Row) -> str:
+        """Return the key of a row's address; empty when it has none that can be used."""
+        try:
+            return _address(row.cells[self._address]).key
+        except InvalidValue:
+            return ""
+
     def read(self, row: Row) -> Incoming:
         """
         Read one row.
