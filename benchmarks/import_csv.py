@@ -48,7 +48,7 @@ TYPES = {"age": "integer", "since": "date"}
 
 def write_file(path: Path, rows: int) -> None:
     """Write a file as a network keeps one: address, name and five columns, four of which become attributes."""
-    chance = random.Random(7)  # noqa: S311  (the same file each time)
+    chance = random.Random(7)
     pick = chance.choice
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -31,6 +31,7 @@ from subscribers.import_errors import ErrorFile
 from subscribers.import_lookup import Chunk, Outcome, Overlay, hash_addresses
 from subscribers.import_writing import Writer
 from subscribers.incoming import Incoming, RowReader
+from subscribers.reading_ahead import read_ahead
 from subscribers.tables import AttributeKind, Basis, ImportBatch, MailingList
 from subscribers.tabular import Row, Table
 
@@ -80,6 +81,16 @@ class _Survey:
     rows: int
     mapping: ColumnMap
     kinds: Mapping[str, AttributeKind]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Some rows, read: all that is done with them before the database is asked."""
+
+    rows: int
+    good: Sequence[Incoming]
+    refused: Sequence[tuple[Row, str]]
+    hashes: Mapping[str, bytes]
 
 
 def import_file(
@@ -190,28 +201,18 @@ class _Import:
         rows = self.table.rows()
         last = max((row.number for row in islice(rows, done)), default=0)
         with closing(self._errors(f"import-{batch.id}-errors.csv", keep_to=last)) as errors:
-            for chunk in _chunks(rows):
-                good, refused = _read(chunk, reader)
-                errors.add(refused)  # before the commit: a stop between the two must not lose them
-                self._write(writer, good, known, done=done, rows=len(chunk), refused=len(refused))
-                done += len(chunk)
+            prepared = (_prepare(chunk, reader, self.pepper) for chunk in _chunks(rows))
+            for chunk in prepared if self.database.is_sqlite else read_ahead(prepared):
+                errors.add(chunk.refused)  # before the commit: a stop between the two must not lose them
+                self._write(writer, chunk, known, done)
+                done += chunk.rows
                 self._tell(done)
         with self.database.write() as session:
             session.get_one(ImportBatch, batch.id).finished_at = self.now
         return self._result(batch.id, errors.path, started)
 
-    def _write(
-        self,
-        writer: Writer,
-        good: Sequence[Incoming],
-        known: Mapping[str, Attribute],
-        *,
-        done: int,
-        rows: int,
-        refused: int,
-    ) -> None:
+    def _write(self, writer: Writer, chunk: _Prepared, known: Mapping[str, Attribute], done: int) -> None:
         """Commit one chunk; where somebody joined by another way at that very moment, once more."""
-        hashes = hash_addresses(good, self.pepper)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with self.database.write() as session:
@@ -221,9 +222,9 @@ class _Import:
                             f"Import {writer.batch_id} of {self.table.path.name} is being worked on elsewhere.",
                             hint="Let that one finish; see: newsletter imports list",
                         )
-                    outcome = writer.write(session, good, hashes, known)
-                    counts, kept_out = self._sum(outcome, rows, refused)
-                    stored.rows_done, stored.counts, stored.kept_out = done + rows, counts, kept_out
+                    outcome = writer.write(session, chunk.good, chunk.hashes, known)
+                    counts, kept_out = self._sum(outcome, chunk)
+                    stored.rows_done, stored.counts, stored.kept_out = done + chunk.rows, counts, kept_out
             except IntegrityError:
                 if attempt == _ATTEMPTS:
                     raise
@@ -240,17 +241,16 @@ class _Import:
         done = 0
         with closing(self._errors("import-dry-run-errors.csv")) as errors:
             for rows in _chunks(self.table.rows()):
-                good, refused = _read(rows, reader)
-                hashes = hash_addresses(good, self.pepper)
-                with self.database.read() as session:
-                    chunk = Chunk.load(session, good, hashes, self.mailing_list.id, self.now)
+                chunk = _prepare(rows, reader, self.pepper)
                 outcome = Outcome()
-                for difference in chunk.rehearse(overlay, outcome):
+                with self.database.read() as session:
+                    loaded = Chunk.load(session, chunk.good, chunk.hashes, self.mailing_list.id, self.now)
+                for difference in loaded.rehearse(overlay, outcome):
                     if differs is not None:
                         differs(difference)
-                done += len(rows)
-                self._counts, self._kept_out = self._sum(outcome, len(rows), len(refused))
-                errors.add(refused)
+                done += chunk.rows
+                self._counts, self._kept_out = self._sum(outcome, chunk)
+                errors.add(chunk.refused)
                 self._tell(done)
         return self._result(None, errors.path, 0)
 
@@ -298,11 +298,11 @@ class _Import:
         planned = {name: Attribute(None, name, kind) for name, kind in self.survey.kinds.items()}
         return {**planned, **known}
 
-    def _sum(self, outcome: Outcome, rows: int, refused: int) -> tuple[dict[str, int], dict[str, int]]:
+    def _sum(self, outcome: Outcome, chunk: _Prepared) -> tuple[dict[str, int], dict[str, int]]:
         """Return the counts so far with those of one more chunk."""
         counts = {name: self._counts[name] + getattr(outcome, name, 0) for name in COUNTED}
-        counts["read"] += rows
-        counts["refused"] += refused
+        counts["read"] += chunk.rows
+        counts["refused"] += len(chunk.refused)
         reasons = {**self._kept_out, **outcome.kept_out}
         kept_out = {name: self._kept_out.get(name, 0) + outcome.kept_out.get(name, 0) for name in reasons}
         return counts, kept_out
@@ -327,7 +327,7 @@ class _Import:
         )
 
 
-def _read(rows: Sequence[Row], reader: RowReader) -> tuple[list[Incoming], list[tuple[Row, str]]]:
+def _prepare(rows: Sequence[Row], reader: RowReader, pepper: bytes) -> _Prepared:
     good, refused = [], []
     for row in rows:
         if row.problem:
@@ -337,7 +337,7 @@ def _read(rows: Sequence[Row], reader: RowReader) -> tuple[list[Incoming], list[
             good.append(reader.read(row))
         except InvalidValue as error:
             refused.append((row, error.message))
-    return good, refused
+    return _Prepared(len(rows), good, refused, hash_addresses(good, pepper))
 
 
 def _repeated(table: Source, reader: RowReader) -> set[str]:

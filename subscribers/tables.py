@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false
+from sqlalchemy import JSON, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from subscribers.bounces.event import BounceClass, Reason, ReportKind
@@ -192,14 +192,20 @@ class AttributeDefinition(Base):
     choices: Mapped[list[str] | None] = mapped_column(JSON)
 
 
+def _index_where_set(name: str, first: str, wanted: str, *rest: str) -> Index:
+    """Return an index of the rows that have *wanted*: most values are text, and writing each index has its price."""
+    is_set = text(f"{wanted} IS NOT NULL")
+    return Index(name, first, wanted, *rest, sqlite_where=is_set, postgresql_where=is_set)
+
+
 class AttributeValue(Base):
     """One value of one attribute; an attribute of several values has a row for each `position`."""
 
     __tablename__ = "attribute_values"
     __table_args__ = (
         Index("ix_attribute_values_text", "definition_id", "text", "subscriber_id"),
-        Index("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
-        Index("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
+        _index_where_set("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
+        _index_where_set("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
     )
 
     subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True)

@@ -1,4 +1,4 @@
-"""Column mappings kept by name, and what an import keeps out."""
+"""Column mappings kept by name, what an import keeps out, and indexes of values only where a value is."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name"),
     )
+    for column in ("number", "date"):
+        is_set = sa.text(f"{column} IS NOT NULL")
+        name = f"ix_attribute_values_{column}"
+        op.drop_index(name, "attribute_values")
+        op.create_index(
+            name,
+            "attribute_values",
+            ["definition_id", column, "subscriber_id"],
+            sqlite_where=is_set,
+            postgresql_where=is_set,
+        )
