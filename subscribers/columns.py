@@ -24,7 +24,8 @@ from subscribers.tabular import unknown_column
 
 ADDRESS, NAME, FIRST_NAME, LAST_NAME = "address", "name", "first_name", "last_name"
 LANGUAGE, TIMEZONE, TAGS, JOINED, STATUS, IGNORE = "language", "timezone", "tags", "joined", "status", "ignore"
-FIELDS = (ADDRESS, NAME, FIRST_NAME, LAST_NAME, LANGUAGE, TIMEZONE, TAGS, JOINED, STATUS, IGNORE)
+EVIDENCE = "evidence"
+FIELDS = (ADDRESS, NAME, FIRST_NAME, LAST_NAME, LANGUAGE, TIMEZONE, TAGS, JOINED, STATUS, EVIDENCE, IGNORE)
 
 _HEADINGS = {
     ADDRESS: "address,email,e mail,mail,email address,e mail address,mail address,emailaddress,e mail 1 value",
@@ -36,6 +37,7 @@ _HEADINGS = {
     TAGS: "tags,tag,labels,groups",
     JOINED: "joined,date joined,joined at,joined on,member since,subscribed at,optin time,confirm time,created at",
     STATUS: "status,subscription status,email status,member status,subscriber status",
+    EVIDENCE: "consent evidence,evidence of consent",
     IGNORE: "import row,import problem,id,uuid,subscriber id",
 }
 _BY_HEADING = {heading: name for name, headings in _HEADINGS.items() for heading in headings.split(",")}
@@ -138,6 +140,21 @@ def map_columns(columns: Sequence[str], said: Mapping[str, str] | None = None) -
     return ColumnMap(fields, attributes)
 
 
+def doubtful(columns: Sequence[str], said: Mapping[str, str] | None = None) -> dict[str, list[str]]:
+    """
+    Return the fields for which the headings of several columns could stand, and nobody said which does.
+
+    The first would be taken: of two columns of addresses perhaps the wrong one.
+    """
+    wanted = _said(columns, said or {})
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        if column and column not in wanted and (name := _field_of(column)) not in (None, IGNORE):
+            found.setdefault(str(name), []).append(column)
+    settled = set(wanted.values())
+    return {name: several for name, several in found.items() if len(several) > 1 and name not in settled}
+
+
 def _said(columns: Sequence[str], said: Mapping[str, str]) -> dict[str, str]:
     by_heading = {column.casefold(): column for column in columns}
     wanted: dict[str, str] = {}
@@ -151,11 +168,14 @@ def _said(columns: Sequence[str], said: Mapping[str, str]) -> dict[str, str]:
 
 
 def _guess(column: str, taken: Iterable[str]) -> str:
-    heading = re.sub(r"[\s_./:-]+", " ", column.casefold()).strip()
-    field_name = _BY_HEADING.get(heading)
+    field_name = _field_of(column)
     if field_name and (field_name == IGNORE or field_name not in taken):
         return field_name
     return attribute_name(column)
+
+
+def _field_of(column: str) -> str | None:
+    return _BY_HEADING.get(re.sub(r"[\s_./:-]+", " ", column.casefold()).strip())
 
 
 def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:

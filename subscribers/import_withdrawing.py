@@ -109,11 +109,16 @@ class Withdrawer:
         return {hashes[row.address.key] for row in fresh}
 
     def _entry(self, entry_id: int, row: Incoming, digest: bytes) -> tuple[Any, ...]:
-        evidence = f"{self.source}, row {row.row}: {self.evidence}"
+        evidence = f"{self.source}, row {row.row}: {row.shown_by(self.evidence)}"
         return entry_id, digest, row.address.address, row.withdrawn, self.now, evidence
 
     def _event(self, subscriber_id: int | None, row: Incoming, digest: bytes) -> tuple[Any, ...]:
         return (
             *(subscriber_id, digest, self.list_id, ConsentAction.WITHDRAWN, self.basis, self.now),
-            *(f"{self.source}, row {row.row}", self.actor, f"{row.withdrawn}: {self.evidence}", self.batch_id),
+            *(
+                f"{self.source}, row {row.row}",
+                self.actor,
+                f"{row.withdrawn}: {row.shown_by(self.evidence)}",
+                self.batch_id,
+            ),
         )

@@ -193,7 +193,7 @@ class Writer:
                 *same,
                 f"{self.source}, row {row.row}",
                 actor,
-                self.evidence,
+                row.shown_by(self.evidence),
                 self.batch_id,
             )
             for i, row in people

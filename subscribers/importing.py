@@ -31,6 +31,7 @@ from subscribers.import_errors import ErrorFile
 from subscribers.import_lookup import Chunk, Outcome, Overlay, hash_addresses
 from subscribers.import_writing import Writer
 from subscribers.incoming import Incoming, RowReader
+from subscribers.peers import Export
 from subscribers.reading_ahead import read_ahead
 from subscribers.tables import AttributeKind, Basis, ImportBatch, MailingList
 from subscribers.tabular import Row, Table
@@ -131,6 +132,7 @@ def import_file(
     if collected_on is not None:
         evidence = f"{evidence} (given on {collected_on})"
     table = Table(file) if isinstance(file, Path) else file
+    mapping = {**table.meaning, **(mapping or {})} if isinstance(table, Export) else mapping
     with database.read() as session:
         mailing_list = lists.get_open(session, list_name)
         survey = _look_through(table, mapping, attribute_store.definitions(session))

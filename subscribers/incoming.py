@@ -16,14 +16,18 @@ from subscribers.attributes import Attribute, Value, read_date, read_values, spl
 from subscribers.columns import ColumnMap
 from subscribers.csv_cells import plain_cell
 from subscribers.errors import InvalidValue
-from subscribers.naming import clean_person_name, clean_tag
+from subscribers.naming import clean_person_name, clean_tag, clean_text
 from subscribers.tabular import Row
 
 PERSON_FIELDS = ("name", "first_name", "language", "timezone")
 
 
 class Incoming(NamedTuple):
-    """What one row says about one person; empty cells are absent. `withdrawn` is a reason when the file says so."""
+    """
+    What one row says about one person; empty cells are absent.
+
+    `withdrawn` is a reason when the file says so, `evidence` what the row itself says of consent or leaving.
+    """
 
     row: int
     address: Address
@@ -32,6 +36,11 @@ class Incoming(NamedTuple):
     tags: frozenset[str]
     attributes: Mapping[str, tuple[Value, ...]]
     withdrawn: str | None = None
+    evidence: str = ""
+
+    def shown_by(self, evidence: str) -> str:
+        """Return what shows this row's consent or leaving: the evidence of the file, and the row's own."""
+        return f"{evidence}; {self.evidence}" if self.evidence else evidence
 
 
 @dataclass(slots=True)
@@ -72,8 +81,10 @@ class RowReader:
         self._address = mapping.fields[fields.ADDRESS]
         self._person = [place(name) for name in _PERSON_CELLS]
         self._joined, self._tags, self._status = place(fields.JOINED), place(fields.TAGS), place(fields.STATUS)
+        self._evidence = place(fields.EVIDENCE)
         self._read_person = _remembering(_person)
-        self._read_joined, self._read_tags, self._read_status = map(_remembering, (_joined, _read_tags, _withdrawn))
+        self._read_joined, self._read_tags = _remembering(_joined), _remembering(_read_tags)
+        self._read_status = _remembering(_withdrawn)
         self._attributes = [
             (name, position, _remembering(partial(_values, attributes[name])))
             for name, position in mapping.attributes.items()
@@ -107,10 +118,12 @@ class RowReader:
                 if (text := cells[place]) and (values := read(text))
             },
             self._read_status(cells[status]) if status is not None and cells[status] else None,
+            _read_evidence(cells[self._evidence]) if self._evidence is not None else "",
         )
 
 
 _PERSON_CELLS = (fields.NAME, fields.FIRST_NAME, fields.LAST_NAME, fields.LANGUAGE, fields.TIMEZONE)
+_LONGEST_EVIDENCE = 1000
 _NO_TAGS: frozenset[str] = frozenset()
 _remembering = lru_cache(maxsize=4096)
 
@@ -143,6 +156,10 @@ def _values(attribute: Attribute, cell: str) -> tuple[Value, ...]:
 
 def _read_tags(cell: str) -> frozenset[str]:
     return frozenset(clean_tag(part) for part in split_several(plain_cell(cell.strip())))
+
+
+def _read_evidence(cell: str) -> str:
+    return clean_text(plain_cell(cell.strip()))[:_LONGEST_EVIDENCE]
 
 
 def _joined(cell: str) -> datetime | None:

@@ -61,8 +61,7 @@ class Table:
 
     @cached_property
     def sha256(self) -> str:
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(self.path)
 
     def rows(self) -> Iterator[Row]:
         """Yield every row after the header that is not blank."""
@@ -111,6 +110,17 @@ class Table:
                 f"{self.path.name} cannot be read as a spreadsheet: {error}",
                 hint="Save it as CSV (UTF-8) in your spreadsheet program and import that.",
             ) from None
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield the lines of a text file: number, text, and what is wrong with it."""
+    with path.open("rb") as file:
+        yield from _lines(file)
 
 
 def _checked_header(file_name: str, cells: Sequence[str]) -> tuple[str, ...]:

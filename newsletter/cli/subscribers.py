@@ -9,6 +9,7 @@ import click
 from newsletter.cli import subscribers_files, subscribers_records
 from newsletter.cli.list_text import BASES, limit_option, offset_option
 from newsletter.cli.main import Context, Verbs, pass_context
+from newsletter.cli.subscribers_import import import_people
 
 _STATES = ("subscribed", "pending", "unsubscribed", "suppressed", "none")
 
@@ -21,7 +22,7 @@ def command() -> None:
     """
 
 
-for _verb in (*subscribers_files.VERBS, *subscribers_records.VERBS):
+for _verb in (import_people, *subscribers_files.VERBS, *subscribers_records.VERBS):
     command.add_command(_verb)
 
 
