@@ -19,6 +19,7 @@ from subscribers.attributes import (
     split_several,
 )
 from subscribers.errors import InvalidValue
+from subscribers.naming import LONGEST_NAME
 from subscribers.tables import AttributeKind
 from subscribers.tabular import unknown_column
 
@@ -171,7 +172,13 @@ def _guess(column: str, taken: Iterable[str]) -> str:
     field_name = _field_of(column)
     if field_name and (field_name == IGNORE or field_name not in taken):
         return field_name
-    return attribute_name(column)
+    return own_name(column)
+
+
+def own_name(text: str) -> str:
+    """Return the name of the attribute that a column becomes, which is never that of a field."""
+    name = attribute_name(text)
+    return f"field_{name}"[:LONGEST_NAME] if name in FIELDS else name
 
 
 def _field_of(column: str) -> str | None:

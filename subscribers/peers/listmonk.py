@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from subscribers import columns as fields
-from subscribers.attributes import attribute_name
 from subscribers.errors import InvalidValue
 from subscribers.peers.export import Export
 from subscribers.peers.state import State
@@ -44,7 +43,7 @@ def read(path: Path, state: State | None) -> Export:
 
     def translate(cells: Sequence[str]) -> Sequence[str]:
         theirs = cells[place[_STATUS]].strip()
-        known = {attribute_name(key): _text(value) for key, value in reversed(_parsed(cells[place["attributes"]]))}
+        known = {fields.own_name(key): _text(value) for key, value in reversed(_parsed(cells[place["attributes"]]))}
         return [
             *(cells[position] for _, position, _ in taken),
             *(known.get(name, "") for name in names),
@@ -74,7 +73,7 @@ def _attributes_of(table: Table, position: int) -> list[str]:
         if row.problem:
             continue
         try:
-            names.update(dict.fromkeys(attribute_name(key) for key, _ in _parsed(row.cells[position])))
+            names.update(dict.fromkeys(fields.own_name(key) for key, _ in _parsed(row.cells[position])))
         except InvalidValue:
             continue  # it is refused when the rows are read
         if len(names) > MOST_COLUMNS:
