@@ -12,13 +12,13 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from subscribers.errors import InvalidValue
 from subscribers.naming import nearest
+from subscribers.sheet_reading import UnreadableSheet, read_sheet
 
 LONGEST_LINE_BYTES = 1_000_000
 _BLOCK_BYTES = 256 * 1024
@@ -98,14 +98,10 @@ class Table:
             yield from _records(first, lines, separator)
 
     def _sheet_rows(self) -> Iterator[Row]:
-        from python_calamine import CalamineError, CalamineWorkbook
-
         try:
-            workbook = CalamineWorkbook.from_path(str(self.path))
-            sheet = workbook.get_sheet_by_index(0)
-            for number, cells in enumerate(sheet.iter_rows(), start=1):
-                yield Row(number, [_cell_text(cell) for cell in cells])
-        except (CalamineError, IndexError) as error:
+            for number, cells in enumerate(read_sheet(self.path), start=1):
+                yield Row(number, cells)
+        except UnreadableSheet as error:
             raise InvalidValue(
                 f"{self.path.name} cannot be read as a spreadsheet: {error}",
                 hint="Save it as CSV (UTF-8) in your spreadsheet program and import that.",
@@ -316,18 +312,6 @@ def _is_row(text: str, separator: str, width: int) -> bool:
 
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-
-
-def _cell_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, datetime):
-        return value.date().isoformat() if value.time() == datetime.min.time() else value.isoformat(sep=" ")
-    if isinstance(value, date):
-        return value.isoformat()
-    return str(value).replace("\0", "\ufffd")
 
 
 def unknown_column(name: str, columns: Sequence[str]) -> InvalidValue:
