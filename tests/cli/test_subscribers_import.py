@@ -1,4 +1,4 @@
-"""Importing from the command line: columns are agreed, kept as profiles, and a dry run says what would change for whom."""
+"""Importing from the command line: columns are agreed and kept; a dry run says what would change for whom."""
 
 from __future__ import annotations
 
