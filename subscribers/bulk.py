@@ -7,7 +7,9 @@ A value is stored as any other statement would store it: the columns' own types 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -36,24 +38,61 @@ _REMEMBERED = 4096
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def insert(session: Session, table: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+class Inserter:
     """
-    Insert *rows*, each with a value for each of *columns*.
+    Inserts rows, each with a value for each named column.
+
+    On PostgreSQL the server stores the last rows while the next are made: what goes wrong shows when the block ends,
+    and until then nothing else may use the connection.
+    """
+
+    def __init__(self, connection: Connection, thread: Executor | None) -> None:
+        self._connection, self._thread = connection, thread
+        self._under_way: list[Future[None]] = []
+
+    def insert(self, table: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        if not rows:
+            return
+        encoders = [_encoder(_table(table), name, self._connection.dialect) for name in columns]
+        named = ", ".join(f'"{name}"' for name in columns)
+        if self._thread is not None:
+            statement = f'COPY "{table.__tablename__}" ({named}) FROM STDIN'
+            text = _copy_text(encoders, rows)
+            self._under_way.append(self._thread.submit(_copy, self._connection, statement, text))
+            return
+        places = ", ".join("?" * len(columns))
+        statement = f'INSERT INTO "{table.__tablename__}" ({named}) VALUES ({places})'  # noqa: S608  (names of our own)
+        self._connection.exec_driver_sql(statement, _encoded(encoders, rows))
+
+    def finish(self) -> None:
+        """Wait until all is stored."""
+        for copying in self._under_way:
+            copying.result()
+
+
+@contextmanager
+def inserting(session: Session) -> Iterator[Inserter]:
+    """
+    Yield what inserts rows; at the end of the block all of them are stored.
 
     Raises:
         sqlalchemy.exc.DBAPIError: As any statement.
     """
-    if not rows:
-        return
     connection = session.connection()
-    if connection.dialect.name == "postgresql":
-        _copy(connection, _table(table), columns, rows)
+    if connection.dialect.name != "postgresql":
+        yield Inserter(connection, None)
         return
-    encoders = [_encoder(_table(table), name, connection.dialect) for name in columns]
-    named = ", ".join(f'"{name}"' for name in columns)
-    places = ", ".join("?" * len(columns))
-    statement = f'INSERT INTO "{table.__tablename__}" ({named}) VALUES ({places})'  # noqa: S608  (names of our own)
-    connection.exec_driver_sql(statement, _encoded(encoders, rows))
+    with ThreadPoolExecutor(1, "copy") as thread:
+        inserter = Inserter(connection, thread)
+        yield inserter
+        inserter.finish()
+
+
+def insert(session: Session, table: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert the rows of one table."""
+    if rows:
+        with inserting(session) as into:
+            into.insert(table, columns, rows)
 
 
 def new_ids(session: Session, table: type[Base], number: int) -> Sequence[int]:
@@ -118,21 +157,20 @@ def _column(encode: Encoder | None, values: Sequence[Any]) -> Sequence[Any]:
     return list(map(encode, values))
 
 
-def _copy(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write rows by ``COPY``, in its text format."""
-    written = []
-    for name, values in zip(columns, zip(*rows, strict=True), strict=True):
-        encode = _encoder(table, name, connection.dialect)
-        written.append(_copied(_column(encode, values)))
-    text = "\n".join(map("\t".join, zip(*written, strict=True)))
-    named = ", ".join(f'"{name}"' for name in columns)
-    statement = f'COPY "{table.name}" ({named}) FROM STDIN'
+def _copy(connection: Connection, statement: str, text: str) -> None:
     driver: Any = connection.connection.driver_connection
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(f"{text}\n")
+            copy.write(text)
     except connection.dialect.loaded_dbapi.Error as error:
         raise DBAPIError.instance(statement, None, error, connection.dialect.loaded_dbapi.Error) from error
+
+
+def _copy_text(encoders: Sequence[Encoder | None], rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows in the text format of ``COPY``."""
+    columns = zip(*rows, strict=True)
+    written = [_copied(_column(encode, values)) for encode, values in zip(encoders, columns, strict=True)]
+    return "\n".join(map("\t".join, zip(*written, strict=True))) + "\n"
 
 
 def _copied(values: Sequence[Any]) -> Sequence[str]:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from subscribers import bulk
 from subscribers.attributes import Attribute, Value
+from subscribers.bulk import Inserter
 from subscribers.import_lookup import Chunk, Outcome
 from subscribers.import_withdrawing import Withdrawer
 from subscribers.incoming import PERSON_FIELDS, Change, Incoming, Known, compare, to_json
@@ -121,13 +122,14 @@ class Writer:
         people = list(zip(bulk.new_ids(session, Subscriber, len(rows)), rows, strict=True))
         tokens = new_token_ids(len(rows))
         made = [self._person(*one, token, chunk) for one, token in zip(people, tokens, strict=True)]
-        bulk.insert(session, Subscriber, _SUBSCRIBER, made)
-        self._put_on_list(session, [i for i, _ in people])
-        self._grant(session, people, chunk)
-        self._store_values(session, [(i, row.attributes) for i, row in people], attributes)
-        self._store_tags(session, [(i, row.tags) for i, row in people if row.tags])
         after = {"updated_at": self.now.isoformat()}
-        bulk.insert(session, ImportChange, _CHANGE, [(self.batch_id, i, None, after) for i, _ in people])
+        with bulk.inserting(session) as into:
+            into.insert(Subscriber, _SUBSCRIBER, made)
+            self._store_values(into, [(i, row.attributes) for i, row in people], attributes)
+            self._put_on_list(into, [i for i, _ in people])
+            self._grant(into, people, chunk)
+            self._store_tags(into, [(i, row.tags) for i, row in people if row.tags])
+            into.insert(ImportChange, _CHANGE, [(self.batch_id, i, None, after) for i, _ in people])
 
     def _person(self, subscriber_id: int, row: Incoming, token: bytes, chunk: Chunk) -> tuple[Any, ...]:
         address, key, domain, _ = row.address
@@ -157,8 +159,9 @@ class Writer:
         )
         replaced = [(i, change.attributes) for i, _, _, change in people if change.attributes]
         self._drop_values(session, replaced, attributes)
-        self._store_values(session, replaced, attributes)
-        self._store_tags(session, [(i, change.tags) for i, _, _, change in people])
+        with bulk.inserting(session) as into:
+            self._store_values(into, replaced, attributes)
+            self._store_tags(into, [(i, change.tags) for i, _, _, change in people])
         self._subscribe(session, [(i, row) for i, row, _, change in people if change.subscribes], chunk)
         self._remember(session, [(i, dict(change.before), _after(change)) for i, _, _, change in people])
 
@@ -176,14 +179,15 @@ class Writer:
                 .values(state=SubscriptionState.SUBSCRIBED, basis=self.basis, since=self.now),
                 execution_options={"synchronize_session": False},
             )
-        self._put_on_list(session, [i for i in ids if i not in present])
-        self._grant(session, people, chunk)
+        with bulk.inserting(session) as into:
+            self._put_on_list(into, [i for i in ids if i not in present])
+            self._grant(into, people, chunk)
 
-    def _put_on_list(self, session: Session, ids: Sequence[int]) -> None:
+    def _put_on_list(self, into: Inserter, ids: Sequence[int]) -> None:
         rows = [(i, self.list_id, SubscriptionState.SUBSCRIBED, self.basis, self.now) for i in ids]
-        bulk.insert(session, Subscription, _SUBSCRIPTION, rows)
+        into.insert(Subscription, _SUBSCRIPTION, rows)
 
-    def _grant(self, session: Session, people: Sequence[tuple[int, Incoming]], chunk: Chunk) -> None:
+    def _grant(self, into: Inserter, people: Sequence[tuple[int, Incoming]], chunk: Chunk) -> None:
         actor = self.actor[:200]
         same = (self.list_id, ConsentAction.GRANTED, self.basis, self.now)
         lines = [
@@ -198,7 +202,7 @@ class Writer:
             )
             for i, row in people
         ]
-        bulk.insert(session, ConsentEvent, _EVENT, lines)
+        into.insert(ConsentEvent, _EVENT, lines)
 
     def _drop_values(
         self,
@@ -221,7 +225,7 @@ class Writer:
 
     def _store_values(
         self,
-        session: Session,
+        into: Inserter,
         people: Sequence[tuple[int, Mapping[str, tuple[Value, ...]]]],
         attributes: Mapping[str, Attribute],
     ) -> None:
@@ -232,10 +236,10 @@ class Writer:
             for name, several in values.items()
             for position, value in enumerate(several)
         ]
-        bulk.insert(session, AttributeValue, _VALUE, rows)
+        into.insert(AttributeValue, _VALUE, rows)
 
-    def _store_tags(self, session: Session, people: Sequence[tuple[int, frozenset[str]]]) -> None:
-        bulk.insert(session, Tag, ("subscriber_id", "tag"), [(i, tag) for i, tags in people for tag in sorted(tags)])
+    def _store_tags(self, into: Inserter, people: Sequence[tuple[int, frozenset[str]]]) -> None:
+        into.insert(Tag, ("subscriber_id", "tag"), [(i, tag) for i, tags in people for tag in sorted(tags)])
 
     def _remember(self, session: Session, people: Sequence[tuple[int, dict[str, Any], dict[str, Any]]]) -> None:
         """Write down what changed; somebody whom this batch touched before keeps the oldest `before`."""
