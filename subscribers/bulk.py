@@ -35,6 +35,7 @@ from subscribers.db import Base
 
 Encoder = Callable[[Any], Any]
 _REMEMBERED = 4096
+_CACHE_KIB = 48 * 1024
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -86,6 +87,18 @@ def inserting(session: Session) -> Iterator[Inserter]:
         inserter = Inserter(connection, thread)
         yield inserter
         inserter.finish()
+
+
+def make_room(session: Session) -> None:
+    """
+    Let this connection to SQLite hold the pages of a large transaction in memory.
+
+    Random keys touch a page of each index for nearly every row: with the usual 2 MB each is written several times over
+    before the commit (8.2 GB instead of 2.4 for 300,000 people).
+    """
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE_KIB}")
 
 
 def insert(session: Session, table: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -23,6 +23,7 @@ from subscribers import attributes as attribute_store
 from subscribers import columns as fields
 from subscribers import consent, lists
 from subscribers.attributes import Attribute
+from subscribers.bulk import make_room
 from subscribers.columns import ColumnMap, Learner, map_columns
 from subscribers.db import Database
 from subscribers.errors import Conflict, InvalidValue
@@ -218,6 +219,7 @@ class _Import:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with self.database.write() as session:
+                    make_room(session)
                     stored = session.get_one(ImportBatch, writer.batch_id, with_for_update=True)
                     if stored.rows_done != done or stored.undone_at is not None:
                         raise Conflict(

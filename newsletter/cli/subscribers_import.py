@@ -102,7 +102,7 @@ def import_people(
         documents.append({**result.to_json(), **diff.to_json(dry_run=dry_run)})
         if not output.as_json:
             _tell(output, result, diff, source.path.name if len(sources) > 1 else "")
-    if save_profile is not None:
+    if save_profile is not None and not dry_run:
         _save_profile(app, output, save_profile, sources[0], said)
     if output.as_json:
         output.data(documents if len(documents) > 1 else documents[0])
