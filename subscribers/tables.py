@@ -19,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
     false,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -307,13 +308,19 @@ class AttributeDefinition(Base):
     choices: Mapped[list[str] | None] = mapped_column(JSON)
 
 
+def _index_where_set(name: str, first: str, wanted: str, *rest: str) -> Index:
+    """Return an index of the rows that have *wanted*: most values are text, and writing each index has its price."""
+    is_set = text(f"{wanted} IS NOT NULL")
+    return Index(name, first, wanted, *rest, sqlite_where=is_set, postgresql_where=is_set)
+
+
 class AttributeValue(Base):
     """One value of one attribute; an attribute of several values has a row for each `position`."""
 
     __tablename__ = "attribute_values"
     __table_args__ = (
-        Index("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
-        Index("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
+        _index_where_set("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
+        _index_where_set("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
     )
 
     subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True)
@@ -324,12 +331,14 @@ class AttributeValue(Base):
     date: Mapped[date | None]
 
 
-# Of the folded text, which is what segments compare.
+# Of the folded text, which is what segments compare; like those above, of the rows that have one.
 Index(
     "ix_attribute_values_folded",
     AttributeValue.definition_id,
     folded(AttributeValue.text),
     AttributeValue.subscriber_id,
+    sqlite_where=text("text IS NOT NULL"),
+    postgresql_where=text("text IS NOT NULL"),
 )
 
 
@@ -350,6 +359,7 @@ class ImportBatch(Base):
     undone_at: Mapped[datetime | None]
     rows_done: Mapped[int] = mapped_column(default=0)
     counts: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+    kept_out: Mapped[dict[str, int]] = mapped_column(JSON, default=dict, server_default="{}")
     mapping: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
@@ -364,6 +374,29 @@ class ImportChange(Base):
     subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     after: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class ImportSuppression(Base):
+    """A suppression that one batch made, and that an undo of the batch may lift, until something else shows it too."""
+
+    __tablename__ = "import_suppressions"
+
+    batch_id: Mapped[int] = mapped_column(ForeignKey("import_batches.id", ondelete="CASCADE"), primary_key=True)
+    suppression_id: Mapped[int] = mapped_column(
+        ForeignKey("suppressions.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class ImportProfile(Base):
+    """What the columns of a file mean, kept by name: heading -> field, attribute or ``ignore``."""
+
+    __tablename__ = "import_profiles"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    mapping: Mapped[dict[str, str]] = mapped_column(JSON)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
 
 
 class Segment(Base):

@@ -199,7 +199,7 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.erasing import erase_person
+    from newsletter.erasing import erase_address
     from subscribers import people
 
     app = context.app
@@ -207,9 +207,9 @@ def erase(context: Context, address: str, evidence: str) -> None:
         shown = people.find(session, address).address
     if not context.output.confirm(f"Erase {shown} for good?"):
         return
-    erased = erase_person(app, address, evidence=evidence)
+    erased = erase_address(app, address, evidence=evidence)
     words = "Erased. Backups made before today still hold the person until they are deleted."
-    done(context.output, {"erased": True, "deliveries": erased.copies}, words)
+    done(context.output, {"erased": True, "deliveries": erased}, words)
 
 
 VERBS = (subscribe, unsubscribe, move, merge, remove, erase)

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from newsletter.asked.settings_link import LINK
-from newsletter.erasing import erase_person
+from newsletter.erasing import erase_address
 from newsletter.web.languages import WANTED, Wanted, marked
 from newsletter.web.settings_saving import EVIDENCE, Saved, leave_all, save
 from newsletter.web.settings_view import Settings, settings_of
@@ -160,7 +160,7 @@ class SettingsPages:
                 token = one_time.look(session, SESSION, held, now=app.now())
                 person = session.get_one(Subscriber, token.subscriber_id)
             try:
-                erase_person(app, person.address, evidence=EVIDENCE)
+                erase_address(app, person.address, evidence=EVIDENCE)
             except NotFound:  # by a second press of the button
                 raise TokenInvalid("This link is not valid.") from None
             return person.language or ""

@@ -9,7 +9,7 @@ from subscribers.db import UtcDateTime
 from subscribers.never_mail_triggers import note_standing
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 
 
 def upgrade() -> None:
