@@ -178,6 +178,20 @@ class Web(Group):
     exit_url: PageUrl = Field("https://www.bbc.co.uk/weather", min_length=1)
 
 
+class Log(Group):
+    """What the site and the worker write to standard error; addresses are masked at every level."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+
+
+class Metrics(Group):
+    """Where Prometheus may look; 0 is nowhere."""
+
+    bind: BindAddress = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535)
+
+
 class Archive(Group):
     """Past issues on the site, for everybody. Off, and with it on still only those that `issue publish` named."""
 
@@ -315,6 +329,8 @@ class Config(Group):
     bounces: Bounces = Bounces()
     dkim: Dkim = Dkim()
     alerts: Alerts = Alerts()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
     database: DatabaseSettings = DatabaseSettings()
     attributes: tuple[AttributeRule, ...] = ()
 

@@ -19,10 +19,12 @@ from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
 from newsletter.web.api.application import make_interface
 from newsletter.web.archive import Archive
+from newsletter.web.front import Front
+from newsletter.web.health import Health
 from newsletter.web.languages import Spoken
 from newsletter.web.link_requests import LinkRequests
 from newsletter.web.pages import load_pages
-from newsletter.web.protection import Protection, page_headers
+from newsletter.web.protection import Count, Protection, page_headers
 from newsletter.web.settings_pages import SettingsPages
 from newsletter.web.showing import Showing
 from newsletter.web.signing_up import SigningUp
@@ -36,7 +38,7 @@ from subscribers.errors import DatabaseUnavailable
 MOST_BODY_BYTES = 16 * 1024
 
 
-def make_site(app: App, *, certificates: Certificates | None = None) -> Protection:
+def make_site(app: App, *, certificates: Certificates | None = None, count: Count | None = None) -> Protection:
     """Return the site as an ASGI application. Keys are read and templates compiled now, so a fault shows at once."""
     pages = load_pages(app.template_folders, app.config.organisation, exit_url=app.config.web.exit_url)
     writers = anyio.CapacityLimiter(1 if app.database.is_sqlite else 10)
@@ -49,6 +51,7 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
             *LinkRequests(site).routes(),
             *SettingsPages(site).routes(),
             *Showing(site).routes(),
+            *Health(site).routes(),
             *SigningUp(site).routes(),
             *Archive(site).routes(),
             *Standing(site).routes(),
@@ -63,8 +66,8 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
     )
     starlette.router.redirect_slashes = False
     https = app.config.web.url.startswith("https:")
-    door = make_interface(site, Spoken(starlette))
-    return Protection(door, page_headers(pages.style_hash, pages.script_hash, https=https))
+    front = Front(make_interface(site, Spoken(starlette)), app.config.web)
+    return Protection(front, page_headers(pages.style_hash, pages.script_hash, https=https), count)
 
 
 @dataclass
