@@ -24,7 +24,7 @@ class Front:
     """An ASGI layer around all others but that of the headers."""
 
     def __init__(self, site: ASGIApp, web: Web) -> None:
-        self._site = site
+        self.site = site
         parts = urlsplit(web.url)
         self._names = {parts.hostname or "", web.bind, "localhost"}
         self._prefix = parts.path.rstrip("/")
@@ -36,7 +36,7 @@ class Front:
                 answer = PlainTextResponse("This site has another name.\n", 421)  # RFC 9110 15.5.20
                 await answer(scope, receive, send)
                 return
-        await self._site(scope, receive, send)
+        await self.site(scope, receive, send)
 
     def _below(self, scope: Scope) -> Scope:
         path: str = scope["path"]
@@ -45,7 +45,10 @@ class Front:
         return {**scope, "path": path[len(self._prefix) :] or "/", "raw_path": None}
 
     def _is_ours(self, host: str) -> bool:
-        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:  # half an IPv6 address
+            return False
         return name in self._names or _is_loopback(name)
 
 
