@@ -7,7 +7,7 @@ begins with ``BEGIN IMMEDIATE`` on SQLite. Commits are durable (WAL, ``synchrono
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -88,6 +88,8 @@ class Database:
         with self.guarded(), Session(self.engine, expire_on_commit=False) as session:
             yield session
             session.commit()
+            for then in session.info.get(_AFTER_COMMIT, ()):
+                then()
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -102,6 +104,14 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+_AFTER_COMMIT = "after commit"
+
+
+def after_commit(session: Session, then: Callable[[], None]) -> None:
+    """Have something done once `Database.write` has committed; a session of another kind never does it."""
+    session.info.setdefault(_AFTER_COMMIT, []).append(then)
 
 
 def explain_database_error(error: SqlDatabaseError) -> DatabaseUnavailable | None:
