@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from newsletter.audit_anchor import Anchor, Held
+from newsletter.audit_anchor import CODE_BYTES, Anchor, Held
 from newsletter.tables import AuditEntry
 from subscribers.db import after_commit
 
-CODE_BYTES = 32
 BEFORE_THE_FIRST = bytes(CODE_BYTES)
 LONGEST_ACTOR, LONGEST_SUBJECT = 200, 200
 # Both numbers are constants of our own: writers of one PostgreSQL database take turns on them.
@@ -91,7 +90,8 @@ class AuditLog:
         *,
         person: bytes | None = None,
         actor: str | None = None,
-        **details: Any,
+        details: Mapping[str, Any] | None = None,
+        **named: Any,
     ) -> AuditEntry:
         """
         Append an entry in the caller's transaction, as the last that it does: on PostgreSQL others wait from here on.
@@ -99,7 +99,7 @@ class AuditLog:
         Args:
             subject: What it was done to, by its kind and number or slug: ``import 3``, ``issue 2026-11``.
             person: The keyed hash of whom it was about; never an address.
-            details: Numbers, our own words, names of lists, segments and issues. No free text about anybody.
+            details, named: Numbers, our own words, names of lists, segments and issues. No free text about anybody.
         """
         head = lock_head(session)
         follows = self._anchor.follows(session, head)
@@ -110,7 +110,7 @@ class AuditLog:
             action=action.value,
             subject=subject[:LONGEST_SUBJECT],
             person=person,
-            details=details,
+            details={**(details or {}), **named},
             previous=head.code,
         )
         entry.code = code_of(self._key, entry)

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 
 from newsletter.tables import AuditEntry
 
+CODE_BYTES = 32
+
 
 class Held(NamedTuple):
     """What the anchor says: the chain reached `number`, and the entry there has this code."""
@@ -71,6 +73,7 @@ class Anchor:
 def _parsed(text: str) -> Held | None:
     number, _, code = text.strip().partition(" ")
     try:
-        return Held(int(number), bytes.fromhex(code))
+        held = Held(int(number), bytes.fromhex(code))
     except ValueError:
         return None
+    return held if len(held.code) == CODE_BYTES else None

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     MISSING = "missing"
     OUT_OF_PLACE = "out of place"
     CUT_OFF = "cut off"
+    REPLACED = "replaced"
 
 
 _WORDS = {
@@ -31,6 +32,7 @@ _WORDS = {
     Kind.INSERTED: "Entry {0} was put in: its code does not fit, and the next entry follows the one before it.",
     Kind.MISSING: "{0} missing.",
     Kind.OUT_OF_PLACE: "Entry {0} does not follow the one before it: one was taken out, or the order was changed.",
+    Kind.REPLACED: "Entry {0} is not the one that the workspace remembers: the log was cut off before, and went on.",
     Kind.CUT_OFF: "{0} missing at the end: the workspace remembers a longer log.",
 }
 
@@ -83,18 +85,21 @@ def verify(entries: Iterable[AuditEntry], key: bytes, anchor: Held | None) -> Ve
 
 
 class _Walk:
-    """Where the walk is: the last entry that was looked at, and one whose code did not fit, until its place is known."""
+    """Where the walk is: the last entry looked at, and one whose code did not fit, until its place is known."""
 
     def __init__(self, key: bytes, anchor: Held | None) -> None:
         self._key, self._anchor = key, anchor
         self.count, self.number, self.code = 0, 0, BEFORE_THE_FIRST
         self._sound = BEFORE_THE_FIRST  # the code of the last entry whose code fits
         self._doubtful: int | None = None
+        self._flawed = False
         self._anchored = anchor is None or anchor.number == 0
 
     def flaws(self, entries: Iterable[AuditEntry]) -> Iterator[Flaw]:
         for entry in entries:
-            yield from self._look_at(entry)
+            for flaw in self._look_at(entry):
+                self._flawed = True
+                yield flaw
         if self._doubtful is not None:
             yield Flaw(Kind.CHANGED, self._doubtful, self._doubtful)
         if not self._anchored and self._anchor is not None:
@@ -120,5 +125,5 @@ class _Walk:
         self.count, self.number, self.code = self.count + 1, entry.number, bytes(entry.code)
         if self._anchor is not None and entry.number == self._anchor.number:
             self._anchored = True
-            if bytes(entry.code) != self._anchor.code and self._doubtful is None and in_place:
-                yield Flaw(Kind.CHANGED, entry.number, entry.number)
+            if bytes(entry.code) != self._anchor.code and self._doubtful is None and not self._flawed:
+                yield Flaw(Kind.REPLACED, entry.number, entry.number)

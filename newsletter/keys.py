@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +34,10 @@ class Keys:
     dkim: DkimKeys
 
 
-def create_keys(folder: Path) -> None:
+def create_keys(folder: Path, *, only: Sequence[str] = PURPOSES) -> None:
     """Write the files that are absent; keys that exist are never touched."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for purpose in PURPOSES:
+    for purpose in only:
         path = _path(folder, purpose)
         if not path.exists():
             _write(path, f"1:{secrets.token_hex(SECRET_BYTES)}\n")

@@ -28,7 +28,8 @@ def only_grows(table: FromClause, *, movable: Sequence[str] = (), blankable: Map
     table.info["only_grows"] = (tuple(movable), dict(blankable or {}))
     for dialect in DIALECTS:
         for statement in triggers(table, dialect):
-            made: Any = DDL(statement.replace("%", "%%")).execute_if(dialect=dialect)
+            made: Any = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+            made = made.execute_if(dialect=dialect)
             event.listen(table, "after_create", made)
 
 

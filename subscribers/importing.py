@@ -83,6 +83,7 @@ def import_file(
     errors_folder: Path | None = None,
     charity_number: str = "",
     collected_on: date | None = None,
+    audited: Callable[[Session, ImportBatch], object] | None = None,
 ) -> ImportResult:
     """
     Import people from a CSV, TSV, Excel or OpenDocument file onto a list.
@@ -93,6 +94,7 @@ def import_file(
         progress: Called with rows done and rows in all.
         errors_folder: Where the file with refused rows goes; without it they are only counted.
         collected_on: When people gave their details; the soft opt-in needs it.
+        audited: Called in the transactions that begin a batch, or take it up again, and that end it.
 
     Raises:
         InvalidValue: When the basis is not shown, or the file cannot be read as a table.
@@ -106,6 +108,7 @@ def import_file(
         mailing_list = lists.get_open(session, list_name)
         survey = _look_through(table, mapping, attribute_store.definitions(session))
     task = _Import(database, table, survey, mailing_list, basis, evidence, actor, pepper, now, progress, errors_folder)
+    task.audited = audited
     return task.rehearse() if dry_run else task.run()
 
 
@@ -155,12 +158,14 @@ class _Import:
     now: datetime
     progress: Callable[[int, int], None] | None
     errors_folder: Path | None
+    audited: Callable[[Session, ImportBatch], object] | None = None
     _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
 
     def run(self) -> ImportResult:
         """Write chunk by chunk, from the start or from where an earlier run of the same file stopped."""
         with self.database.write() as session:
             batch, known = self._begin(session), self._declare(session)
+            self._tell_audit(session, batch)
         done = started = batch.rows_done
         self._counts.update(batch.counts)
         writer = Writer(batch.id, self.mailing_list.id, self.basis, self.evidence, self.actor, self.pepper, self.now)
@@ -177,8 +182,9 @@ class _Import:
                 errors.add(refused)
                 self._tell(done)
         with self.database.write() as session:
-            session.get_one(ImportBatch, batch.id).finished_at = self.now
-            session.get_one(ImportBatch, batch.id).counts = dict(self._counts)
+            stored = session.get_one(ImportBatch, batch.id)
+            stored.finished_at, stored.counts = self.now, dict(self._counts)
+            self._tell_audit(session, stored)
         return self._result(batch.id, errors.path, started)
 
     def rehearse(self) -> ImportResult:
@@ -198,6 +204,10 @@ class _Import:
                 errors.add(refused)
                 self._tell(done)
         return self._result(None, errors.path, 0)
+
+    def _tell_audit(self, session: Session, batch: ImportBatch) -> None:
+        if self.audited is not None:
+            self.audited(session, batch)
 
     def _begin(self, session: Session) -> ImportBatch:
         """Return the batch of an earlier run of this file that did not finish, or a new one."""

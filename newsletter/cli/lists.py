@@ -25,11 +25,13 @@ def create(context: Context, name: str, title: str, description: str) -> None:
 
     Example: newsletter lists create members --title "Members' newsletter"
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from subscribers import lists
 
     with context.app.database.write() as session:
         made = lists.create(session, name, title=title, description=description, at=context.app.now())
+        context.app.audit.record(session, Action.LIST_CREATED, f"list {made.name}")
     done(context.output, {"name": made.name, "title": made.title}, f"Made the list {made.name}: {made.title}")
 
 
@@ -99,12 +101,15 @@ def archive(context: Context, name: str, undo: bool) -> None:
 
     Example: newsletter lists archive campaign-2025
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from subscribers import lists
 
     with context.app.database.write() as session:
         one = lists.get(session, name)
         changed = lists.reopen(session, one) if undo else lists.archive(session, one, at=context.app.now())
+        if changed:
+            context.app.audit.record(session, Action.LIST_REOPENED if undo else Action.LIST_ARCHIVED, f"list {name}")
     state = "open" if undo else "archived"
     words = f"The list {name} is {state}." if changed else f"The list {name} was {state} already."
     done(context.output, {"name": name, "archived": one.archived_at}, words)

@@ -48,6 +48,8 @@ NOUNS = {
     "dkim": "newsletter.cli.dkim",
     "keys": "newsletter.cli.keys",
     "db": "newsletter.cli.db",
+    "audit": "newsletter.cli.audit",
+    "retention": "newsletter.cli.retention",
     "config": "newsletter.cli.config",
 }
 
@@ -72,6 +74,8 @@ SUMMARIES = {
     "dkim": "Keys that sign mail (DKIM), where your mail server does not sign it.",
     "keys": "The secrets of the workspace.",
     "db": "Look after the database: its version, and which copy is the live one.",
+    "audit": "Who did what, and when; and whether the log of it is whole.",
+    "retention": "Forget what is older than it is kept.",
     "config": "See the configuration that is in force.",
 }
 

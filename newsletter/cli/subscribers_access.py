@@ -13,9 +13,13 @@ from newsletter.cli.main import Context
 
 def export_person(context: Context, address: str, file: Path | None) -> None:
     """Write what is held about one person: record, lists, ledger, suppressions and every copy sent."""
+    from newsletter.audit import Action
     from subscribers import exporting, people
 
     app = context.app
+    with app.database.write() as session:
+        person = people.find(session, address)
+        app.audit.record(session, Action.EXPORT_PERSON, "person", person=person.address_hash)
     with app.database.read() as session:
         person = people.find(session, address)
         held = {**exporting.everything_about(session, person, now=app.now()), "deliveries": _copies(session, person.id)}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from newsletter.app import App
     from newsletter.cli.output import Output
     from subscribers.importing import ImportResult
+    from subscribers.tables import ImportBatch
 
 
 def wanted_people(
@@ -103,11 +104,22 @@ def import_people(
             errors_folder=app.workspace.outbox,
             charity_number=app.config.organisation.charity_number,
             collected_on=day_of(collected_at),
+            audited=lambda session, batch: _audit_import(app, session, batch, list_name),
         )
     if output.as_json:
         output.data(result.to_json())
     else:
         _tell(output, result, dry_run)
+
+
+def _audit_import(app: App, session: Session, batch: ImportBatch, list_name: str) -> None:
+    from newsletter.audit import Action
+
+    action, counts = Action.IMPORT_DONE, {**batch.counts}
+    if batch.finished_at is None:
+        action, counts = Action.IMPORT_BEGUN, {"rows_done": batch.rows_done}
+    basis = batch.basis.value
+    app.audit.record(session, action, f"import {batch.id}", list=list_name, basis=basis, details=counts)
 
 
 def _confirm_columns(output: Output, file: Path, said: dict[str, str], *, ask: bool) -> bool:
@@ -178,6 +190,7 @@ def export(
 
         export_person(context, person, file)
         return
+    _audit_export(context.app, list_name=list_name, segment=segment, state=state)
     lines = (shape or ("jsonl" if file and file.suffix == ".jsonl" else "csv")) == "jsonl"
     chosen = {"list_name": list_name, "segment": segment, "state": state}
     if file is None:
@@ -189,6 +202,24 @@ def export(
         context.output.data({"file": str(file), "written": number})
     else:
         context.output.note(f"Wrote {people_words(number)} to {file}; only you can read it.")
+
+
+def _audit_export(app: App, *, list_name: str | None, segment: str | None, state: str | None) -> None:
+    """Record an export before anything leaves: whom it is about, and how many."""
+    from newsletter.audit import Action
+    from subscribers import exporting
+    from subscribers.naming import is_slug
+
+    with app.database.read() as session:
+        number = exporting.count(
+            session, wanted_people(app, session, list_name=list_name, segment=segment, state=state)
+        )
+    # An expression may hold a name or an address, which no entry may.
+    shown = segment if segment is None or is_slug(segment) else "(an expression)"
+    chosen = {"list": list_name, "segment": shown, "state": state}
+    with app.database.write() as session:
+        given = {name: value for name, value in chosen.items() if value}
+        app.audit.record(session, Action.EXPORT, "people", people=number, details=given)
 
 
 def _export(app: App, out: Any, chosen: dict[str, str | None], *, as_lines: bool, raw: bool) -> int:

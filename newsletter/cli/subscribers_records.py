@@ -174,6 +174,7 @@ def merge(context: Context, kept: str, gone: str) -> None:
 
     Example: newsletter subscribers merge ann@example.org a.jones@example.net
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from newsletter.cli.subscribers_deliveries import hand_over
     from subscribers import leaving, people
@@ -184,7 +185,11 @@ def merge(context: Context, kept: str, gone: str) -> None:
     with app.database.write() as session:
         first, second = people.find(session, kept), people.find(session, gone)
         hand_over(session, second.id, first.id)
+        gone_hash = second.address_hash
         leaving.merge(session, first, second, actor=app.actor, at=app.now())
+        app.audit.record(
+            session, Action.PERSON_MERGED, "person", person=first.address_hash, merged_hash=gone_hash.hex()
+        )
     done(context.output, {"kept": first.address, "gone": gone}, f"{gone} is now part of {first.address}.")
 
 
@@ -197,6 +202,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
 
     Example: newsletter subscribers remove ann@example.org
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from newsletter.cli.subscribers_deliveries import stop_deliveries
     from subscribers import leaving, people
@@ -208,8 +214,10 @@ def remove(context: Context, address: str, evidence: str) -> None:
         return
     with app.database.write() as session:
         person = people.find(session, address)
+        digest = person.address_hash
         stop_deliveries(session, person.id, reason="removed", at=app.now())
         leaving.remove(session, person, evidence=evidence, at=app.now())
+        app.audit.record(session, Action.PERSON_REMOVED, "person", person=digest)
     done(context.output, {"removed": shown}, f"Removed {shown}.")
 
 
