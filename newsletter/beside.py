@@ -1,5 +1,5 @@
 """
-What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, and the receiver.
+What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, the receiver, retention.
 
 None of them can hold up a send or one another. One that breaks is told once, and started again a little later.
 """
@@ -14,6 +14,7 @@ from functools import partial
 
 from newsletter.app import App
 from newsletter.config_returning import Mailbox, Receiver
+from newsletter.retention import keep_running
 from newsletter.returning import make_receiver, watch_mailbox
 from subscribers.errors import SubscribersError
 
@@ -55,6 +56,7 @@ def services(app: App, say: Callable[[str], None]) -> list[Service]:
     receiver = app.config.bounces.receiver
     if receiver is not None:
         found.append(Service("The receiver", partial(_receive, app, receiver, say), say))
+    found.append(Service("Retention", partial(keep_running, app, say), say))
     return found
 
 

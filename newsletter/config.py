@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from newsletter.config_group import Group
 from newsletter.config_group import each_once as _each_once
+from newsletter.config_retention import Retention
 from newsletter.config_returning import BouncePolicy, ListPatience, Mailbox, Receiver, Webhook
 from newsletter.config_values import (
     BindAddress,
@@ -299,6 +300,7 @@ class Config(Group):
     dkim: Dkim = Dkim()
     alerts: Alerts = Alerts()
     database: DatabaseSettings = DatabaseSettings()
+    retention: Retention = Retention()
     attributes: tuple[AttributeRule, ...] = ()
 
     @field_validator("attributes")

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.compose.issue import find
 from newsletter.errors import NewsletterError
-from newsletter.tables import Delivery, DeliveryState
+from newsletter.tables import Delivery, DeliveryState, IssueTotals
 from subscribers.errors import InvalidValue
 from subscribers.segments import Predicate
 from subscribers.tables import Subscriber
@@ -20,6 +20,8 @@ def _had_outcome(session: Session, name: str, verb: str) -> ColumnElement[bool]:
         issue = find(session, name)
     except NewsletterError as error:  # the segment language points at the place of an error of its own package
         raise InvalidValue(error.message, hint=error.hint) from None
+    if session.get(IssueTotals, issue.id) is not None:  # `not issue ...` would then mean everybody
+        raise InvalidValue(f"Who was sent {issue.slug} is forgotten; only its counts are kept.")
     people = select(Delivery.subscriber_id).where(
         Delivery.issue_id == issue.id,
         Delivery.state == _STATES[verb],

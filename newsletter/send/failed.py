@@ -12,8 +12,9 @@ from datetime import datetime
 from sqlalchemy import and_, exists, func, select
 from sqlalchemy.orm import Session
 
+from newsletter.errors import Conflict
 from newsletter.send.control import FAILED
-from newsletter.tables import Delivery
+from newsletter.tables import Delivery, IssueTotals
 from subscribers.suppression import not_suppressed
 from subscribers.tables import Subscription, SubscriptionState
 
@@ -31,7 +32,15 @@ class Failed:
 
 
 def count_failed(session: Session, issue_id: int, now: datetime) -> Failed:
-    """Count what bounced, was held, or expired of an issue."""
+    """
+    Count what bounced, was held, or expired of an issue.
+
+    Raises:
+        Conflict: When its copies are forgotten: nobody knows any more whose they were.
+    """
+    kept = session.get(IssueTotals, issue_id)
+    if kept is not None:
+        raise Conflict(f"Who was sent this issue was forgotten on {kept.kept_at:%Y-%m-%d}; only its counts are kept.")
     subscribed = exists().where(
         Subscription.subscriber_id == Delivery.subscriber_id,
         Subscription.list_id == Delivery.list_id,
