@@ -102,6 +102,14 @@ class Database:
                 raise
             raise explained from error
 
+    def drop_traces(self) -> None:
+        """Take out of SQLite's log what was deleted: pages of before stay there until it is written back."""
+        if self.is_sqlite:
+            with self.guarded(), self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
+                connection.rollback()
+                raw: Any = connection.connection.driver_connection
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -176,6 +184,7 @@ def _sqlite_engine(url: str) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA secure_delete=ON")  # what an erasure deletes is overwritten too
         cursor.close()
 
     @event.listens_for(engine, "begin")

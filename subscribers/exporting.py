@@ -16,7 +16,15 @@ from subscribers import attributes, consent, people, suppression
 from subscribers.bounces.records import held_about
 from subscribers.csv_cells import safe_cell
 from subscribers.segments.text import fold, folded
-from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Tag
+from subscribers.tables import (
+    ConsentEvent,
+    MailingList,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+    Suppression,
+    Tag,
+)
 
 _AT_ONCE = 500
 SUPPRESSED = "suppressed"
@@ -203,27 +211,44 @@ def everything_about(session: Session, subscriber: Subscriber, *, now: datetime)
         "first_name": subscriber.first_name,
         "language": subscriber.language,
         "timezone": subscriber.timezone,
+        "paused_until": subscriber.paused_until,
+        "frequency": subscriber.frequency.value,
+        "discreet": subscriber.discreet,
         "joined_at": subscriber.joined_at,
         "updated_at": subscriber.updated_at,
         "tags": people.tags_of(session, subscriber.id),
         "subscriptions": _subscriptions(session, subscriber.id),
-        "ledger": [_line(event, name) for event, name in consent.ledger(session, subscriber.id)],
-        "suppressions": [
-            {
-                "reason": entry.reason,
-                "since": entry.since,
-                "evidence": entry.evidence,
-                "expires": entry.expires_at,
-                "lifted": entry.lifted_at,
-                "domain": entry.domain,
-                "list": entry.list_id and session.get_one(MailingList, entry.list_id).name,
-            }
-            for entry in suppression.of_address(
-                session, address_hash=subscriber.address_hash, domain=subscriber.domain, now=now, lifted=True
-            )
-        ],
-        "returned_mail": held_about(session, subscriber.address_hash),
+        "ledger": [ledger_line(event, name) for event, name in consent.ledger(session, subscriber.id)],
+        "suppressions": suppressions_of(
+            session, people.hashes_of(session, subscriber.id), domain=subscriber.domain, now=now
+        ),
+        "returned_mail": returned_mail_of(session, people.hashes_of(session, subscriber.id)),
     }
+
+
+def suppressions_of(session: Session, hashes: Iterable[bytes], *, domain: str, now: datetime) -> list[dict[str, Any]]:
+    """Return every entry, also ended ones, that covers one of these hashes or the domain."""
+    found: dict[int, Suppression] = {}
+    for digest in sorted(hashes):
+        for entry in suppression.of_address(session, address_hash=digest, domain=domain, now=now, lifted=True):
+            found[entry.id] = entry
+    return [
+        {
+            "reason": entry.reason,
+            "since": entry.since,
+            "evidence": entry.evidence,
+            "expires": entry.expires_at,
+            "lifted": entry.lifted_at,
+            "domain": entry.domain,
+            "list": entry.list_id and session.get_one(MailingList, entry.list_id).name,
+        }
+        for _, entry in sorted(found.items())
+    ]
+
+
+def returned_mail_of(session: Session, hashes: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return what came back about or from a person, under any address of theirs."""
+    return [line for digest in sorted(hashes) for line in held_about(session, digest)]
 
 
 def _subscriptions(session: Session, subscriber_id: int) -> list[dict[str, Any]]:
@@ -239,7 +264,8 @@ def _subscriptions(session: Session, subscriber_id: int) -> list[dict[str, Any]]
     ]
 
 
-def _line(event: Any, list_name: str) -> dict[str, Any]:
+def ledger_line(event: ConsentEvent, list_name: str) -> dict[str, Any]:
+    """Return a line of the ledger as a document."""
     return {
         "at": event.at,
         "list": list_name,

@@ -231,25 +231,17 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import forget_address, forget_replies, stop_deliveries
-    from newsletter.send.notice_rows import cancel
-    from newsletter.tables import Notice
-    from subscribers import leaving, people
+    from newsletter.erasing import erase_person
 
-    app = context.app
-    with app.database.read() as session:
-        shown = people.find(session, address).address
+    shown = address.strip()
     if not context.output.confirm(f"Erase {shown} for good?"):
         return
-    with app.database.write() as session:
-        person = people.find(session, address)
-        stop_deliveries(session, person.id, reason="erased", at=app.now())
-        forget_replies(session, person, at=app.now())
-        copies = forget_address(session, person.id)
-        cancel(session, Notice.address_hash == person.address_hash, reason="erased", now=app.now())
-        leaving.erase(session, person, evidence=evidence, at=app.now())
+    erased = erase_person(context.app, address, evidence=evidence)
     words = "Erased. Backups made before today still hold the person until they are deleted."
-    done(context.output, {"erased": True, "deliveries": copies}, words)
+    document = {"erased": True, "deliveries": erased.copies, "left": list(erased.left)}
+    done(context.output, document, words)
+    for what in erased.left if not context.output.as_json else ():
+        context.output.warn(f"The address still stands in {what}. Look at it yourself.")
 
 
 VERBS = (subscribe, unsubscribe, move, merge, remove, erase)
