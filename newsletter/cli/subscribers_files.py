@@ -75,7 +75,7 @@ def import_people(
 
     Example: newsletter subscribers import members.csv --list members --basis consent --evidence "forms of 2026"
     """
-    from newsletter.cli.list_text import day_of, declare_attributes
+    from newsletter.cli.list_text import day_of, declare_attributes, evidence_of
     from subscribers.columns import parse_mapping
     from subscribers.importing import import_file
     from subscribers.tables import Basis
@@ -88,6 +88,7 @@ def import_people(
     mapping = parse_mapping(pairs)
     if not _confirm_columns(output, file, mapping, ask=not dry_run):
         raise click.Abort
+    evidence = evidence if dry_run else evidence_of(context, basis, evidence)
     with output.progress("Importing", None) as bar:
         result = import_file(
             app.database,

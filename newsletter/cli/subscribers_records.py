@@ -100,10 +100,11 @@ def subscribe(
 
     Example: newsletter subscribers subscribe ann@example.org members --basis consent --evidence "form of 2 May"
     """
-    from newsletter.cli.list_text import done
+    from newsletter.cli.list_text import done, evidence_of
     from subscribers import people
 
     app = context.app
+    evidence = evidence_of(context, basis, evidence)
     with app.database.write() as session:
         person = people.find(session, address)
         put_on_list(app, session, person, list_name, basis=basis, evidence=evidence, collected_at=collected_at)
