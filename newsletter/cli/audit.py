@@ -140,7 +140,8 @@ def _hashes(context: Context, address: str) -> list[bytes]:
 
 def _row(entry: AuditEntry, zone: Any) -> dict[str, Any]:
     who = f" {entry.person.hex()[:8]}" if entry.person is not None else ""
-    details = ", ".join(f"{name.replace('_', ' ')} {_word(value)}" for name, value in entry.details.items())
+    told = {name: value for name, value in entry.details.items() if value}
+    details = ", ".join(f"{name.replace('_', ' ')} {_word(value)}" for name, value in told.items())
     return {
         "number": entry.number,
         "at": entry.at.astimezone(zone),
@@ -151,11 +152,11 @@ def _row(entry: AuditEntry, zone: Any) -> dict[str, Any]:
 
 
 def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is True:
+        return "yes"
     if isinstance(value, list):
         return " ".join(map(str, value))
-    text = "none" if value is None else str(value)
+    text = str(value)
     return f"{text[:12]}…" if len(text) == 64 else text  # a hash
 
 
