@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from sqlalchemy.orm import Session
 
-from newsletter.audit import Action, AuditLog
+from newsletter.audit import Action, AuditLog, lock_head
 from newsletter.config import Config
 from newsletter.config_loading import shown_values
 from newsletter.tables import Setting
@@ -55,7 +55,8 @@ def _stored(session: Session) -> Mapping[str, str] | None:
 
 
 def _note(session: Session, present: dict[str, str], log: AuditLog) -> None:
-    setting = session.get(Setting, SETTING, with_for_update=True)
+    lock_head(session)  # of several processes that start at once, one notices
+    setting = session.get(Setting, SETTING)
     before: Mapping[str, str] = setting.value if setting is not None else {}
     changed = sorted(name for name in {*before, *present} if before.get(name) != present.get(name))
     if setting is None:

@@ -288,3 +288,26 @@ def test_a_change_of_the_configuration_is_noticed_once_by_its_keys(app: App) -> 
         stored = str(session.get_one(Setting, audit_settings.SETTING).value)
     assert "canary-password" not in stored
     assert "example.org" not in stored
+
+
+@pytest.mark.journey
+def test_two_processes_that_start_at_once_notice_the_same_change_once(app_on_postgresql: App) -> None:
+    """`serve` starts two; on a new database neither finds anything stored."""
+    app, together, troubles = app_on_postgresql, threading.Barrier(4), []
+
+    def start() -> None:
+        together.wait()
+        try:
+            audit_settings.notice(app.database, app.config, app.keys.audit, app.audit)
+        except SQLAlchemyError as error:
+            troubles.append(error)
+
+    app.audit  # noqa: B018  # made here once, not in each thread
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+    with app.database.read() as session:
+        assert entries(session, Wanted())[1] == 1
