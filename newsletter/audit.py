@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy import ColumnElement, func, inspect, or_, select, text
 from sqlalchemy.orm import Session
 
 from newsletter.audit_anchor import CODE_BYTES, Anchor, Held
@@ -48,6 +48,7 @@ class Action(StrEnum):
     SUPPRESSIONS_IMPORTED = "suppression.imported"
     BOUNCE_UNDONE = "bounce.undone"
     LIST_CREATED = "list.created"
+    LIST_CHANGED = "list.changed"
     LIST_ARCHIVED = "list.archived"
     LIST_REOPENED = "list.reopened"
     SEGMENT_SAVED = "segment.saved"
@@ -117,8 +118,13 @@ class AuditLog:
         session.add(entry)
         session.flush()
         if follows:
-            after_commit(session, lambda: self._anchor.move_to(Held(entry.number, entry.code)))
+            after_commit(session, lambda: self._moved_to(entry))
         return entry
+
+    def _moved_to(self, entry: AuditEntry) -> None:
+        """Let the anchor follow, unless the entry went with a savepoint that was rolled back."""
+        if inspect(entry).persistent:
+            self._anchor.move_to(Held(entry.number, entry.code))
 
     def begin_again(self, session: Session) -> int:
         """

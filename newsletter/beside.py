@@ -1,5 +1,6 @@
 """
-What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, the receiver, retention.
+What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, the receiver, retention,
+and the answering of what is asked for on the site.
 
 None of them can hold up a send or one another. One that breaks is told once, and started again a little later.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from newsletter.app import App
+from newsletter.asked.answering import Answering
 from newsletter.config_returning import Mailbox, Receiver
 from newsletter.retention import keep_running
 from newsletter.returning import make_receiver, watch_mailbox
@@ -51,11 +53,12 @@ class Service:
 
 
 def services(app: App, say: Callable[[str], None]) -> list[Service]:
-    """Return what the configuration asks for."""
+    """Return what the configuration asks for, and what answers the site."""
     found = watching(app, app.config.bounces.mailboxes, say)
     receiver = app.config.bounces.receiver
     if receiver is not None:
         found.append(Service("The receiver", partial(_receive, app, receiver, say), say))
+    found.append(Service("The answering of requests", Answering(app, say).run, say))
     found.append(Service("Retention", partial(keep_running, app, say), say))
     return found
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, cast, exists, func, or_, select, update
@@ -19,7 +20,7 @@ from sqlalchemy.types import Text
 
 from newsletter.app import App
 from newsletter.audit import Action
-from newsletter.erasing_files import Files, forget_in_files
+from newsletter.erasing_files import forget_in_files
 from newsletter.send.notice_rows import cancel
 from newsletter.send.owner import changed
 from newsletter.send.returns import reply_name
@@ -27,8 +28,9 @@ from newsletter.tables import Block, Delivery, DeliveryState, Issue, Notice, Set
 from subscribers import leaving, people
 from subscribers.addresses import Address, parse_address
 from subscribers.bounces.records import reports_about
+from subscribers.db import after_commit
 from subscribers.errors import InvalidValue
-from subscribers.tables import BounceEvent, ConsentEvent, ImportBatch, Segment, Subscriber, Suppression
+from subscribers.tables import BounceEvent, ConsentEvent, ImportBatch, Segment, SignUp, Subscriber, Suppression
 from subscribers.tokens import address_hash
 
 ERASED = "(erased)"
@@ -42,10 +44,12 @@ class Erased:
 
     Attributes:
         copies: Copies of issues that do not say any more whose they were.
-        left: What still holds the address, in words, and is for a person to change.
+        addresses: Every address that was found to be theirs.
+        left: What still holds one of these, in words, and is for a person to change.
     """
 
     copies: int
+    addresses: frozenset[str]
     left: tuple[str, ...] = ()
 
 
@@ -59,11 +63,15 @@ class _Known:
     reports: Sequence[int] = field(default=())
 
 
-def erase_person(app: App, address: str, *, evidence: str) -> Erased:
+def erase_person(app: App, session: Session, address: str, *, evidence: str, actor: str | None = None) -> Erased:
     """
-    Erase a person at their request, in one transaction, then from the files of the workspace.
+    Erase a person in the caller's transaction, whoever asks for it, and from the files of the workspace after it.
 
     Somebody whose record is gone already, but of whom something is left, is erased by the address that is given.
+
+    Args:
+        evidence: How they asked; without name or address, for it stays.
+        actor: Who does it, where that is not whoever runs the program.
 
     Raises:
         InvalidValue: When it is no address, or *evidence* names it.
@@ -72,15 +80,18 @@ def erase_person(app: App, address: str, *, evidence: str) -> Erased:
     parsed = parse_address(address)
     if parsed.key in evidence.casefold():
         raise InvalidValue("The evidence of an erasure must not hold the address that it erases.")
-    with app.database.write() as session:
-        known = _known(session, parsed, address_hash(app.keys.pepper, parsed.key))
-        copies = _erase(session, known, evidence=evidence, at=app.now())
-        left = tuple(_left(session, known.addresses))
-        digest = known.person.address_hash if known.person is not None else min(known.hashes)
-        app.audit.record(session, Action.PERSON_ERASED, "person", person=digest, copies=copies)
-    files: Files = forget_in_files(app.workspace.outbox, known.addresses)
+    digest = address_hash(app.keys.pepper, parsed.key)
+    known = _known(session, parsed, digest)
+    copies = _erase(session, known, evidence=evidence, at=app.now())
+    left = tuple(_left(session, known.addresses))
+    app.audit.record(session, Action.PERSON_ERASED, "person", person=digest, actor=actor, copies=copies)
+    after_commit(session, partial(_after, app, known.addresses))
+    return Erased(copies, known.addresses, left)
+
+
+def _after(app: App, addresses: frozenset[str]) -> None:
+    forget_in_files(app.workspace.outbox, addresses)
     app.database.drop_traces()
-    return Erased(copies, (*left, *(f"the file {path}" for path in files.left)))
 
 
 def _known(session: Session, parsed: Address, digest: bytes) -> _Known:
@@ -101,7 +112,13 @@ def _known(session: Session, parsed: Address, digest: bytes) -> _Known:
 
 
 def _anything_of(session: Session, digest: bytes) -> bool:
-    columns = (Delivery.address_hash, ConsentEvent.address_hash, Suppression.address_hash, Notice.address_hash)
+    columns = (
+        Delivery.address_hash,
+        ConsentEvent.address_hash,
+        Suppression.address_hash,
+        Notice.address_hash,
+        SignUp.address_hash,
+    )
     if any(session.scalar(select(exists().where(column == digest))) for column in columns):
         return True
     return bool(reports_about(session, digest))

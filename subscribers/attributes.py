@@ -59,6 +59,7 @@ RESERVED = frozenset(
     ]
 )
 LONGEST_VALUE = 1000
+MOST_VALUE_BYTES = 2500  # PostgreSQL indexes no more than 2704
 TRUE_WORDS = frozenset(("yes", "y", "true", "ja", "on"))
 FALSE_WORDS = frozenset(("no", "n", "false", "nein", "off"))
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -153,9 +154,7 @@ def read_values(attribute: Attribute, text: str) -> tuple[Value, ...]:
         InvalidValue: When it does not fit the attribute's kind.
     """
     if attribute.kind is AttributeKind.TEXT:
-        cell = clean_text(text)
-        if len(cell) > LONGEST_VALUE:
-            raise InvalidValue(f"{attribute.name} has {len(cell)} characters; {LONGEST_VALUE} is the most.")
+        cell = _fitting(attribute, clean_text(text))
         return (Value(text=cell),) if cell else ()
     cell = clean_text(text)
     if not cell:
@@ -183,11 +182,17 @@ def _single(attribute: Attribute, cell: str) -> Value:
     raise InvalidValue(f"{attribute.name} must be {expected}: '{cell[:80]}'")
 
 
+def _fitting(attribute: Attribute, cell: str) -> str:
+    if len(cell) > LONGEST_VALUE:
+        raise InvalidValue(f"{attribute.name} has {len(cell)} characters; {LONGEST_VALUE} is the most.")
+    if len(cell) * 4 > MOST_VALUE_BYTES and (size := len(cell.encode())) > MOST_VALUE_BYTES:
+        raise InvalidValue(f"{attribute.name} takes {size} bytes; {MOST_VALUE_BYTES} is the most.")
+    return cell
+
+
 def _choice(attribute: Attribute, cell: str) -> str:
     if not attribute.choices:
-        if len(cell) > LONGEST_VALUE:
-            raise InvalidValue(f"{attribute.name} has {len(cell)} characters; {LONGEST_VALUE} is the most.")
-        return cell
+        return _fitting(attribute, cell)
     for choice in attribute.choices:
         if choice.casefold() == cell.casefold():
             return choice

@@ -12,12 +12,13 @@ from typing import Any, TextIO
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from subscribers import attributes, consent, people, suppression
+from subscribers import attributes, consent, people, preferences, suppression
 from subscribers.bounces.records import held_about
+from subscribers.comparing import fold, folded
 from subscribers.csv_cells import safe_cell
-from subscribers.segments.text import fold, folded
 from subscribers.tables import (
     ConsentEvent,
+    LeavingReason,
     MailingList,
     Subscriber,
     Subscription,
@@ -219,6 +220,11 @@ def everything_about(session: Session, subscriber: Subscriber, *, now: datetime)
         "tags": people.tags_of(session, subscriber.id),
         "subscriptions": _subscriptions(session, subscriber.id),
         "ledger": [ledger_line(event, name) for event, name in consent.ledger(session, subscriber.id)],
+        "leaving_reasons": _leaving_reasons(session, subscriber.id),
+        "choices": [
+            {name: getattr(each, name) for name in ("at", "field", "before", "after", "source", "actor")}
+            for each in preferences.changes_of(session, subscriber.id)
+        ],
         "suppressions": suppressions_of(
             session, people.hashes_of(session, subscriber.id), domain=subscriber.domain, now=now
         ),
@@ -261,6 +267,19 @@ def _subscriptions(session: Session, subscriber_id: int) -> list[dict[str, Any]]
     return [
         {"list": name, "title": title, "state": s.state.value, "basis": s.basis.value, "since": s.since}
         for name, title, s in rows
+    ]
+
+
+def _leaving_reasons(session: Session, subscriber_id: int) -> list[dict[str, Any]]:
+    rows = session.execute(
+        select(LeavingReason, MailingList.name)
+        .join(ConsentEvent, ConsentEvent.id == LeavingReason.event_id)
+        .join(MailingList, MailingList.id == ConsentEvent.list_id)
+        .where(LeavingReason.subscriber_id == subscriber_id)
+        .order_by(LeavingReason.id)
+    )
+    return [
+        {"at": r.at, "list": name, "reason": r.choice.value if r.choice else None, "words": r.words} for r, name in rows
     ]
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Update, case, or_, select, update
 from sqlalchemy.orm import Session
 
-from subscribers import consent, people, suppression
+from subscribers import consent, people, signing_up, suppression
 from subscribers.bounces import records
 from subscribers.errors import InvalidValue
 from subscribers.tables import (
@@ -19,6 +19,8 @@ from subscribers.tables import (
     Basis,
     ConsentAction,
     ConsentEvent,
+    LeavingReason,
+    PreferenceChange,
     Subscriber,
     Subscription,
     SubscriptionState,
@@ -50,6 +52,7 @@ def erase(
         session.flush()
     for digest in digests:
         records.forget_person(session, digest)
+        signing_up.forget_address(session, digest)
     wordless = case((Suppression.lifted_reason.is_(None), None), else_="")
     blank = {"address": None, "evidence": "", "lifted_reason": wordless}
     _update(session, update(Suppression).where(Suppression.address_hash.in_(digests)).values(blank))
@@ -101,12 +104,16 @@ def merge(session: Session, kept: Subscriber, gone: Subscriber, *, actor: str, a
         if getattr(kept, name) is None:
             setattr(kept, name, getattr(gone, name))
     kept.joined_at = min(kept.joined_at, gone.joined_at)
+    # Whoever asked for discreet mail, or to be left alone, asked for it as a person, whichever record held it.
+    kept.discreet = kept.discreet or gone.discreet
+    kept.paused_until = max((day for day in (kept.paused_until, gone.paused_until) if day), default=None)
     _take_values(session, kept, gone)
     _take_wishes(session, kept, gone, at)
-    session.execute(
-        update(ConsentEvent).where(ConsentEvent.subscriber_id == gone.id).values(subscriber_id=kept.id),
-        execution_options={"synchronize_session": False},
-    )
+    for theirs in (ConsentEvent, LeavingReason, PreferenceChange):
+        session.execute(
+            update(theirs).where(theirs.subscriber_id == gone.id).values(subscriber_id=kept.id),
+            execution_options={"synchronize_session": False},
+        )
     session.expire_all()
     former = gone.address
     session.delete(gone)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from subscribers.append_only import only_grows
 from subscribers.bounces.event import BounceClass, Reason, ReportKind
 from subscribers.bounces.policy import Rule, Sign
+from subscribers.comparing import folded
 from subscribers.db import Base
 
 
@@ -59,6 +60,17 @@ class Frequency(StrEnum):
 
     EACH = "each"
     MONTHLY = "monthly"
+
+
+class WhyLeft(StrEnum):
+    """What somebody may say of why they left; the words that a page shows for it are the page's."""
+
+    TOO_MANY = "too many"
+    NOT_FOR_ME = "not for me"
+    NEVER_ASKED = "never asked"
+    MOVED_ON = "moved on"
+    SEEN_BY_OTHERS = "seen by others"
+    OTHER = "other"
 
 
 class Subscriber(Base):
@@ -135,6 +147,34 @@ class ConsentEvent(Base):
     batch_id: Mapped[int | None] = mapped_column(ForeignKey("import_batches.id"), index=True)
 
 
+class LeavingReason(Base):
+    """Why somebody left, where they said so afterwards: a choice, words of their own, or both; goes with the person."""
+
+    __tablename__ = "leaving_reasons"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    event_id: Mapped[int] = mapped_column(ForeignKey("consent_events.id"), unique=True)
+    at: Mapped[datetime]
+    choice: Mapped[WhyLeft | None] = mapped_column(stored_enum(WhyLeft))
+    words: Mapped[str] = mapped_column(Text, default="")
+
+
+class PreferenceChange(Base):
+    """A change of what somebody chose, or is called: who made it, when, from what to what; goes with the person."""
+
+    __tablename__ = "preference_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+    field: Mapped[str] = mapped_column(String(64))
+    before: Mapped[str | None] = mapped_column(Text)
+    after: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(String(200))
+    actor: Mapped[str] = mapped_column(String(200))
+
+
 class Suppression(Base):
     """
     Somebody who is never mailed, since when and why.
@@ -174,6 +214,26 @@ class OneTimeToken(Base):
     used_at: Mapped[datetime | None]
 
 
+class SignUp(Base):
+    """
+    An address that was typed into the form, and how often it was written to because of that.
+
+    `address` is there only while a link to confirm can be used. The counts stay, under the keyed hash: a stranger who
+    never answers must not be written to for ever. `mailbox_hash` is the same for all spellings of one mailbox.
+    """
+
+    __tablename__ = "sign_ups"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    mailbox_hash: Mapped[bytes] = mapped_column(LargeBinary(16), index=True)
+    address: Mapped[str | None] = mapped_column(String(254))
+    mails: Mapped[int] = mapped_column(default=0)
+    mailed_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Tag(Base):
     __tablename__ = "subscriber_tags"
     __table_args__ = (Index("ix_subscriber_tags_tag", "tag", "subscriber_id"),)
@@ -198,7 +258,6 @@ class AttributeValue(Base):
 
     __tablename__ = "attribute_values"
     __table_args__ = (
-        Index("ix_attribute_values_text", "definition_id", "text", "subscriber_id"),
         Index("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
         Index("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
     )
@@ -209,6 +268,15 @@ class AttributeValue(Base):
     text: Mapped[str | None] = mapped_column(Text)
     number: Mapped[float | None]
     date: Mapped[date | None]
+
+
+# Of the folded text, which is what segments compare.
+Index(
+    "ix_attribute_values_folded",
+    AttributeValue.definition_id,
+    folded(AttributeValue.text),
+    AttributeValue.subscriber_id,
+)
 
 
 class ImportBatch(Base):

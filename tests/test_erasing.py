@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from newsletter.access import held_about
+from newsletter import erasing
 from newsletter.app import App
 from newsletter.audit import Action, Wanted, entries
-from newsletter.erasing import erase_person
+from newsletter.erasing_files import forget_in_files
 from newsletter.send.returns import reply_name
+from newsletter.subject_access import held_about
 from newsletter.tables import (
     Delivery,
     DeliveryState,
@@ -52,6 +53,12 @@ NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 NEW, OLD, OTHER = "zanzibar.new@quokka-family.example", "zanzibar.old@example.org", "zanzibar.merged@example.net"
 CANARIES = ("zanzibar", "quokka", "wombatson", "kookaburra")
 ACT = {"source": "form", "actor": "tester", "at": NOW}
+
+
+def erase_person(app: App, address: str, *, evidence: str) -> erasing.Erased:
+    """Erase somebody in a transaction of its own, as the command does."""
+    with app.database.write() as session:
+        return erasing.erase_person(app, session, address, evidence=evidence)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.journey)])
@@ -275,8 +282,9 @@ def test_what_a_person_must_change_is_named(known_everywhere: App) -> None:
     (app.workspace.outbox / "notes.txt").write_text(f"call {NEW}")
     with app.database.write() as session:
         session.add(Segment(name="one", expression=f"address = '{NEW}'", created_at=NOW, updated_at=NOW))
-    left = erase_person(app, NEW, evidence="letter").left
-    assert left == ("the segment one", f"the file {app.workspace.outbox / 'notes.txt'}")
+    erased = erase_person(app, NEW, evidence="letter")
+    assert erased.left == ("the segment one",)
+    assert forget_in_files(app.workspace.outbox, erased.addresses).left == (app.workspace.outbox / "notes.txt",)
 
 
 def test_an_erasure_is_recorded_by_its_hash(known_everywhere: App) -> None:

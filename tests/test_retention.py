@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from newsletter import retention
 from newsletter.app import App
 from newsletter.audit import Action, Wanted, entries
+from newsletter.errors import NewsletterError
 from newsletter.predicates import PREDICATES
 from newsletter.send.failed import count_failed
 from newsletter.send.reporting import report_document
@@ -157,8 +158,8 @@ def test_who_was_sent_a_forgotten_issue_is_no_segment_and_nothing_of_it_is_tried
         tree = segments.resolve(session, "not issue '2025-09' sent")
         with pytest.raises(SegmentError, match="forgotten"):
             segments.condition(session, tree, now=NOW, timezone="Europe/London", predicates=PREDICATES)
-        with pytest.raises(Exception, match="forgotten"):
-            count_failed(session, issue_id, NOW)
+        with pytest.raises(NewsletterError, match="forgotten"):
+            count_failed(session, issue_id, NOW, "Europe/London")
 
 
 def test_a_sign_up_that_nobody_confirmed_goes_with_the_record_that_it_made(either: App) -> None:

@@ -69,18 +69,14 @@ def put_on_list(
 
 def set_value(app: App, session: Session, person: Subscriber, field: str, value: str) -> None:
     """Change one field or attribute of a person."""
-    from subscribers import attributes, naming, people
+    from subscribers import attributes, people, preferences
 
     if field == "address":
         people.change_address(session, person, value, pepper=app.keys.pepper, at=app.now())
-    elif field == "name":
-        person.name = naming.clean_person_name(value) or None
-    elif field == "first_name":
-        person.first_name = people.clean_first_name(value)
-    elif field == "language":
-        person.language = people.check_language(value)
-    elif field == "timezone":
-        person.timezone = people.check_timezone(value)
+    elif field in set(preferences.Choice):
+        choice, today = preferences.Choice(field), app.now().astimezone(app.config.organisation.zone).date()
+        chosen = {choice: preferences.read(choice, value, today=today)}
+        preferences.change(session, person, chosen, source=SOURCE, actor=app.actor, at=app.now())
     else:
         attribute = attributes.get(session, field)
         attributes.store(session, person, attribute, attributes.read_values(attribute, value))
@@ -177,7 +173,7 @@ def merge(context: Context, kept: str, gone: str) -> None:
     """
     from newsletter.audit import Action
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import hand_over
+    from newsletter.send.ended_records import hand_over
     from subscribers import leaving, people
 
     if not context.output.confirm(f"Merge {gone} into {kept}? The record of {gone} ends."):
@@ -205,7 +201,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
     """
     from newsletter.audit import Action
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import stop_deliveries
+    from newsletter.send.ended_records import stop_deliveries
     from subscribers import leaving, people
 
     app = context.app
@@ -233,15 +229,22 @@ def erase(context: Context, address: str, evidence: str) -> None:
     """
     from newsletter.cli.list_text import done
     from newsletter.erasing import erase_person
+    from newsletter.erasing_files import forget_in_files
 
     shown = address.strip()
     if not context.output.confirm(f"Erase {shown} for good?"):
         return
-    erased = erase_person(context.app, address, evidence=evidence)
+    app = context.app
+    with app.database.write() as session:
+        erased = erase_person(app, session, address, evidence=evidence)
+    left = [
+        *erased.left,
+        *(f"the file {path}" for path in forget_in_files(app.workspace.outbox, erased.addresses).left),
+    ]
     words = "Erased. Backups made before today still hold the person until they are deleted."
-    document = {"erased": True, "deliveries": erased.copies, "left": list(erased.left)}
+    document = {"erased": True, "deliveries": erased.copies, "left": left}
     done(context.output, document, words)
-    for what in erased.left if not context.output.as_json else ():
+    for what in left if not context.output.as_json else ():
         context.output.warn(f"The address still stands in {what}. Look at it yourself.")
 
 

@@ -1,11 +1,12 @@
 """
-Everything that is held about one person, for their request for access: what the list knows, and what was sent to them.
+The answer to a request for access: everything held about one person, as a document or as a page to read.
 
 Somebody whose record is gone is answered too, by the keyed hash of the address that they give.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -151,3 +152,7 @@ def _requests(session: Session, parsed: Address) -> list[dict[str, Any]]:
         for each in waiting
         if any(isinstance(value, str) and value.strip().casefold() == parsed.key for value in each.fields.values())
     ]
+
+
+def as_json(held: dict[str, Any]) -> str:
+    return json.dumps(held, default=str, ensure_ascii=False, indent=2)
