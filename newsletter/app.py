@@ -20,6 +20,7 @@ from subscribers.db import Database
 
 if TYPE_CHECKING:
     from newsletter.audit import AuditLog
+    from newsletter.never_mail import Keeper
     from subscribers.bounces.intake import Intake
 
 
@@ -76,6 +77,18 @@ class App:
 
         with suppress(WorkspaceError):  # keys that are not in order are told by whatever needs them
             audit_settings.notice(database, self.config, self.keys.audit, self.audit)
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """Keeps the file of who is never mailed up to the database."""
+        from newsletter.never_mail import Keeper
+
+        return Keeper(self.database, self.workspace, self.keys.pepper)
+
+    @property
+    def has_written(self) -> bool:
+        """Whether this process has committed anything."""
+        return "database" in self.__dict__ and self.database.written
 
     @cached_property
     def intake(self) -> Intake:

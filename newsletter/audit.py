@@ -64,6 +64,8 @@ class Action(StrEnum):
     SEND_FINISHED = "send.finished"
     UNCERTAIN_RESOLVED = "uncertain.resolved"
     KEY_ROTATED = "key.rotated"
+    TOKEN_CREATED = "token.created"  # noqa: S105  (the name of an action)
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105  (likewise)
     DKIM_KEYGEN = "dkim.keygen"
     DATABASE_UPGRADED = "database.upgraded"
     DATABASE_ADOPTED = "database.adopted"

@@ -1,6 +1,6 @@
 """
 What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, the receiver, retention,
-and the answering of what is asked for on the site.
+the answering of what is asked for on the site, and keeping the file of who is never mailed.
 
 None of them can hold up a send or one another. One that breaks is told once, and started again a little later.
 """
@@ -22,6 +22,7 @@ from subscribers.errors import SubscribersError
 
 RETRY_SECONDS = 30.0
 END_SECONDS = 40.0
+KEEP_SECONDS = 1.0
 
 Run = Callable[[threading.Event], None]
 
@@ -53,8 +54,9 @@ class Service:
 
 
 def services(app: App, say: Callable[[str], None]) -> list[Service]:
-    """Return what the configuration asks for, and what answers the site."""
-    found = watching(app, app.config.bounces.mailboxes, say)
+    """Return what the configuration asks for, what answers the site, and what every worker does."""
+    found = [Service("The file of who is never mailed", partial(_keep_never_mail, app, say), say)]
+    found += watching(app, app.config.bounces.mailboxes, say)
     receiver = app.config.bounces.receiver
     if receiver is not None:
         found.append(Service("The receiver", partial(_receive, app, receiver, say), say))
@@ -70,6 +72,20 @@ def watching(app: App, mailboxes: Iterable[Mailbox], say: Callable[[str], None])
 
 def _watch(app: App, config: Mailbox, say: Callable[[str], None], stop: threading.Event) -> None:
     watch_mailbox(app, config, say).run(stop)
+
+
+def _keep_never_mail(app: App, say: Callable[[str], None], stop: threading.Event) -> None:
+    """Let the file follow the database: what the site and the sending write is there within a second or so."""
+    told = False
+    while not stop.is_set():
+        kept = app.keeper.keep(now=app.now())
+        if kept.set_aside is not None:
+            say(f"{app.workspace.never_mail} was damaged and is written anew; the old one is {kept.set_aside}.")
+        if kept.unknown and not told:
+            say(f"{app.workspace.never_mail} knows more than the database, which was put back: newsletter db adopt")
+            told = True
+        stop.wait(KEEP_SECONDS)
+    app.keeper.keep(now=app.now())
 
 
 def _receive(app: App, config: Receiver, say: Callable[[str], None], stop: threading.Event) -> None:

@@ -63,9 +63,15 @@ class _Known:
     reports: Sequence[int] = field(default=())
 
 
-def erase_person(app: App, session: Session, address: str, *, evidence: str, actor: str | None = None) -> Erased:
+def erase_address(app: App, address: str, *, evidence: str, actor: str | None = None) -> Erased:
+    """Erase whoever has an address, in a transaction of its own; see `erase_held`."""
+    with app.database.write() as session:
+        return erase_held(app, session, address, evidence=evidence, actor=actor)
+
+
+def erase_held(app: App, session: Session, address: str, *, evidence: str, actor: str | None = None) -> Erased:
     """
-    Erase a person in the caller's transaction, whoever asks for it, and from the files of the workspace after it.
+    Erase whoever has an address in the caller's transaction, record it, and see to the files of the workspace after it.
 
     Somebody whose record is gone already, but of whom something is left, is erased by the address that is given.
 
@@ -87,6 +93,17 @@ def erase_person(app: App, session: Session, address: str, *, evidence: str, act
     app.audit.record(session, Action.PERSON_ERASED, "person", person=digest, actor=actor, copies=copies)
     after_commit(session, partial(_after, app, known.addresses))
     return Erased(copies, known.addresses, left)
+
+
+def erase_person(session: Session, person: Subscriber, *, evidence: str, at: datetime) -> int:
+    """
+    Erase a person from the database alone; return how many copies of issues do not say any more whose they were.
+
+    Args:
+        evidence: How they asked; without name or address, for it stays.
+    """
+    known = _known(session, parse_address(person.address), person.address_hash)
+    return _erase(session, known, evidence=evidence, at=at)
 
 
 def _after(app: App, addresses: frozenset[str]) -> None:

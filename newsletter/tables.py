@@ -432,6 +432,48 @@ class WebRequest(Base):
     done_at: Mapped[datetime | None]
 
 
+class ApiToken(Base):
+    """
+    A token of the programming interface: only the digest of its text is kept, so nobody who reads this can use it.
+
+    `list_ids` null means every list. Rows are never deleted: the name stands in the ledger as who did something.
+    """
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    list_ids: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(200))
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None] = mapped_column(String(200))
+    used_on: Mapped[date | None]
+
+
+class ApiAnswer(Base):
+    """
+    What a POST with an `Idempotency-Key` was answered, for a day: the same request again is answered the same.
+
+    It is written in the transaction of the work itself. It goes with the person whom it shows.
+    """
+
+    __tablename__ = "api_answers"
+    __table_args__ = (UniqueConstraint("token_id", "key_digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_id: Mapped[int] = mapped_column(ForeignKey("api_tokens.id", ondelete="CASCADE"))
+    key_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    request_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    subscriber_id: Mapped[int | None] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    status: Mapped[int]
+    document: Mapped[Any] = mapped_column(JSON)
+
+
 class Worker(Base):
     """A process that sends. Its life is a lock it holds, not this row; the row tells people who it was."""
 

@@ -7,20 +7,21 @@ No quoted local part, no comment, no control character passes: what is stored he
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from email_validator import EmailNotValidError, validate_email
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 from subscribers.errors import InvalidValue
 
 LONGEST_ADDRESS = 254
 LONGEST_LOCAL_PART = 64
+_ROLES = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)  # these the library writes in lower case (RFC 2142)
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """
     A usable address.
 
@@ -52,8 +53,9 @@ def parse_address(text: str) -> Address:
     local, _, host = given.rpartition("@")
     if len(local) <= LONGEST_LOCAL_PART and _DOT_ATOM.fullmatch(local) and (domain := _known_domain(host)):
         address = f"{local}@{domain}"
-        if len(address) <= LONGEST_ADDRESS:
-            return Address(address, address.lower(), domain, True)
+        key = address.lower()
+        if len(address) <= LONGEST_ADDRESS and (key == address or local.lower() not in _ROLES):
+            return Address(address, key, domain, True)
     try:
         # test_environment lets the domains that RFC 2606 reserves pass: refusing them is no matter of syntax.
         found = validate_email(given, check_deliverability=False, test_environment=True)

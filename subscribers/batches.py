@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from subscribers import attributes as attribute_store
-from subscribers import consent
+from subscribers import consent, suppression
 from subscribers.attributes import Attribute, Value
 from subscribers.errors import Conflict, NotFound
 from subscribers.incoming import to_json
@@ -23,8 +23,10 @@ from subscribers.tables import (
     ConsentEvent,
     ImportBatch,
     ImportChange,
+    ImportSuppression,
     MailingList,
     Subscriber,
+    Suppression,
     Tag,
 )
 
@@ -33,10 +35,15 @@ _AT_ONCE = 500
 
 @dataclass
 class UndoResult:
-    """How many records went, how many got their old values back, and who was left as they are, with the reason."""
+    """
+    How many records went, how many got their old values back, and who was left as they are, with the reason.
+
+    `lifted` counts suppressions that the batch made and that nothing else has shown since.
+    """
 
     removed: int = 0
     restored: int = 0
+    lifted: int = 0
     kept: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -74,7 +81,8 @@ def undo(session: Session, batch: ImportBatch, *, actor: str, why: str, at: date
     Take a batch back.
 
     Somebody whom the batch made is removed, unless edited, unsubscribed or put on another list since. Somebody whom
-    it changed gets back each value that still is as the batch left it. The ledger keeps every line.
+    it changed gets back each value that still is as the batch left it. Whom the file called unsubscribed or bounced
+    is suppressed no longer, unless something else showed it since. The ledger keeps every line.
 
     Raises:
         Conflict: When it was undone before.
@@ -89,9 +97,35 @@ def undo(session: Session, batch: ImportBatch, *, actor: str, why: str, at: date
             _undo_new(session, change, subscriber, batch, result)
         else:
             _undo_changed(session, change, change.before, subscriber, definitions, result, taken_back, at)
+    _lift_suppressions(session, batch, result, actor=actor, why=why, at=at)
     batch.undone_at = at
     session.flush()
     return result
+
+
+def _lift_suppressions(
+    session: Session, batch: ImportBatch, result: UndoResult, *, actor: str, why: str, at: datetime
+) -> None:
+    made = session.scalars(
+        select(Suppression)
+        .join(ImportSuppression, ImportSuppression.suppression_id == Suppression.id)
+        .where(ImportSuppression.batch_id == batch.id, suppression.active(at))
+        .execution_options(yield_per=_AT_ONCE)
+    )
+    for entry in made.all():
+        suppression.lift(session, entry, by=actor, why=f"undo of import {batch.id}: {why}", at=at)
+        result.lifted += 1
+    withdrawn = session.scalars(
+        select(ConsentEvent.subscriber_id).where(
+            ConsentEvent.batch_id == batch.id,
+            ConsentEvent.action == ConsentAction.WITHDRAWN,
+            ConsentEvent.subscriber_id.is_not(None),
+        )
+    ).all()
+    for subscriber_id in withdrawn:
+        subscriber = session.get(Subscriber, subscriber_id)
+        if subscriber is not None and _withdraw_grant(session, batch, subscriber, actor=actor, why=why, at=at):
+            result.restored += 1
 
 
 def _changes(session: Session, batch_id: int) -> Iterator[tuple[ImportChange, Subscriber]]:
@@ -113,9 +147,12 @@ def _changes(session: Session, batch_id: int) -> Iterator[tuple[ImportChange, Su
 def _withdraw_grant(
     session: Session, batch: ImportBatch, subscriber: Subscriber, *, actor: str, why: str, at: datetime
 ) -> bool:
-    granted = session.scalar(
-        select(ConsentEvent).where(ConsentEvent.subscriber_id == subscriber.id, ConsentEvent.batch_id == batch.id)
-    )
+    """Take back what the batch wrote into the ledger about one person; False when it wrote nothing."""
+    granted = session.scalars(
+        select(ConsentEvent)
+        .where(ConsentEvent.subscriber_id == subscriber.id, ConsentEvent.batch_id == batch.id)
+        .order_by(ConsentEvent.id)
+    ).first()
     if granted is None:
         return False
     consent.append(

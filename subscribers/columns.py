@@ -19,12 +19,14 @@ from subscribers.attributes import (
     split_several,
 )
 from subscribers.errors import InvalidValue
+from subscribers.naming import LONGEST_NAME
 from subscribers.tables import AttributeKind
 from subscribers.tabular import unknown_column
 
 ADDRESS, NAME, FIRST_NAME, LAST_NAME = "address", "name", "first_name", "last_name"
 LANGUAGE, TIMEZONE, TAGS, JOINED, STATUS, IGNORE = "language", "timezone", "tags", "joined", "status", "ignore"
-FIELDS = (ADDRESS, NAME, FIRST_NAME, LAST_NAME, LANGUAGE, TIMEZONE, TAGS, JOINED, STATUS, IGNORE)
+EVIDENCE = "evidence"
+FIELDS = (ADDRESS, NAME, FIRST_NAME, LAST_NAME, LANGUAGE, TIMEZONE, TAGS, JOINED, STATUS, EVIDENCE, IGNORE)
 
 _HEADINGS = {
     ADDRESS: "address,email,e mail,mail,email address,e mail address,mail address,emailaddress,e mail 1 value",
@@ -36,6 +38,7 @@ _HEADINGS = {
     TAGS: "tags,tag,labels,groups",
     JOINED: "joined,date joined,joined at,joined on,member since,subscribed at,optin time,confirm time,created at",
     STATUS: "status,subscription status,email status,member status,subscriber status",
+    EVIDENCE: "consent evidence,evidence of consent",
     IGNORE: "import row,import problem,id,uuid,subscriber id",
 }
 _BY_HEADING = {heading: name for name, headings in _HEADINGS.items() for heading in headings.split(",")}
@@ -46,6 +49,8 @@ COMPLAINED_WORDS = frozenset(("complained", "complaint", "spam", "abuse"))
 WITHDRAWN_WORDS = UNSUBSCRIBED_WORDS | BOUNCED_WORDS | COMPLAINED_WORDS
 
 _LONGEST_PART = 40
+_LONGEST_STATUS = 30
+_MOST_SEEN = 2000
 
 
 @dataclass
@@ -59,8 +64,12 @@ class Learner:
     separated: bool = False
     long_parts: bool = False
     withdrawn: bool = False
+    seen: set[str] = field(default_factory=set)
 
     def see(self, cell: str) -> None:
+        """Take one more value into account; those in `seen` need not be shown again."""
+        if len(self.seen) < _MOST_SEEN:
+            self.seen.add(cell)
         text = cell.strip()
         if not text:
             return
@@ -70,7 +79,7 @@ class Learner:
         if not self.long_parts and (";" in text or "|" in text):
             self.separated = True
             self.long_parts = any(len(part) > _LONGEST_PART for part in split_several(text))
-        if not self.withdrawn and len(text) < 20:
+        if not self.withdrawn and len(text) < _LONGEST_STATUS:
             self.withdrawn = status_word(text) in WITHDRAWN_WORDS
 
     @property
@@ -132,6 +141,21 @@ def map_columns(columns: Sequence[str], said: Mapping[str, str] | None = None) -
     return ColumnMap(fields, attributes)
 
 
+def doubtful(columns: Sequence[str], said: Mapping[str, str] | None = None) -> dict[str, list[str]]:
+    """
+    Return the fields for which the headings of several columns could stand, and nobody said which does.
+
+    The first would be taken: of two columns of addresses perhaps the wrong one.
+    """
+    wanted = _said(columns, said or {})
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        if column and column not in wanted and (name := _field_of(column)) not in (None, IGNORE):
+            found.setdefault(str(name), []).append(column)
+    settled = set(wanted.values())
+    return {name: several for name, several in found.items() if len(several) > 1 and name not in settled}
+
+
 def _said(columns: Sequence[str], said: Mapping[str, str]) -> dict[str, str]:
     by_heading = {column.casefold(): column for column in columns}
     wanted: dict[str, str] = {}
@@ -145,11 +169,20 @@ def _said(columns: Sequence[str], said: Mapping[str, str]) -> dict[str, str]:
 
 
 def _guess(column: str, taken: Iterable[str]) -> str:
-    heading = re.sub(r"[\s_./:-]+", " ", column.casefold()).strip()
-    field_name = _BY_HEADING.get(heading)
+    field_name = _field_of(column)
     if field_name and (field_name == IGNORE or field_name not in taken):
         return field_name
-    return attribute_name(column)
+    return own_name(column)
+
+
+def own_name(text: str) -> str:
+    """Return the name of the attribute that a column becomes, which is never that of a field."""
+    name = attribute_name(text)
+    return f"field_{name}"[:LONGEST_NAME] if name in FIELDS else name
+
+
+def _field_of(column: str) -> str | None:
+    return _BY_HEADING.get(re.sub(r"[\s_./:-]+", " ", column.casefold()).strip())
 
 
 def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:

@@ -70,6 +70,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
+        self.written = False  # whether anything was committed by `write`
         self.engine = _sqlite_engine(url) if self.is_sqlite else create_engine(url, pool_pre_ping=True)
 
     @property
@@ -92,6 +93,7 @@ class Database:
         with self.guarded(), Session(self.engine, expire_on_commit=False) as session:
             yield session
             session.commit()
+            self.written = True
             for then in session.info.get(_AFTER_COMMIT, ()):
                 then()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO
@@ -91,18 +91,25 @@ def count(session: Session, statement: Select[int]) -> int:
     return session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
 
 
-def read_people(session: Session, ids: Iterable[int], *, now: datetime) -> Iterator[Person]:
-    """Yield people with all their lists, tags and attributes, in the order of *ids*, a few hundred at a time."""
+def read_people(
+    session: Session, ids: Iterable[int], *, now: datetime, list_ids: Collection[int] | None = None
+) -> Iterator[Person]:
+    """
+    Yield people with all their lists, tags and attributes, in the order of *ids*, a few hundred at a time.
+
+    Args:
+        list_ids: The only lists that are told of, and that the state is of; None for every list.
+    """
     waiting: list[int] = []
     for subscriber_id in ids:
         waiting.append(subscriber_id)
         if len(waiting) == _AT_ONCE:
-            yield from _some(session, waiting, now)
+            yield from _some(session, waiting, now, list_ids)
             waiting = []
-    yield from _some(session, waiting, now)
+    yield from _some(session, waiting, now, list_ids)
 
 
-def _some(session: Session, ids: Sequence[int], now: datetime) -> Iterator[Person]:
+def _some(session: Session, ids: Sequence[int], now: datetime, list_ids: Collection[int] | None) -> Iterator[Person]:
     if not ids:
         return
     blocked = suppression.suppressed(
@@ -110,12 +117,15 @@ def _some(session: Session, ids: Sequence[int], now: datetime) -> Iterator[Perso
     )
     rows = {row[0].id: row for row in session.execute(select(Subscriber, blocked).where(Subscriber.id.in_(ids)))}
     states: dict[int, list[tuple[str, SubscriptionState]]] = {}
-    for subscriber_id, name, state in session.execute(
+    held = (
         select(Subscription.subscriber_id, MailingList.name, Subscription.state)
         .join(MailingList, MailingList.id == Subscription.list_id)
         .where(Subscription.subscriber_id.in_(ids))
         .order_by(MailingList.name)
-    ):
+    )
+    if list_ids is not None:
+        held = held.where(Subscription.list_id.in_(list_ids))
+    for subscriber_id, name, state in session.execute(held):
         states.setdefault(subscriber_id, []).append((name, state))
     tags: dict[int, list[str]] = {}
     for subscriber_id, tag in session.execute(

@@ -10,24 +10,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from subscribers import suppression
+from subscribers import bulk
 from subscribers.attributes import Attribute, Value
-from subscribers.db import Base
+from subscribers.bulk import Inserter
 from subscribers.import_lookup import Chunk, Outcome
-from subscribers.incoming import (
-    PERSON_FIELDS,
-    Change,
-    Incoming,
-    Known,
-    compare,
-    to_json,
-)
-from subscribers.people import new_token_id
+from subscribers.import_withdrawing import Withdrawer
+from subscribers.incoming import PERSON_FIELDS, Change, Incoming, Known, compare, to_json
+from subscribers.people import new_token_ids
 from subscribers.tables import (
     AttributeValue,
     Basis,
@@ -40,6 +35,19 @@ from subscribers.tables import (
     Tag,
 )
 
+_SUBSCRIBER = (
+    *("id", "token_id", "address", "key", "address_hash", "domain"),
+    *PERSON_FIELDS,
+    *("joined_at", "updated_at"),
+)
+_SUBSCRIPTION = ("subscriber_id", "list_id", "state", "basis", "since")
+_EVENT = (
+    *("subscriber_id", "address_hash", "list_id", "action", "basis", "at"),
+    *("source", "actor", "evidence", "batch_id"),
+)
+_VALUE = ("subscriber_id", "definition_id", "position", "text", "number", "date")
+_CHANGE = ("batch_id", "subscriber_id", "before", "after")
+
 
 @dataclass
 class Writer:
@@ -50,86 +58,87 @@ class Writer:
     basis: Basis
     evidence: str
     actor: str
-    pepper: bytes
     now: datetime
-    source: str = ""
+    source: str
 
-    def write(self, session: Session, rows: Sequence[Incoming], attributes: Mapping[str, Attribute]) -> Outcome:
+    def write(
+        self,
+        session: Session,
+        rows: Sequence[Incoming],
+        hashes: Mapping[str, bytes],
+        attributes: Mapping[str, Attribute],
+    ) -> Outcome:
         """Write rows; an address that stands twice is taken up again once its first row is stored."""
         outcome = Outcome()
-        waiting = list(rows)
+        waiting = rows
         while waiting:
             first: dict[str, Incoming] = {}
-            again = []
-            for row in waiting:
-                if first.setdefault(row.address.key, row) is not row:
-                    again.append(row)
-            self._write_once(session, list(first.values()), attributes, outcome)
+            again = [row for row in waiting if first.setdefault(row.address.key, row) is not row]
+            self._write_once(session, list(first.values()), hashes, attributes, outcome)
             waiting = again
         return outcome
 
     def _write_once(
-        self, session: Session, rows: Sequence[Incoming], attributes: Mapping[str, Attribute], outcome: Outcome
+        self,
+        session: Session,
+        rows: Sequence[Incoming],
+        hashes: Mapping[str, bytes],
+        attributes: Mapping[str, Attribute],
+        outcome: Outcome,
     ) -> None:
-        chunk = Chunk.load(session, rows, self.list_id, self.pepper, self.now)
+        chunk = Chunk.load(session, rows, hashes, self.list_id, self.now)
         added: list[Incoming] = []
         changed: list[tuple[Incoming, Known, Change]] = []
+        withdrawn: list[Incoming] = []
         for row in rows:
             known = chunk.known.get(row.address.key)
-            if chunk.stays_out(row):
-                outcome.suppressed += 1
-                self._keep_withdrawn(session, row, chunk)
+            if (reason := chunk.why_out(row)) is not None:
+                outcome.keep_out(reason)
+                if row.withdrawn is not None:
+                    withdrawn.append(row)
             elif known is None:
                 added.append(row)
             elif (change := compare(row, known)).is_empty:
                 outcome.unchanged += 1
             else:
                 changed.append((row, known, change))
+        self._withdrawer.write(session, withdrawn, hashes)
         self._add(session, added, chunk, attributes)
         self._change(session, changed, chunk, attributes)
         outcome.new += len(added)
         outcome.changed += len(changed)
 
-    def _keep_withdrawn(self, session: Session, row: Incoming, chunk: Chunk) -> None:
-        """Whom the file calls unsubscribed, bounced or complaining is never mailed by us either."""
-        if row.withdrawn is not None:
-            suppression.suppress(
-                session,
-                address=row.address.address,
-                address_hash=chunk.hashes[row.address.key],
-                reason=row.withdrawn,
-                evidence=f"{self.source}, row {row.row}",
-                at=self.now,
-            )
+    @cached_property
+    def _withdrawer(self) -> Withdrawer:
+        return Withdrawer(
+            self.batch_id, self.list_id, self.basis, self.evidence, self.actor[:200], self.source, self.now
+        )
 
     def _add(
         self, session: Session, rows: Sequence[Incoming], chunk: Chunk, attributes: Mapping[str, Attribute]
     ) -> None:
         if not rows:
             return
-        _insert(session, Subscriber, [self._person(row, chunk) for row in rows])
-        found = session.execute(
-            select(Subscriber.key, Subscriber.id).where(Subscriber.key.in_([row.address.key for row in rows]))
-        )
-        ids: dict[str, int] = {row[0]: row[1] for row in found}
-        people = [(ids[row.address.key], row) for row in rows]
-        self._subscribe(session, people, chunk)
-        self._store_values(session, [(i, row.attributes) for i, row in people], attributes)
-        self._store_tags(session, [(i, row.tags) for i, row in people])
-        stamp = self.now.isoformat()
-        self._remember(session, [(i, None, {"updated_at": stamp}) for i, _ in people])
+        people = list(zip(bulk.new_ids(session, Subscriber, len(rows)), rows, strict=True))
+        tokens = new_token_ids(len(rows))
+        made = [self._person(*one, token, chunk) for one, token in zip(people, tokens, strict=True)]
+        after = {"updated_at": self.now.isoformat()}
+        with bulk.inserting(session) as into:
+            into.insert(Subscriber, _SUBSCRIBER, made)
+            self._store_values(into, [(i, row.attributes) for i, row in people], attributes)
+            self._put_on_list(into, [i for i, _ in people])
+            self._grant(into, people, chunk)
+            self._store_tags(into, [(i, row.tags) for i, row in people if row.tags])
+            into.insert(ImportChange, _CHANGE, [(self.batch_id, i, None, after) for i, _ in people])
 
-    def _person(self, row: Incoming, chunk: Chunk) -> dict[str, Any]:
-        return {
-            "token_id": new_token_id(),
-            "address": row.address.address,
-            "key": row.address.key,
-            "address_hash": chunk.hashes[row.address.key],
-            "domain": row.address.domain,
-            **{name: row.person.get(name) for name in PERSON_FIELDS},
-            "joined_at": row.joined_at or self.now,
-            "updated_at": self.now,
-        }
+    def _person(self, subscriber_id: int, row: Incoming, token: bytes, chunk: Chunk) -> tuple[Any, ...]:
+        address, key, domain, _ = row.address
+        told = row.person.get
+        return (
+            *(subscriber_id, token, address, key, chunk.hashes[key], domain),
+            *(told("name"), told("first_name"), told("language"), told("timezone")),
+            *(row.joined_at or self.now, self.now),
+        )
 
     def _change(
         self,
@@ -150,52 +159,50 @@ class Writer:
         )
         replaced = [(i, change.attributes) for i, _, _, change in people if change.attributes]
         self._drop_values(session, replaced, attributes)
-        self._store_values(session, replaced, attributes)
-        self._store_tags(session, [(i, change.tags) for i, _, _, change in people])
+        with bulk.inserting(session) as into:
+            self._store_values(into, replaced, attributes)
+            self._store_tags(into, [(i, change.tags) for i, _, _, change in people])
         self._subscribe(session, [(i, row) for i, row, _, change in people if change.subscribes], chunk)
         self._remember(session, [(i, dict(change.before), _after(change)) for i, _, _, change in people])
 
     def _subscribe(self, session: Session, people: Sequence[tuple[int, Incoming]], chunk: Chunk) -> None:
+        """Put people who were known before on the list; a request that waits for its confirmation is granted."""
         if not people:
             return
-        pending = select(Subscription.subscriber_id).where(
-            Subscription.list_id == self.list_id, Subscription.subscriber_id.in_([i for i, _ in people])
-        )
-        present = set(session.scalars(pending))
+        ids = [i for i, _ in people]
+        here = (Subscription.list_id == self.list_id, bulk.one_of(session, Subscription.subscriber_id, ids))
+        present = set(session.scalars(select(Subscription.subscriber_id).where(*here)))
         if present:
             session.execute(
                 update(Subscription)
-                .where(Subscription.list_id == self.list_id, Subscription.subscriber_id.in_(present))
+                .where(*here)
                 .values(state=SubscriptionState.SUBSCRIBED, basis=self.basis, since=self.now),
                 execution_options={"synchronize_session": False},
             )
-        fresh = [self._subscription(i) for i, _ in people if i not in present]
-        if fresh:
-            _insert(session, Subscription, fresh)
-        _insert(session, ConsentEvent, [self._event(i, row, chunk) for i, row in people])
+        with bulk.inserting(session) as into:
+            self._put_on_list(into, [i for i in ids if i not in present])
+            self._grant(into, people, chunk)
 
-    def _subscription(self, subscriber_id: int) -> dict[str, Any]:
-        return {
-            "subscriber_id": subscriber_id,
-            "list_id": self.list_id,
-            "state": SubscriptionState.SUBSCRIBED,
-            "basis": self.basis,
-            "since": self.now,
-        }
+    def _put_on_list(self, into: Inserter, ids: Sequence[int]) -> None:
+        rows = [(i, self.list_id, SubscriptionState.SUBSCRIBED, self.basis, self.now) for i in ids]
+        into.insert(Subscription, _SUBSCRIPTION, rows)
 
-    def _event(self, subscriber_id: int, row: Incoming, chunk: Chunk) -> dict[str, Any]:
-        return {
-            "subscriber_id": subscriber_id,
-            "address_hash": chunk.hashes[row.address.key],
-            "list_id": self.list_id,
-            "action": ConsentAction.GRANTED,
-            "basis": self.basis,
-            "at": self.now,
-            "source": f"{self.source}, row {row.row}",
-            "actor": self.actor[:200],
-            "evidence": self.evidence,
-            "batch_id": self.batch_id,
-        }
+    def _grant(self, into: Inserter, people: Sequence[tuple[int, Incoming]], chunk: Chunk) -> None:
+        actor = self.actor[:200]
+        same = (self.list_id, ConsentAction.GRANTED, self.basis, self.now)
+        lines = [
+            (
+                i,
+                chunk.hashes[row.address.key],
+                *same,
+                f"{self.source}, row {row.row}",
+                actor,
+                row.shown_by(self.evidence),
+                self.batch_id,
+            )
+            for i, row in people
+        ]
+        into.insert(ConsentEvent, _EVENT, lines)
 
     def _drop_values(
         self,
@@ -210,69 +217,52 @@ class Writer:
         for definition_id, ids in by_definition.items():
             session.execute(
                 delete(AttributeValue).where(
-                    AttributeValue.definition_id == definition_id, AttributeValue.subscriber_id.in_(ids)
+                    AttributeValue.definition_id == definition_id,
+                    bulk.one_of(session, AttributeValue.subscriber_id, ids),
                 ),
                 execution_options={"synchronize_session": False},
             )
 
     def _store_values(
         self,
-        session: Session,
+        into: Inserter,
         people: Sequence[tuple[int, Mapping[str, tuple[Value, ...]]]],
         attributes: Mapping[str, Attribute],
     ) -> None:
+        ids = {name: attribute.id for name, attribute in attributes.items()}
         rows = [
-            {
-                "subscriber_id": subscriber_id,
-                "definition_id": attributes[name].id,
-                "position": position,
-                "text": value.text,
-                "number": value.number,
-                "date": value.day,
-            }
+            (subscriber_id, ids[name], position, value.text, value.number, value.day)
             for subscriber_id, values in people
             for name, several in values.items()
             for position, value in enumerate(several)
         ]
-        if rows:
-            _insert(session, AttributeValue, rows)
+        into.insert(AttributeValue, _VALUE, rows)
 
-    def _store_tags(self, session: Session, people: Sequence[tuple[int, frozenset[str]]]) -> None:
-        rows = [{"subscriber_id": i, "tag": tag} for i, tags in people for tag in sorted(tags)]
-        if rows:
-            _insert(session, Tag, rows)
+    def _store_tags(self, into: Inserter, people: Sequence[tuple[int, frozenset[str]]]) -> None:
+        into.insert(Tag, ("subscriber_id", "tag"), [(i, tag) for i, tags in people for tag in sorted(tags)])
 
-    def _remember(self, session: Session, people: Sequence[tuple[int, dict[str, Any] | None, dict[str, Any]]]) -> None:
-        """Write down what this batch did; somebody whom it touched before keeps the oldest `before`."""
+    def _remember(self, session: Session, people: Sequence[tuple[int, dict[str, Any], dict[str, Any]]]) -> None:
+        """Write down what changed; somebody whom this batch touched before keeps the oldest `before`."""
         found = session.execute(
             select(ImportChange.subscriber_id, ImportChange.id).where(
-                ImportChange.batch_id == self.batch_id, ImportChange.subscriber_id.in_([i for i, _, _ in people])
+                ImportChange.batch_id == self.batch_id,
+                bulk.one_of(session, ImportChange.subscriber_id, [i for i, _, _ in people]),
             )
         )
         earlier: dict[int, int] = {row[0]: row[1] for row in found}
-        fresh = [
-            {"batch_id": self.batch_id, "subscriber_id": i, "before": before, "after": after}
-            for i, before, after in people
-            if i not in earlier
-        ]
-        if fresh:
-            _insert(session, ImportChange, fresh)
+        fresh = [(self.batch_id, i, before, after) for i, before, after in people if i not in earlier]
+        bulk.insert(session, ImportChange, _CHANGE, fresh)
         for subscriber_id, before, after in people:
             if subscriber_id in earlier:
                 _merge_memory(session.get_one(ImportChange, earlier[subscriber_id]), before, after)
 
 
-def _insert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert through Core: the ORM would send rows with and without a value in separate statements."""
-    session.connection().execute(table.__table__.insert(), rows)  # type: ignore[attr-defined]
-
-
-def _merge_memory(stored: ImportChange, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+def _merge_memory(stored: ImportChange, before: dict[str, Any], after: dict[str, Any]) -> None:
     if stored.before is None:
         return  # the batch made this person: undoing takes the whole record away
     merged = {}
     for part in ("person", "attributes"):
-        merged[part] = {**(before or {}).get(part, {}), **stored.before.get(part, {})}
+        merged[part] = {**before.get(part, {}), **stored.before.get(part, {})}
     stored.before = {**stored.before, **merged}
     stored.after = {
         **stored.after,

@@ -7,39 +7,56 @@ stopped. A suppressed, erased or unsubscribed person is never brought back.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from subscribers import attributes as attribute_store
 from subscribers import columns as fields
 from subscribers import consent, lists
 from subscribers.attributes import Attribute
+from subscribers.bulk import make_room
 from subscribers.columns import ColumnMap, Learner, map_columns
-from subscribers.csv_cells import safe_cell
 from subscribers.db import Database
-from subscribers.errors import InvalidValue
-from subscribers.import_lookup import Chunk, Outcome
+from subscribers.errors import Conflict, InvalidValue
+from subscribers.import_diff import Difference
+from subscribers.import_errors import ErrorFile
+from subscribers.import_lookup import Chunk, Outcome, Overlay, hash_addresses
 from subscribers.import_writing import Writer
-from subscribers.incoming import Incoming, Known, read_row
+from subscribers.incoming import Incoming, RowReader
+from subscribers.peers import Export
+from subscribers.reading_ahead import read_ahead
 from subscribers.tables import AttributeKind, Basis, ImportBatch, MailingList
 from subscribers.tabular import Row, Table
 
-CHUNK_ROWS = 2000
+CHUNK_ROWS = 10_000
 COUNTED = ("read", "new", "changed", "unchanged", "refused", "suppressed")
+_ATTEMPTS = 3
+
+
+class Source(Protocol):
+    """A file as rows under a header: `Table`, or the export of another program read as one."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    def rows(self) -> Iterator[Row]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What came of an import; `read` is the sum of the other five counts."""
+    """What came of an import; `read` is the sum of the other five counts, `kept_out` says why of the suppressed."""
 
     batch: int | None
     read: int
@@ -49,6 +66,7 @@ class ImportResult:
     refused: int
     suppressed: int
     errors_file: Path | None
+    kept_out: Mapping[str, int] = field(default_factory=dict)
     learnt: Mapping[str, str] = field(default_factory=dict)
     mapping: Mapping[str, str] = field(default_factory=dict)
     continued_at: int = 0
@@ -67,9 +85,19 @@ class _Survey:
     kinds: Mapping[str, AttributeKind]
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Some rows, read: all that is done with them before the database is asked."""
+
+    rows: int
+    good: Sequence[Incoming]
+    refused: Sequence[tuple[Row, str]]
+    hashes: Mapping[str, bytes]
+
+
 def import_file(
     database: Database,
-    path: Path,
+    file: Path | Source,
     *,
     list_name: str,
     basis: Basis,
@@ -79,6 +107,7 @@ def import_file(
     now: datetime,
     mapping: Mapping[str, str] | None = None,
     dry_run: bool = False,
+    differs: Callable[[Difference], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     errors_folder: Path | None = None,
     charity_number: str = "",
@@ -89,8 +118,10 @@ def import_file(
     Import people from a CSV, TSV, Excel or OpenDocument file onto a list.
 
     Args:
+        file: A path, or a file of another program already opened as a table.
         mapping: Column -> field, for what is not guessed rightly.
         dry_run: Count only; nothing is written but the error file.
+        differs: Called by a dry run with each row that would change something, or whose person stays out.
         progress: Called with rows done and rows in all.
         errors_folder: Where the file with refused rows goes; without it they are only counted.
         collected_on: When people gave their details; the soft opt-in needs it.
@@ -103,16 +134,17 @@ def import_file(
     consent.check_basis(basis, evidence=evidence, charity_number=charity_number, collected_on=collected_on)
     if collected_on is not None:
         evidence = f"{evidence} (given on {collected_on})"
-    table = Table(path)
+    table = Table(file) if isinstance(file, Path) else file
+    mapping = {**table.meaning, **(mapping or {})} if isinstance(table, Export) else mapping
     with database.read() as session:
         mailing_list = lists.get_open(session, list_name)
         survey = _look_through(table, mapping, attribute_store.definitions(session))
     task = _Import(database, table, survey, mailing_list, basis, evidence, actor, pepper, now, progress, errors_folder)
     task.audited = audited
-    return task.rehearse() if dry_run else task.run()
+    return task.rehearse(differs) if dry_run else task.run()
 
 
-def _look_through(table: Table, said: Mapping[str, str] | None, known: Mapping[str, Attribute]) -> _Survey:
+def _look_through(table: Source, said: Mapping[str, str] | None, known: Mapping[str, Attribute]) -> _Survey:
     """Learn the kinds of new attributes and count rows, in one pass without keeping any."""
     mapping = map_columns(table.columns, said)
     learners = {name: Learner() for name in mapping.attributes if name not in known}
@@ -125,7 +157,8 @@ def _look_through(table: Table, said: Mapping[str, str] | None, known: Mapping[s
         rows += 1
         if not row.problem:
             for position, learner in watched:
-                learner.see(row.cells[position])
+                if (cell := row.cells[position]) not in learner.seen:
+                    learner.see(cell)
     mapping = _without_plain_status(mapping, status, said)
     kinds = {name: learner.kind for name, learner in learners.items()}
     for name in mapping.attributes:
@@ -148,7 +181,7 @@ class _Import:
     """One run over one file."""
 
     database: Database
-    table: Table
+    table: Source
     survey: _Survey
     mailing_list: MailingList
     basis: Basis
@@ -160,6 +193,7 @@ class _Import:
     errors_folder: Path | None
     audited: Callable[[Session, ImportBatch], object] | None = None
     _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    _kept_out: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> ImportResult:
         """Write chunk by chunk, from the start or from where an earlier run of the same file stopped."""
@@ -168,40 +202,66 @@ class _Import:
             self._tell_audit(session, batch)
         done = started = batch.rows_done
         self._counts.update(batch.counts)
-        writer = Writer(batch.id, self.mailing_list.id, self.basis, self.evidence, self.actor, self.pepper, self.now)
-        writer.source = f"import {batch.id}, {self.table.path.name[:120]}"
-        with self._errors(f"import-{batch.id}-errors.csv", append=started > 0) as errors:
-            for rows in _chunks(islice(self.table.rows(), done, None)):
-                good, refused = self._read(rows, known)
-                with self.database.write() as session:
-                    outcome = writer.write(session, good, known)
-                    done += len(rows)
-                    self._count(outcome, len(rows), len(refused))
-                    stored = session.get_one(ImportBatch, batch.id)
-                    stored.rows_done, stored.counts = done, dict(self._counts)
-                errors.add(refused)
+        self._kept_out.update(batch.kept_out)
+        source = f"import {batch.id}, {self.table.path.name[:120]}"
+        writer = Writer(batch.id, self.mailing_list.id, self.basis, self.evidence, self.actor, self.now, source)
+        reader = RowReader(self.survey.mapping, known)
+        rows = self.table.rows()
+        last = max((row.number for row in islice(rows, done)), default=0)
+        with closing(self._errors(f"import-{batch.id}-errors.csv", keep_to=last)) as errors:
+            prepared = (_prepare(chunk, reader, self.pepper) for chunk in _chunks(rows))
+            for chunk in prepared if self.database.is_sqlite else read_ahead(prepared):
+                errors.add(chunk.refused)  # before the commit: a stop between the two must not lose them
+                self._write(writer, chunk, known, done)
+                done += chunk.rows
                 self._tell(done)
         with self.database.write() as session:
             stored = session.get_one(ImportBatch, batch.id)
-            stored.finished_at, stored.counts = self.now, dict(self._counts)
+            stored.finished_at = self.now
             self._tell_audit(session, stored)
         return self._result(batch.id, errors.path, started)
 
-    def rehearse(self) -> ImportResult:
-        """Count what a run would do; the people that it would make or change are kept in memory meanwhile."""
+    def _write(self, writer: Writer, chunk: _Prepared, known: Mapping[str, Attribute], done: int) -> None:
+        """Commit one chunk; where somebody joined by another way at that very moment, once more."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self.database.write() as session:
+                    make_room(session)
+                    stored = session.get_one(ImportBatch, writer.batch_id, with_for_update=True)
+                    if stored.rows_done != done or stored.undone_at is not None:
+                        raise Conflict(
+                            f"Import {writer.batch_id} of {self.table.path.name} is being worked on elsewhere.",
+                            hint="Let that one finish; see: newsletter imports list",
+                        )
+                    outcome = writer.write(session, chunk.good, chunk.hashes, known)
+                    counts, kept_out = self._sum(outcome, chunk)
+                    stored.rows_done, stored.counts, stored.kept_out = done + chunk.rows, counts, kept_out
+            except IntegrityError:
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                self._counts, self._kept_out = counts, kept_out
+                return
+
+    def rehearse(self, differs: Callable[[Difference], None] | None) -> ImportResult:
+        """Count what a run would do; people who come up again in the file are kept in memory meanwhile."""
         with self.database.read() as session:
             known = self._planned(attribute_store.definitions(session))
-        overlay: dict[str, Known] = {}
+        reader = RowReader(self.survey.mapping, known)
+        overlay = Overlay(_repeated(self.table, reader))
         done = 0
-        with self._errors("import-dry-run-errors.csv", append=False) as errors:
+        with closing(self._errors("import-dry-run-errors.csv")) as errors:
             for rows in _chunks(self.table.rows()):
-                good, refused = self._read(rows, known)
+                chunk = _prepare(rows, reader, self.pepper)
+                outcome = Outcome()
                 with self.database.read() as session:
-                    chunk = Chunk.load(session, good, self.mailing_list.id, self.pepper, self.now)
-                outcome = chunk.rehearse(overlay)
-                done += len(rows)
-                self._count(outcome, len(rows), len(refused))
-                errors.add(refused)
+                    loaded = Chunk.load(session, chunk.good, chunk.hashes, self.mailing_list.id, self.now)
+                for difference in loaded.rehearse(overlay, outcome):
+                    if differs is not None:
+                        differs(difference)
+                done += chunk.rows
+                self._counts, self._kept_out = self._sum(outcome, chunk)
+                errors.add(chunk.refused)
                 self._tell(done)
         return self._result(None, errors.path, 0)
 
@@ -253,43 +313,28 @@ class _Import:
         planned = {name: Attribute(None, name, kind) for name, kind in self.survey.kinds.items()}
         return {**planned, **known}
 
-    def _read(
-        self, rows: Sequence[Row], known: Mapping[str, Attribute]
-    ) -> tuple[list[Incoming], list[tuple[Row, str]]]:
-        good, refused = [], []
-        for row in rows:
-            if row.problem:
-                refused.append((row, row.problem))
-                continue
-            try:
-                good.append(read_row(row, self.survey.mapping, known))
-            except InvalidValue as error:
-                refused.append((row, error.message))
-        return good, refused
-
-    def _count(self, outcome: Outcome, rows: int, refused: int) -> None:
-        for name in ("new", "changed", "unchanged", "suppressed"):
-            self._counts[name] += getattr(outcome, name)
-        self._counts["read"] += rows
-        self._counts["refused"] += refused
+    def _sum(self, outcome: Outcome, chunk: _Prepared) -> tuple[dict[str, int], dict[str, int]]:
+        """Return the counts so far with those of one more chunk."""
+        counts = {name: self._counts[name] + getattr(outcome, name, 0) for name in COUNTED}
+        counts["read"] += chunk.rows
+        counts["refused"] += len(chunk.refused)
+        reasons = {**self._kept_out, **outcome.kept_out}
+        kept_out = {name: self._kept_out.get(name, 0) + outcome.kept_out.get(name, 0) for name in reasons}
+        return counts, kept_out
 
     def _tell(self, done: int) -> None:
         if self.progress is not None:
             self.progress(done, self.survey.rows)
 
-    @contextmanager
-    def _errors(self, name: str, *, append: bool) -> Iterator[_ErrorFile]:
+    def _errors(self, name: str, *, keep_to: int = 0) -> ErrorFile:
         path = self.errors_folder / name if self.errors_folder else None
-        errors = _ErrorFile(path, self.table.columns, append=append)
-        try:
-            yield errors
-        finally:
-            errors.close()
+        return ErrorFile(path, self.table.columns, keep_to=keep_to)
 
     def _result(self, batch: int | None, errors_file: Path | None, continued_at: int) -> ImportResult:
         return ImportResult(
             batch=batch,
             errors_file=errors_file,
+            kept_out=self._kept_out,
             learnt={name: kind.value for name, kind in self.survey.kinds.items()},
             mapping=self.survey.mapping.to_json(self.table.columns),
             continued_at=continued_at,
@@ -297,34 +342,30 @@ class _Import:
         )
 
 
-class _ErrorFile:
-    """The refused rows with the reason, as a CSV that can be mended and imported; made with the first of them."""
+def _prepare(rows: Sequence[Row], reader: RowReader, pepper: bytes) -> _Prepared:
+    good, refused = [], []
+    for row in rows:
+        if row.problem:
+            refused.append((row, row.problem))
+            continue
+        try:
+            good.append(reader.read(row))
+        except InvalidValue as error:
+            refused.append((row, error.message))
+    return _Prepared(len(rows), good, refused, hash_addresses(good, pepper))
 
-    def __init__(self, path: Path | None, columns: Sequence[str], *, append: bool) -> None:
-        self._wanted, self._columns = path, columns
-        self._file: TextIO | None = None
-        self.path = path if path is not None and append and path.exists() else None
-        if path is not None and not append:
-            path.unlink(missing_ok=True)
 
-    def add(self, refused: Sequence[tuple[Row, str]]) -> None:
-        if self._wanted is None or not refused:
-            return
-        if self._file is None:
-            fresh = self.path is None
-            self._file = self._wanted.open("a", encoding="utf-8-sig" if fresh else "utf-8", newline="")
-            self._wanted.chmod(0o600)
-            if fresh:
-                csv.writer(self._file).writerow(["import row", "import problem", *map(safe_cell, self._columns)])
-            self.path = self._wanted
-        csv.writer(self._file).writerows(
-            [row.number, safe_cell(reason), *(safe_cell(cell) for cell in row.cells)] for row, reason in refused
-        )
-        self._file.flush()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+def _repeated(table: Source, reader: RowReader) -> set[str]:
+    """Return the addresses that stand in more than one row; of the others a number each is kept meanwhile."""
+    seen: set[int] = set()
+    repeated = set()
+    for row in table.rows():
+        if not row.problem and (key := reader.key_of(row)):
+            number = hash(key)
+            if number in seen:
+                repeated.add(key)
+            seen.add(number)
+    return repeated
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 from subscribers import columns as fields
 from subscribers import people, suppression
@@ -15,15 +16,18 @@ from subscribers.attributes import Attribute, Value, read_date, read_values, spl
 from subscribers.columns import ColumnMap
 from subscribers.csv_cells import plain_cell
 from subscribers.errors import InvalidValue
-from subscribers.naming import clean_person_name, clean_tag
+from subscribers.naming import clean_person_name, clean_tag, clean_text
 from subscribers.tabular import Row
 
 PERSON_FIELDS = ("name", "first_name", "language", "timezone")
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """What one row says about one person; empty cells are absent. `withdrawn` is a reason when the file says so."""
+class Incoming(NamedTuple):
+    """
+    What one row says about one person; empty cells are absent.
+
+    `withdrawn` is a reason when the file says so, `evidence` what the row itself says of consent or leaving.
+    """
 
     row: int
     address: Address
@@ -32,6 +36,11 @@ class Incoming:
     tags: frozenset[str]
     attributes: Mapping[str, tuple[Value, ...]]
     withdrawn: str | None = None
+    evidence: str = ""
+
+    def shown_by(self, evidence: str) -> str:
+        """Return what shows this row's consent or leaving: the evidence of the file, and the row's own."""
+        return f"{evidence}; {self.evidence}" if self.evidence else evidence
 
 
 @dataclass(slots=True)
@@ -60,54 +69,101 @@ class Change:
         return not (self.person or self.tags or self.attributes or self.subscribes)
 
 
-def read_row(row: Row, mapping: ColumnMap, attributes: Mapping[str, Attribute]) -> Incoming:
+class RowReader:
     """
-    Read one row.
+    Reads the rows of one file.
 
-    Raises:
-        InvalidValue: With what is wrong in it.
+    What a cell was read as is remembered for a while: towns, roles, days and first names recur.
     """
-    cells = row.cells
 
-    def cell(name: str) -> str:
-        position = mapping.fields.get(name)
-        return "" if position is None else plain_cell(cells[position].strip())
+    def __init__(self, mapping: ColumnMap, attributes: Mapping[str, Attribute]) -> None:
+        place = mapping.fields.get
+        self._address = mapping.fields[fields.ADDRESS]
+        self._person = [place(name) for name in _PERSON_CELLS]
+        self._joined, self._tags, self._status = place(fields.JOINED), place(fields.TAGS), place(fields.STATUS)
+        self._evidence = place(fields.EVIDENCE)
+        self._read_person = _remembering(_person)
+        self._read_joined, self._read_tags = _remembering(_joined), _remembering(_read_tags)
+        self._read_status = _remembering(_withdrawn)
+        self._attributes = [
+            (name, position, _remembering(partial(_values, attributes[name])))
+            for name, position in mapping.attributes.items()
+        ]
 
-    given = cell(fields.ADDRESS)
+    def key_of(self, row: Row) -> str:
+        """Return the key of a row's address; empty when it has none that can be used."""
+        try:
+            return _address(row.cells[self._address]).key
+        except InvalidValue:
+            return ""
+
+    def read(self, row: Row) -> Incoming:
+        """
+        Read one row.
+
+        Raises:
+            InvalidValue: With what is wrong in it.
+        """
+        cells = row.cells
+        joined, tags, status = self._joined, self._tags, self._status
+        return Incoming(
+            row.number,
+            _address(cells[self._address]),
+            self._read_person(*["" if place is None else cells[place] for place in self._person]),
+            self._read_joined(cells[joined]) if joined is not None and cells[joined] else None,
+            self._read_tags(cells[tags]) if tags is not None and cells[tags] else _NO_TAGS,
+            {
+                name: values
+                for name, place, read in self._attributes
+                if (text := cells[place]) and (values := read(text))
+            },
+            self._read_status(cells[status]) if status is not None and cells[status] else None,
+            _read_evidence(cells[self._evidence]) if self._evidence is not None else "",
+        )
+
+
+_PERSON_CELLS = (fields.NAME, fields.FIRST_NAME, fields.LAST_NAME, fields.LANGUAGE, fields.TIMEZONE)
+_LONGEST_EVIDENCE = 1000
+_NO_TAGS: frozenset[str] = frozenset()
+_remembering = lru_cache(maxsize=4096)
+
+
+def _address(cell: str) -> Address:
+    given = plain_cell(cell.strip())
     if not given:
         raise InvalidValue("the address is missing")
     if "<" in given and (found := re.fullmatch(r"[^<>]*<([^<>]+)>", given)):
         given = found.group(1)
-    values = {}
-    for name, position in mapping.attributes.items():
-        if (text := cells[position]) and (read := read_values(attributes[name], plain_cell(text.strip()))):
-            values[name] = read
-    tags = cell(fields.TAGS)
-    return Incoming(
-        row.number,
-        parse_address(given),
-        _person(cell),
-        _joined(cell(fields.JOINED)),
-        frozenset(clean_tag(part) for part in split_several(tags)) if tags else frozenset(),
-        values,
-        _withdrawn(cell(fields.STATUS)),
-    )
+    return parse_address(given)
 
 
-def _person(cell: Any) -> dict[str, str]:
-    first, last = cell(fields.FIRST_NAME), cell(fields.LAST_NAME)
-    name = clean_person_name(cell(fields.NAME) or f"{first} {last}")
+def _person(*cells: str) -> Mapping[str, str]:
+    name_cell, first, last, language, timezone = (plain_cell(cell.strip()) for cell in cells)
+    name = clean_person_name(name_cell or f"{first} {last}")
     first_name = people.clean_first_name(first) if first else people.guess_first_name(name)
     found = {
         "name": name,
         "first_name": first_name,
-        "language": people.check_language(cell(fields.LANGUAGE)),
-        "timezone": people.check_timezone(cell(fields.TIMEZONE)),
+        "language": people.check_language(language),
+        "timezone": people.check_timezone(timezone),
     }
     return {key: value for key, value in found.items() if value}
 
 
-def _joined(text: str) -> datetime | None:
+def _values(attribute: Attribute, cell: str) -> tuple[Value, ...]:
+    return read_values(attribute, plain_cell(cell.strip()))
+
+
+def _read_tags(cell: str) -> frozenset[str]:
+    return frozenset(clean_tag(part) for part in split_several(plain_cell(cell.strip())))
+
+
+def _read_evidence(cell: str) -> str:
+    return clean_text(plain_cell(cell.strip()))[:_LONGEST_EVIDENCE]
+
+
+def _joined(cell: str) -> datetime | None:
+    text = plain_cell(cell.strip())
     if not text:
         return None
     day = read_date(text) or read_date(text[:10])
@@ -116,8 +172,8 @@ def _joined(text: str) -> datetime | None:
     return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)  # noon: the same day in every zone of Europe
 
 
-def _withdrawn(text: str) -> str | None:
-    word = fields.status_word(text)
+def _withdrawn(cell: str) -> str | None:
+    word = fields.status_word(plain_cell(cell.strip()))
     if word in fields.UNSUBSCRIBED_WORDS:
         return suppression.UNSUBSCRIBED
     if word in fields.BOUNCED_WORDS:

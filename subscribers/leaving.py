@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Update, case, or_, select, update
 from sqlalchemy.orm import Session
 
-from subscribers import consent, people, signing_up, suppression
+from subscribers import consent, never_mail, people, signing_up, suppression
 from subscribers.bounces import records
 from subscribers.errors import InvalidValue
 from subscribers.tables import (
@@ -116,6 +116,7 @@ def merge(session: Session, kept: Subscriber, gone: Subscriber, *, actor: str, a
         )
     session.expire_all()
     former = gone.address
+    never_mail.note_merge(session, kept, gone, at=at)
     session.delete(gone)
     session.flush()
     for one in wanted:

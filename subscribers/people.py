@@ -171,6 +171,11 @@ def new_token_id() -> bytes:
     return secrets.token_bytes(SUBSCRIBER_ID_BYTES)
 
 
+def new_token_ids(number: int) -> list[bytes]:
+    drawn = secrets.token_bytes(SUBSCRIBER_ID_BYTES * number)
+    return [drawn[start : start + SUBSCRIBER_ID_BYTES] for start in range(0, len(drawn), SUBSCRIBER_ID_BYTES)]
+
+
 def guess_first_name(name: str | None) -> str | None:
     """Return the first word of a full name when it is plainly a first name; a wrong greeting is worse than none."""
     words = (name or "").split()

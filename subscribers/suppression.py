@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, not_, or_, select
 from sqlalchemy.orm import Session
 
 from subscribers.addresses import parse_address
 from subscribers.errors import Conflict, InvalidValue, NotFound
-from subscribers.tables import MailingList, Suppression
+from subscribers.tables import ImportSuppression, MailingList, Suppression
 from subscribers.tokens import address_hash as hash_address
 
 UNSUBSCRIBED = "unsubscribed"
@@ -79,6 +79,8 @@ def suppress(
     found = session.scalar(select(Suppression).where(active(at), Suppression.reason == reason, *scope))
     if found is not None:
         _prolong(found, expires_at, evidence)
+        # Shown once more, by something else: an undo of the import that made it must not lift it.
+        session.execute(delete(ImportSuppression).where(ImportSuppression.suppression_id == found.id))
         return found
     made = Suppression(
         address_hash=digest,

@@ -6,7 +6,21 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Enum,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    event,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from subscribers.append_only import only_grows
@@ -199,6 +213,48 @@ class Suppression(Base):
     lifted_reason: Mapped[str | None] = mapped_column(Text)
 
 
+class NeverMailKind(StrEnum):
+    """
+    What changed about whom may be mailed.
+
+    `suppressed` and `lifted` are about an entry of the suppressions, `left` and `back` about one list, `gone` says that
+    a record was deleted, and `merged` into which other one, just before.
+    """
+
+    SUPPRESSED = "suppressed"
+    LIFTED = "lifted"
+    LEFT = "left"
+    BACK = "back"
+    GONE = "gone"
+    MERGED = "merged"
+
+
+class NeverMailChange(Base):
+    """
+    One change of whom may be mailed, written by the database itself, to be copied to a file outside it.
+
+    `mark` names it for ever, in the file too. `number` is the order in which changes were committed, given on
+    PostgreSQL once they are; on SQLite that is `id`. `person` is a token id, and so is `kept`: the record that the
+    other was merged into.
+    """
+
+    __tablename__ = "never_mail_changes"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int | None] = mapped_column(unique=True)
+    mark: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    kind: Mapped[NeverMailKind] = mapped_column(stored_enum(NeverMailKind))
+    at: Mapped[datetime]
+    address_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    domain: Mapped[str | None] = mapped_column(String(253))
+    list_id: Mapped[int | None] = mapped_column(ForeignKey("lists.id"))
+    person: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    kept: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    reason: Mapped[str | None] = mapped_column(String(64))
+    expires_at: Mapped[datetime | None]
+
+
 class OneTimeToken(Base):
     """A link that works once; only the digest of its token is kept."""
 
@@ -253,13 +309,19 @@ class AttributeDefinition(Base):
     choices: Mapped[list[str] | None] = mapped_column(JSON)
 
 
+def _index_where_set(name: str, first: str, wanted: str, *rest: str) -> Index:
+    """Return an index of the rows that have *wanted*: most values are text, and writing each index has its price."""
+    is_set = text(f"{wanted} IS NOT NULL")
+    return Index(name, first, wanted, *rest, sqlite_where=is_set, postgresql_where=is_set)
+
+
 class AttributeValue(Base):
     """One value of one attribute; an attribute of several values has a row for each `position`."""
 
     __tablename__ = "attribute_values"
     __table_args__ = (
-        Index("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
-        Index("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
+        _index_where_set("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
+        _index_where_set("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
     )
 
     subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True)
@@ -270,12 +332,14 @@ class AttributeValue(Base):
     date: Mapped[date | None]
 
 
-# Of the folded text, which is what segments compare.
+# Of the folded text, which is what segments compare; like those above, of the rows that have one.
 Index(
     "ix_attribute_values_folded",
     AttributeValue.definition_id,
     folded(AttributeValue.text),
     AttributeValue.subscriber_id,
+    sqlite_where=text("text IS NOT NULL"),
+    postgresql_where=text("text IS NOT NULL"),
 )
 
 
@@ -296,6 +360,7 @@ class ImportBatch(Base):
     undone_at: Mapped[datetime | None]
     rows_done: Mapped[int] = mapped_column(default=0)
     counts: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+    kept_out: Mapped[dict[str, int]] = mapped_column(JSON, default=dict, server_default="{}")
     mapping: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
@@ -310,6 +375,29 @@ class ImportChange(Base):
     subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     after: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class ImportSuppression(Base):
+    """A suppression that one batch made, and that an undo of the batch may lift, until something else shows it too."""
+
+    __tablename__ = "import_suppressions"
+
+    batch_id: Mapped[int] = mapped_column(ForeignKey("import_batches.id", ondelete="CASCADE"), primary_key=True)
+    suppression_id: Mapped[int] = mapped_column(
+        ForeignKey("suppressions.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class ImportProfile(Base):
+    """What the columns of a file mean, kept by name: heading -> field, attribute or ``ignore``."""
+
+    __tablename__ = "import_profiles"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    mapping: Mapped[dict[str, str]] = mapped_column(JSON)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
 
 
 class Segment(Base):
@@ -387,3 +475,11 @@ class BounceEvent(Base):
 
 # An erasure takes the person and the words away; a merge gives the line to the record that is kept. Nothing else moves.
 only_grows(ConsentEvent.__table__, movable=("subscriber_id",), blankable={"evidence": "''", "wording": "NULL"})
+
+
+@event.listens_for(Base.metadata, "after_create")
+def _with_its_triggers(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    """Make the triggers with the tables, where these are made without the migrations."""
+    from subscribers.never_mail_triggers import make_triggers
+
+    make_triggers(connection)

@@ -12,24 +12,23 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from subscribers.errors import InvalidValue
 from subscribers.naming import nearest
+from subscribers.sheet_reading import UnreadableSheet, read_sheet
 
 LONGEST_LINE_BYTES = 1_000_000
+_BLOCK_BYTES = 256 * 1024
 MOST_COLUMNS = 500
 MOST_LINES_IN_CELL = 50
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row: its line or sheet row number (1 = the header's place), its cells, or what is wrong with it."""
 
     number: int
@@ -37,8 +36,7 @@ class Row:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     number: int
     text: str
     problem: str = ""
@@ -63,8 +61,7 @@ class Table:
 
     @cached_property
     def sha256(self) -> str:
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(self.path)
 
     def rows(self) -> Iterator[Row]:
         """Yield every row after the header that is not blank."""
@@ -74,8 +71,8 @@ class Table:
         for row in rows:
             if row.problem:
                 yield row
-            elif any(cell.strip() for cell in row.cells):
-                yield _fitted(row, width)
+            elif (text := "".join(row.cells)) and not text.isspace():
+                yield row if len(row.cells) == width else _fitted(row, width)
 
     def _read_header(self) -> tuple[str, ...]:
         rows = self._sheet_rows() if self._is_sheet else self._text_rows()
@@ -101,18 +98,25 @@ class Table:
             yield from _records(first, lines, separator)
 
     def _sheet_rows(self) -> Iterator[Row]:
-        from python_calamine import CalamineError, CalamineWorkbook
-
         try:
-            workbook = CalamineWorkbook.from_path(str(self.path))
-            sheet = workbook.get_sheet_by_index(0)
-            for number, cells in enumerate(sheet.iter_rows(), start=1):
-                yield Row(number, [_cell_text(cell) for cell in cells])
-        except (CalamineError, IndexError) as error:
+            for number, cells in enumerate(read_sheet(self.path), start=1):
+                yield Row(number, cells)
+        except UnreadableSheet as error:
             raise InvalidValue(
                 f"{self.path.name} cannot be read as a spreadsheet: {error}",
                 hint="Save it as CSV (UTF-8) in your spreadsheet program and import that.",
             ) from None
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield the lines of a text file: number, text, and what is wrong with it."""
+    with path.open("rb") as file:
+        yield from _lines(file)
 
 
 def _checked_header(file_name: str, cells: Sequence[str]) -> tuple[str, ...]:
@@ -160,26 +164,66 @@ def _lines(file: BinaryIO) -> Iterator[_Line]:
         return
     if start.startswith(codecs.BOM_UTF8):
         file.seek(len(codecs.BOM_UTF8))
-    number = 0
-    while raw := file.readline(LONGEST_LINE_BYTES + 1):
-        number += 1
-        if len(raw) > LONGEST_LINE_BYTES:
-            shown = raw[:200].decode("utf-8", "replace")
-            _skip_line(file, raw[-1:])
+    number = 1
+    for block, too_long in _blocks(file):
+        if too_long:
+            shown = block[:200].decode("utf-8", "replace").replace("\0", "\ufffd")
             yield _Line(number, shown, f"the line is longer than {LONGEST_LINE_BYTES:,} bytes")
+            number += 1
             continue
-        if b"\r" in raw[:-2]:  # line ends of old Macs
-            for part in raw.rstrip(b"\r\n").split(b"\r"):
-                yield _decoded(number, part.strip(b"\n"))
+        lines = _even_lines(block)
+        if lines is not None:
+            yield from map(_Line, range(number, number + len(lines)), lines)
+            number += len(lines)
+            continue
+        for raw in block.removesuffix(b"\n").split(b"\n"):
+            for part in raw.removesuffix(b"\r").split(b"\r"):  # line ends of old Macs
+                yield _decoded(number, part)
                 number += 1
-            number -= 1
-            continue
-        yield _decoded(number, raw.rstrip(b"\r\n"))
 
 
-def _skip_line(file: BinaryIO, last: bytes) -> None:
-    while last and last != b"\n":
-        last = file.readline(LONGEST_LINE_BYTES)[-1:]
+def _blocks(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
+    """Yield whole lines, many at once, or the beginning of one that is too long, which is never held whole."""
+    rest = b""
+    while read := file.read(_BLOCK_BYTES):
+        end = read.rfind(b"\n") + 1
+        if end:
+            first = read.find(b"\n") + 1
+            if len(rest) + first > LONGEST_LINE_BYTES and b"\r" not in rest:
+                yield rest, True
+                rest, read, end = b"", read[first:], end - first
+            if end:
+                yield rest + read[:end], False
+                rest = b""
+            read = read[end:]
+        rest += read
+        if len(rest) > LONGEST_LINE_BYTES:
+            cut = rest.rfind(b"\r") + 1
+            yield (rest[:cut], False) if cut else (rest, True)
+            rest = rest[cut:] if cut else _after_long_line(file)
+    if rest:
+        yield rest, False
+
+
+def _after_long_line(file: BinaryIO) -> bytes:
+    while read := file.read(_BLOCK_BYTES):
+        if end := read.find(b"\n") + 1:
+            return read[end:]
+    return b""
+
+
+def _even_lines(block: bytes) -> list[str] | None:
+    """Return the lines of a block that has nothing odd in it: no NUL, no lone CR, all of it UTF-8."""
+    if b"\0" in block:
+        return None
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n")
+        if b"\r" in block.removesuffix(b"\r"):
+            return None
+    try:
+        return block.decode("utf-8").removesuffix("\r").removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        return None
 
 
 def _decoded(number: int, raw: bytes) -> _Line:
@@ -215,19 +259,18 @@ def _utf16_lines(file: BinaryIO) -> Iterator[_Line]:
 
 def _records(first: _Line, rest: Iterator[_Line], separator: str) -> Iterator[Row]:
     """Join the lines of quoted cells; a quote that is never closed stays the problem of its own line."""
-    waiting = [first]
+    waiting: list[_Line] = []  # lines that were looked at as part of a quoted cell, and were none
+    line: _Line | None = first
     width = 0
-    while waiting or (waiting := [line] if (line := next(rest, None)) else []):
-        line = waiting.pop(0)
-        if line.problem:
-            yield Row(line.number, [line.text], line.problem)
-            continue
-        if '"' not in line.text:
-            row = Row(line.number, line.text.split(separator))
+    while line is not None:
+        number, text, problem = line
+        if problem:
+            yield Row(number, [text], problem)
         else:
-            row = _quoted(line, waiting, rest, separator, width)
-        width = width or len(row.cells)
-        yield row
+            row = _quoted(line, waiting, rest, separator, width) if '"' in text else Row(number, text.split(separator))
+            width = width or len(row.cells)
+            yield row
+        line = waiting.pop(0) if waiting else next(rest, None)
 
 
 def _quoted(line: _Line, waiting: list[_Line], rest: Iterator[_Line], separator: str, width: int) -> Row:
@@ -269,18 +312,6 @@ def _is_row(text: str, separator: str, width: int) -> bool:
 
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-
-
-def _cell_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, datetime):
-        return value.date().isoformat() if value.time() == datetime.min.time() else value.isoformat(sep=" ")
-    if isinstance(value, date):
-        return value.isoformat()
-    return str(value).replace("\0", "\ufffd")
 
 
 def unknown_column(name: str, columns: Sequence[str]) -> InvalidValue:

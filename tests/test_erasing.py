@@ -57,8 +57,7 @@ ACT = {"source": "form", "actor": "tester", "at": NOW}
 
 def erase_person(app: App, address: str, *, evidence: str) -> erasing.Erased:
     """Erase somebody in a transaction of its own, as the command does."""
-    with app.database.write() as session:
-        return erasing.erase_person(app, session, address, evidence=evidence)
+    return erasing.erase_address(app, address, evidence=evidence)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.journey)])

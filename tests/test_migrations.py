@@ -91,5 +91,5 @@ def test_the_migrated_tables_that_only_grow_have_their_triggers(
     database = Database(url)
     migrations.upgrade(database)
     kinds = ("no_delete", "no_change", *(("no_truncate",) if kind == "postgresql" else ()))
-    assert trigger_names(database) == {f"{t}_{k}" for t in ("audit_entries", "consent_events") for k in kinds}
+    assert trigger_names(database) >= {f"{t}_{k}" for t in ("audit_entries", "consent_events") for k in kinds}
     database.close()

@@ -10,19 +10,20 @@ import pytest
 from newsletter.app import App
 from newsletter.publishing import start_issue
 from newsletter.tables import Block, BlockKind, Delivery, Issue, IssueState, Variant
-from subscribers import batches, lists, segments, suppression
+from subscribers import attributes, batches, importing, lists, people, segments, suppression
 from subscribers.audience import Audience, audience_counts
 from subscribers.importing import import_file
 from subscribers.tables import Basis, ImportBatch, Subscriber
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 ZONE = "Europe/London"
-PEOPLE = 2_500  # more than one chunk
+PEOPLE = 2_500  # more than two chunks
 
 
 @pytest.fixture
-def imported(app_on_postgresql: App, tmp_path: Path) -> App:
+def imported(app_on_postgresql: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     """A list of people by import; one of them is suppressed and one row is refused."""
+    monkeypatch.setattr(importing, "CHUNK_ROWS", 1_000)
     app, path = app_on_postgresql, tmp_path / "people.csv"
     rows = [f"p{n}@example.org,Ann,{'Dudley' if n % 2 else 'Élan'},{n}" for n in range(PEOPLE)]
     path.write_text("\n".join(["Email,First name,Town,Age", *rows, "nobody,X,Dudley,1"]))
@@ -78,3 +79,24 @@ def test_an_import_is_undone(imported: App) -> None:
         assert result.removed == PEOPLE - 1
     with imported.database.read() as session:
         assert session.query(Subscriber).count() == 0
+
+
+def test_an_import_changes_withdraws_and_is_undone(imported: App, tmp_path: Path) -> None:
+    """Text with everything that the format of COPY escapes comes out as it went in; what went in goes out again."""
+    path = tmp_path / "second.csv"
+    notes = ["back\\slash", "\\N", "\\.", "a\\tb", "Zoë's ‘note’", "NULL"]
+    rows = [f"p{n + 10}@example.org,{note},,enabled" for n, note in enumerate(notes)]
+    rows += ["p20@example.org,,,unsubscribed", "new@example.org,x,press;volunteer,cleaned", "yan@example.org,x,press,"]
+    path.write_text("\n".join(["email,note,tags,status", *rows]))
+    given = {"list_name": "members", "basis": Basis.CONSENT, "evidence": "forms", "actor": "t", "now": NOW}
+    result = import_file(imported.database, path, pepper=imported.keys.pepper, **given)  # type: ignore[arg-type]
+    assert (result.new, result.changed, result.suppressed) == (1, len(notes), 2)
+    with imported.database.read() as session:
+        ids = [people.find(session, f"p{n + 10}@example.org").id for n in range(len(notes))]
+        found = attributes.values_of(session, ids)
+        assert [found[i]["note"] for i in ids] == notes
+    with imported.database.write() as session:
+        undone = batches.undo(session, batches.get(session, 2), actor="t", why="wrong", at=NOW)
+    assert (undone.removed, undone.restored, undone.lifted, undone.kept) == (1, len(notes) + 1, 2, [])
+    with imported.database.write() as session:  # the ids that the import took are not given out again
+        people.add(session, pepper=imported.keys.pepper, address="by-hand@example.org", at=NOW)

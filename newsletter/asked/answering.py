@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from newsletter import api_answers
 from newsletter.asked.answerers import ANSWERERS, Answerer
 from newsletter.asked.limits import any_full, forget_full
 from newsletter.asked.requests import Asked, any_done, any_waits, forget_done, mark_done, waiting
@@ -146,6 +147,7 @@ def is_untidy(session: Session, now: datetime) -> bool:
         or one_time.any_expired(session, before=before)
         or signing_up.any_over(session, now)
         or any_full(session, now)
+        or api_answers.any_over(session, now)
     )
 
 
@@ -156,3 +158,4 @@ def tidy(session: Session, now: datetime) -> None:
     one_time.forget_expired(session, before=before)
     signing_up.forget_over(session, now)
     forget_full(session, now)
+    api_answers.forget_over(session, now)

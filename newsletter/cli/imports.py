@@ -71,6 +71,7 @@ def show(context: Context, batch: int) -> None:
             **_facts(found, name),
             "finished": found.finished_at,
             "undone": found.undone_at,
+            "kept_out": found.kept_out,
             "sha256": found.file_sha256,
             "columns": found.mapping,
         }
@@ -105,10 +106,13 @@ def undo(context: Context, batch: int, reason: str) -> None:
         counts = {"removed": result.removed, "restored": result.restored, "kept": len(result.kept)}
         context.app.audit.record(session, Action.IMPORT_UNDONE, f"import {batch}", details=counts)
     kept = [{"address": address, "reason": why} for address, why in result.kept]
+    counts = {"removed": result.removed, "restored": result.restored, "lifted": result.lifted}
     if context.output.as_json:
-        context.output.data({"batch": batch, "removed": result.removed, "restored": result.restored, "kept": kept})
+        context.output.data({"batch": batch, **counts, "kept": kept})
         return
     context.output.note(f"Removed {people_words(result.removed)}, put back {people_words(result.restored)}.")
+    if result.lifted:
+        context.output.note(f"Lifted {result.lifted:,} suppressions that only this file had shown.")
     if kept:
         context.output.note("Left as they are, because of what came after the import:")
         context.output.table(kept, ["address", "reason"], empty="")

@@ -26,6 +26,7 @@ def publish(context: Context, issue_name: str, indexed: bool | None, dry_run: bo
 
     Example: newsletter issue publish 2026-11
     """
+    from newsletter.cli.issue_text import tell
     from newsletter.compose.issue import find
     from newsletter.publishing.archiving import publish_issue
 
@@ -38,7 +39,7 @@ def publish(context: Context, issue_name: str, indexed: bool | None, dry_run: bo
         done(context.output, {"issue": slug, "published": not is_new, **facts}, words)
         return
     if is_new:
-        context.output.note(words)
+        tell(context.output, words)
         if not context.output.confirm(f"Show {slug} to everybody?"):
             raise click.Abort
     with app.database.write() as session:

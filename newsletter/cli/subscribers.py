@@ -9,6 +9,7 @@ import click
 from newsletter.cli import subscribers_files, subscribers_records
 from newsletter.cli.list_text import BASES, limit_option, offset_option
 from newsletter.cli.main import Context, Verbs, pass_context
+from newsletter.cli.subscribers_import import import_people
 
 _TABLES = (  # of `show`: what each fact that is a table is called, and its columns
     ("subscriptions", "Lists", ["list", "state", "basis", "since"]),
@@ -28,7 +29,7 @@ def command() -> None:
     """
 
 
-for _verb in (*subscribers_files.VERBS, *subscribers_records.VERBS):
+for _verb in (import_people, *subscribers_files.VERBS, *subscribers_records.VERBS):
     command.add_command(_verb)
 
 

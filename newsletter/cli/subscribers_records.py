@@ -31,39 +31,21 @@ def put_on_list(
 ) -> None:
     """Subscribe somebody; refused while a suppression stands or the basis is not shown."""
     from newsletter.cli.list_text import day_of
-    from subscribers import consent, lists, suppression
-    from subscribers.errors import Conflict
+    from subscribers import joining, lists
     from subscribers.tables import Basis
 
-    consent.check_basis(
-        Basis(basis),
-        evidence=evidence,
-        charity_number=app.config.organisation.charity_number,
-        collected_on=day_of(collected_at),
-    )
-    mailing_list = lists.get_open(session, list_name)
-    held = [
-        entry
-        for entry in suppression.of_address(
-            session, address_hash=person.address_hash, domain=person.domain, now=app.now()
-        )
-        if entry.list_id in (None, mailing_list.id)
-    ]
-    if held:
-        raise Conflict(
-            f"{person.address} is not to be mailed: {held[0].reason}, since {held[0].since:%Y-%m-%d}.",
-            hint="If they asked to come back: newsletter suppressions lift ADDRESS --reason TEXT, then again.",
-        )
-    given = f" (given on {collected_at:%Y-%m-%d})" if collected_at else ""
-    consent.grant(
+    joining.join(
         session,
         person,
-        mailing_list,
+        lists.get_open(session, list_name),
         basis=Basis(basis),
+        evidence=evidence,
         source=SOURCE,
         actor=app.actor,
-        evidence=f"{evidence}{given}",
         at=app.now(),
+        charity_number=app.config.organisation.charity_number,
+        collected_on=day_of(collected_at),
+        also_who_left=True,
     )
 
 
@@ -173,17 +155,16 @@ def merge(context: Context, kept: str, gone: str) -> None:
     """
     from newsletter.audit import Action
     from newsletter.cli.list_text import done
-    from newsletter.send.ended_records import hand_over
-    from subscribers import leaving, people
+    from newsletter.send.ended_records import merge_people
+    from subscribers import people
 
     if not context.output.confirm(f"Merge {gone} into {kept}? The record of {gone} ends."):
         return
     app = context.app
     with app.database.write() as session:
         first, second = people.find(session, kept), people.find(session, gone)
-        hand_over(session, second.id, first.id)
         gone_hash = second.address_hash
-        leaving.merge(session, first, second, actor=app.actor, at=app.now())
+        merge_people(session, first, second, actor=app.actor, at=app.now())
         app.audit.record(
             session, Action.PERSON_MERGED, "person", person=first.address_hash, merged_hash=gone_hash.hex()
         )
@@ -201,8 +182,8 @@ def remove(context: Context, address: str, evidence: str) -> None:
     """
     from newsletter.audit import Action
     from newsletter.cli.list_text import done
-    from newsletter.send.ended_records import stop_deliveries
-    from subscribers import leaving, people
+    from newsletter.send.ended_records import remove_person
+    from subscribers import people
 
     app = context.app
     with app.database.read() as session:
@@ -212,8 +193,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
     with app.database.write() as session:
         person = people.find(session, address)
         digest = person.address_hash
-        stop_deliveries(session, person.id, reason="removed", at=app.now())
-        leaving.remove(session, person, evidence=evidence, at=app.now())
+        remove_person(session, person, evidence=evidence, at=app.now())
         app.audit.record(session, Action.PERSON_REMOVED, "person", person=digest)
     done(context.output, {"removed": shown}, f"Removed {shown}.")
 
@@ -228,15 +208,14 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.erasing import erase_person
+    from newsletter.erasing import erase_address
     from newsletter.erasing_files import forget_in_files
 
     shown = address.strip()
     if not context.output.confirm(f"Erase {shown} for good?"):
         return
     app = context.app
-    with app.database.write() as session:
-        erased = erase_person(app, session, address, evidence=evidence)
+    erased = erase_address(app, address, evidence=evidence)
     left = [
         *erased.left,
         *(f"the file {path}" for path in forget_in_files(app.workspace.outbox, erased.addresses).left),

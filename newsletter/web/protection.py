@@ -109,6 +109,7 @@ KINDS = (
     "events",
     "health",
     "webhooks",
+    "api",
     "archive",
     "robots.txt",
     "favicon.ico",

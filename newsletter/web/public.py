@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
+from newsletter.web.api.application import make_interface
 from newsletter.web.archive import Archive
 from newsletter.web.languages import Spoken
 from newsletter.web.link_requests import LinkRequests
@@ -62,7 +63,8 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
     )
     starlette.router.redirect_slashes = False
     https = app.config.web.url.startswith("https:")
-    return Protection(Spoken(starlette), page_headers(pages.style_hash, pages.script_hash, https=https))
+    door = make_interface(site, Spoken(starlette))
+    return Protection(door, page_headers(pages.style_hash, pages.script_hash, https=https))
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -20,14 +20,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from newsletter.asked.settings_link import LINK
-from newsletter.erasing import erase_person
-from newsletter.web.languages import WANTED, marked
+from newsletter.erasing import erase_address
+from newsletter.web.languages import WANTED, Wanted, marked
 from newsletter.web.leaving import ACTOR
 from newsletter.web.settings_saving import EVIDENCE, Saved, leave_all, save
-from newsletter.web.settings_view import settings_of
+from newsletter.web.settings_view import Settings, settings_of
 from newsletter.web.site import Site
 from subscribers import one_time
-from subscribers.errors import TokenInvalid
+from subscribers.errors import NotFound, TokenInvalid
 from subscribers.tables import Subscriber
 
 SESSION = "settings"
@@ -47,6 +47,16 @@ class Do(StrEnum):
     ERASE = "erase"
     BACK = "back"
     CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the page is made of, once the transaction is over; `language` is the person's."""
+
+    settings: Settings
+    saved: Saved
+    session: str
+    language: str
 
 
 @dataclass
@@ -82,12 +92,12 @@ class SettingsPages:
         return self.site.page("settings_open")
 
     async def _open(self, token: str) -> Response:
-        def work(session: Session, now: datetime) -> Response:
+        def work(session: Session, now: datetime) -> _Shown:
             spent = one_time.spend(session, LINK, token, now=now)
             opened = one_time.mint(session, SESSION, now=now, lifetime=SESSION_FOR, subscriber_id=spent.subscriber_id)
-            return self._page(session, _person(session, spent.subscriber_id), opened, Saved(), now)
+            return self._shown(session, _person(session, spent.subscriber_id), opened, Saved(), now)
 
-        return await self.site.change(work)
+        return self._page(await self.site.change(work))
 
     async def _do(self, held: str, form: FormData) -> Response:
         asked = str(form.get("do", ""))
@@ -96,52 +106,67 @@ class SettingsPages:
         do = Do(asked)
         if do is Do.DOWNLOAD:
             return await self._download(held, str(form.get("as", "")))
-
-        def work(session: Session, now: datetime) -> Response:
-            if do is Do.CLOSE:
-                one_time.spend(session, SESSION, held, now=now)
-                return self.site.page("settings_closed")
-            person = _person(session, one_time.look(session, SESSION, held, now=now).subscriber_id)
-            return self._done(session, person, held, do, form, now)
-
-        return await self.site.change(work)
-
-    def _done(self, session: Session, person: Subscriber, held: str, do: Do, form: FormData, now: datetime) -> Response:
-        if do is Do.ASK_ERASE:
-            return self.site.page("settings_erase", person_language=person.language or "", session=held)
         if do is Do.ERASE:
-            language = person.language or ""
-            erase_person(self.site.app, session, person.address, evidence=EVIDENCE, actor=ACTOR)
-            return self.site.page("settings_erased", person_language=language)
-        saved = Saved()
-        if do is Do.LEAVE_ALL:
-            saved = leave_all(session, person, now=now)
-        elif do is Do.SAVE:
-            today = now.astimezone(self.site.app.config.organisation.zone).date()
-            saved = save(session, person, form, wording=self._wording(person), now=now, today=today)
-        return self._page(session, person, held, saved, now)
+            return await self._erase(held)
+        if do is Do.CLOSE:
+            await self.site.change(lambda session, now: one_time.spend(session, SESSION, held, now=now).id)
+            return self.site.page("settings_closed")
+        wanted = WANTED.get()  # of this request: the work below is done elsewhere
 
-    def _page(self, session: Session, person: Subscriber, held: str, saved: Saved, now: datetime) -> Response:
-        site = self.site
-        tomorrow = now.astimezone(site.app.config.organisation.zone).date() + timedelta(days=1)
-        offered = site.pages.languages.offered
-        shown = settings_of(session, person, offered=offered, tomorrow=tomorrow, typed=saved.typed)
-        return site.page(
+        def work(session: Session, now: datetime) -> _Shown:
+            person = _person(session, one_time.look(session, SESSION, held, now=now).subscriber_id)
+            saved = Saved()
+            if do is Do.LEAVE_ALL:
+                saved = leave_all(session, person, now=now)
+            elif do is Do.SAVE:
+                wording = self._wording(person.language or "", wanted)
+                saved = save(session, person, form, wording=wording, now=now, today=self._day(now))
+            return self._shown(session, person, held, saved, now)
+
+        shown = await self.site.change(work)
+        if do is Do.ASK_ERASE:
+            return self.site.page("settings_erase", person_language=shown.settings.language, session=held)
+        return self._page(shown)
+
+    def _day(self, now: datetime) -> date:
+        return now.astimezone(self.site.app.config.organisation.zone).date()
+
+    def _shown(self, session: Session, person: Subscriber, held: str, saved: Saved, now: datetime) -> _Shown:
+        offered, tomorrow = self.site.pages.languages.offered, self._day(now) + timedelta(days=1)
+        settings = settings_of(session, person, offered=offered, tomorrow=tomorrow, typed=saved.typed)
+        return _Shown(settings, saved, held, person.language or "")
+
+    def _page(self, shown: _Shown) -> Response:
+        return self.site.page(
             "settings",
-            422 if saved.wrong else 200,
-            person_language=person.language or "",
-            settings=shown,
-            saved=saved,
-            session=held,
+            422 if shown.saved.wrong else 200,
+            person_language=shown.language,
+            settings=shown.settings,
+            saved=shown.saved,
+            session=shown.session,
             wording=WORDING,
-            contact=site.contact,
+            contact=self.site.contact,
         )
 
-    def _wording(self, person: Subscriber) -> Callable[[str], str]:
+    def _wording(self, language: str, wanted: Wanted) -> Callable[[str], str]:
         """Return what gives the words beside a list's box, in the language in which the page showed them."""
-        pages, language = self.site.pages, person.language or ""
-        wanted, name = WANTED.get(), pages.organisation.name
+        pages, name = self.site.pages, self.site.pages.organisation.name
         return lambda title: pages.say(WORDING, wanted, person_language=language, title=title, organisation=name)
+
+    async def _erase(self, held: str) -> Response:
+        app = self.site.app
+
+        def erase() -> str:
+            with app.database.read() as session:
+                token = one_time.look(session, SESSION, held, now=app.now())
+                person = session.get_one(Subscriber, token.subscriber_id)
+            try:
+                erase_address(app, person.address, evidence=EVIDENCE, actor=ACTOR)
+            except NotFound:  # by a second press of the button
+                raise TokenInvalid("This link is not valid.") from None
+            return person.language or ""
+
+        return self.site.page("settings_erased", person_language=await self.site.write(erase))
 
     async def _download(self, held: str, kind: str) -> Response:
         # Here and not at the top: the pages that most people need do not wait for it.

@@ -270,7 +270,8 @@ class Translator:
                 node.place,
                 hint=f"Write: not {node.name} any ('...')",
             )
-        return text_condition(folded(AttributeValue.text), node)
+        # Said in so many words, or the index of the rows that have a text is not seen to fit.
+        return and_(AttributeValue.text.is_not(None), text_condition(folded(AttributeValue.text), node))
 
 
 def _subscribed() -> Any:

@@ -238,6 +238,7 @@ def test_an_import_is_undone_only_when_somebody_says_yes(filled: Run) -> None:
         "batch": 1,
         "removed": 2,
         "restored": 0,
+        "lifted": 0,
         "kept": [],
     }
     assert filled("subscribers", "list") == []

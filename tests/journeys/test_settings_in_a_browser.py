@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, select
+from sqlalchemy import select
 
 from newsletter.app import App
 from subscribers import consent, lists, people
+from subscribers.db import Base
 from subscribers.tables import Basis, Subscriber
 from subscribers.tokens import unsubscribe_token
 from tests.peers.walking import walk  # noqa: F401  (a fixture)
@@ -143,6 +144,7 @@ def test_a_scanner_that_runs_script_changes_nothing(app: App, tokens: list[str],
 def everything(app: App) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of every table."""
     with app.database.read() as session:
-        tables = MetaData()
-        tables.reflect(session.connection())
-        return {name: [tuple(row) for row in session.execute(table.select())] for name, table in tables.tables.items()}
+        return {
+            name: [tuple(row) for row in session.execute(table.select())]
+            for name, table in Base.metadata.tables.items()
+        }

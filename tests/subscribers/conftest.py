@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from newsletter.app import App
 from subscribers import attributes, consent, lists, people
 from subscribers.importing import ImportResult, import_file
+from subscribers.peers import Export
 from subscribers.tables import AttributeKind, Basis, Subscriber
 
 PEPPER = b"p" * 32
@@ -78,7 +79,9 @@ def run_import(app: App, tmp_path: Path) -> Callable[..., ImportResult]:
         if not lists.all_lists(session):
             lists.create(session, "members", at=AT)
 
-    def run(content: str | bytes, *, name: str = "people.csv", **options: Any) -> ImportResult:
+    def run(
+        content: str | bytes, *, name: str = "people.csv", table: Export | None = None, **options: Any
+    ) -> ImportResult:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         given = {
@@ -91,7 +94,7 @@ def run_import(app: App, tmp_path: Path) -> Callable[..., ImportResult]:
             "errors_folder": app.workspace.outbox,
             **options,
         }
-        return import_file(app.database, path, **given)
+        return import_file(app.database, table or path, **given)
 
     return run
 

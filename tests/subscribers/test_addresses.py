@@ -10,9 +10,23 @@ from hypothesis import strategies as st
 from subscribers.addresses import parse_address
 from subscribers.errors import InvalidValue
 
-LOCALS = st.text("aZ9.!#'+_-\"( )@é\u202e", min_size=0, max_size=12) | st.just("a" * 64) | st.just("a" * 65)
+LOCALS = st.text("aZ9.!#'+_-\"( )@é\u202e", min_size=0, max_size=12) | st.sampled_from(
+    ["a" * 64, "a" * 65, "Info", "POSTMASTER", "www", "ｉnfo", "аnn", "ﬁ", "e\u0301", "a\u200b"]
+)
 DOMAINS = st.sampled_from(
-    ["example.org", "EXAMPLE.org", "bücher.example", "x", "localhost", "-a.org", "a..org", "", "[127.0.0.1]", "a.org."]
+    [
+        *("example.org", "EXAMPLE.org", "bücher.example", "x", "localhost", "-a.org", "a..org", "", "[127.0.0.1]"),
+        *("a.org.", "xn--bcher-kva.example", "xn--a.example", "ｅxample.org", "еxample.org", "example。org", "a_b.org"),
+        *(
+            "b" * 63 + ".org",
+            "b" * 64 + ".org",
+            "1.2.3.4",
+            "ex\u00adample.org",
+            "example.org\u202e",
+            "test",
+            "a.b.test",
+        ),
+    ]
 ) | st.just(".".join(["b" * 60] * 4))
 
 

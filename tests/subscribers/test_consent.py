@@ -30,7 +30,6 @@ from subscribers.tables import (
     SubscriptionState,
     Suppression,
 )
-from tests.subscribers.conftest import PEPPER
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -158,8 +157,8 @@ def _import(session: Session, person: Subscriber, on: MailingList, now: datetime
     session.flush()
     address = parse_address(person.address)
     row = Incoming(row=2, address=address, person={}, attributes={}, tags=frozenset(), joined_at=None, withdrawn=None)
-    writer = Writer(batch.id, on.id, Basis.CORPORATE, "e", "tester", PEPPER, now, "import")
-    writer.write(session, [row], {})
+    writer = Writer(batch.id, on.id, Basis.CORPORATE, "e", "tester", now, "import")
+    writer.write(session, [row], {address.key: person.address_hash}, {})
     session.expire_all()
 
 

@@ -261,6 +261,22 @@ def test_an_import_that_was_cut_goes_on_where_it_stopped(
         assert session.scalar(select(func.count()).select_from(ConsentEvent)) == 81
 
 
+def test_two_runs_of_one_import_do_not_both_write(run_import: Run, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "CHUNK_ROWS", 10)
+    content = "email\n" + "".join(f"p{n}@example.org\n" for n in range(35))
+
+    def meanwhile(done: int, _total: int) -> None:
+        if done == 20:
+            assert run_import(content).continued_at == 20
+
+    with pytest.raises(Conflict, match="worked on elsewhere"):
+        run_import(content, progress=meanwhile)
+    with app.database.read() as session:
+        batch = session.scalars(select(ImportBatch)).one()
+        assert (batch.rows_done, batch.counts["new"], batches.state(batch)) == (35, 35, "finished")
+        assert session.scalar(select(func.count()).select_from(ConsentEvent)) == 35
+
+
 def test_an_undo_takes_back_what_nobody_changed_since(run_import: Run, app: App, at: Any) -> None:
     run_import("email,name,town,tags\nold@example.org,Old,Dudley,\n")
     run_import(

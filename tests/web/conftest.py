@@ -21,6 +21,7 @@ from newsletter.web.server import listen, make_server
 from subscribers import consent, lists, people
 from subscribers.tables import Basis, MailingList, Subscriber, Subscription
 from subscribers.tokens import unsubscribe_token
+from tests.web.api_client import READ_WRITE, Caller, caller, make_lists
 from tests.web.asked_links import mint_link
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -137,6 +138,13 @@ def forget(app: App) -> Callable[[int], None]:
             session.delete(session.get_one(Subscriber, subscriber_id))
 
     return delete
+
+
+@pytest.fixture
+def editor(app: App, site: httpx.Client) -> Caller:
+    """A program that reads and writes subscribers, beside two lists."""
+    make_lists(app, "members", "events")
+    return caller(app, site, *READ_WRITE)
 
 
 @pytest.fixture

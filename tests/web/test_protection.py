@@ -110,7 +110,7 @@ def test_the_headers_of_every_route(app: App, site: httpx.Client, member, issue)
 
 
 def routes_of(app: App) -> list[str]:
-    starlette = make_site(app).site.site  # type: ignore[attr-defined]
+    starlette = make_site(app).site.pages.site  # type: ignore[attr-defined]
     return [route.path for route in starlette.routes]
 
 

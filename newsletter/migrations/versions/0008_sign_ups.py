@@ -8,7 +8,7 @@ from alembic import op
 from subscribers.db import UtcDateTime
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 
 
 def upgrade() -> None:
