@@ -7,11 +7,11 @@ unsubscribes never starves the pages.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -26,7 +26,7 @@ from newsletter.fresh_keys import FreshKeys
 from newsletter.web.languages import WANTED
 from newsletter.web.notices import BY_STATUS, FAULT
 from newsletter.web.pages import Pages
-from newsletter.web.writing import Together
+from newsletter.web.writing import Together, Work, do_works
 from subscribers.errors import TokenInvalid
 from subscribers.tokens import UnsubscribeClaim, read_unsubscribe_token
 
@@ -44,11 +44,11 @@ class Site:
     pages: Pages
     keys: FreshKeys
     writers: anyio.CapacityLimiter
-    together: Together | None = None
+    _together: Together[Work, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.app.database.is_sqlite:
-            self.together = Together(self.app, self.writers)
+            self._together = Together(self.app, self.writers, do_works)
 
     @property
     def contact(self) -> str:
@@ -100,9 +100,7 @@ class Site:
         Raises:
             HTTPException: 503 when the turn does not come, or *work* does not end, within `WRITE_WAIT_SECONDS`.
         """
-        with anyio.move_on_after(WRITE_WAIT_SECONDS):
-            return await anyio.to_thread.run_sync(work, limiter=self.writers)
-        raise HTTPException(503)
+        return await self.in_time(anyio.to_thread.run_sync(work, limiter=self.writers))
 
     async def change(self, work: Callable[[Session, datetime], T]) -> T:
         """
@@ -113,16 +111,26 @@ class Site:
         Raises:
             HTTPException: As `write`.
         """
-        if self.together is not None:
-            with anyio.move_on_after(WRITE_WAIT_SECONDS):
-                return await self.together.do(work)
-            raise HTTPException(503)
+        if self._together is not None:
+            found: T = await self.in_time(self._together.do(work))
+            return found
 
         def write() -> T:
             with self.app.database.write() as session:
                 return work(session, self.app.now())
 
         return await self.write(write)
+
+    async def in_time(self, write: Awaitable[T]) -> T:
+        """
+        Return what a write returns.
+
+        Raises:
+            HTTPException: 503 when it does not end within `WRITE_WAIT_SECONDS`.
+        """
+        with anyio.move_on_after(WRITE_WAIT_SECONDS):
+            return await write
+        raise HTTPException(503)
 
 
 def found(value: T | None) -> T:

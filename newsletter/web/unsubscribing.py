@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from newsletter.web import leaving
 from newsletter.web.leaving import Afterwards
 from newsletter.web.site import Site
+from newsletter.web.writing import Together
 from subscribers.tables import WhyLeft
 from subscribers.tokens import UnsubscribeClaim
 
@@ -27,6 +28,10 @@ class Unsubscribing:
     """The handlers."""
 
     site: Site
+
+    def __post_init__(self) -> None:
+        # A mail that goes to many is left by many within minutes.
+        self._one_clicks = Together(self.site.app, self.site.writers, leaving.leave_together)
 
     def routes(self) -> Sequence[BaseRoute]:
         return [Route("/unsubscribe/{token}", self.unsubscribe, methods=["GET", "POST"])]
@@ -46,9 +51,10 @@ class Unsubscribing:
     async def _leave(
         self, request: Request, claim: UnsubscribeClaim, scope: leaving.Scope, way: leaving.Way
     ) -> Response:
-        receipt = await self.site.change(lambda session, now: leaving.leave(session, claim, scope, way, now=now))
         if way is leaving.Way.ONE_CLICK:  # a mail program asks, and shows nobody the answer
+            await self.site.in_time(self._one_clicks.do(claim))
             return PlainTextResponse("Unsubscribed.\n")
+        receipt = await self.site.change(lambda session, now: leaving.leave(session, claim, scope, way, now=now))
         token = request.path_params["token"]
         return self.site.page("unsubscribed", scope=scope, receipt=receipt, reasons=list(WhyLeft), token=token)
 

@@ -1,17 +1,16 @@
 """
-Writes of several requests in one commit: on SQLite each alone would wait for the lock, and for the disk, of its own.
+Writes of several requests in one commit: each alone would wait for the lock of SQLite, and for the disk, of its own.
 
-Each is answered after the commit that holds it, and only for itself: what one of them cannot do leaves the others as
-they are.
+Each is answered after the commit that holds it, and only for itself: where one of them fails, each is done alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio.to_thread
 from sqlalchemy.orm import Session
@@ -20,78 +19,71 @@ from newsletter.app import App
 from subscribers.errors import DatabaseUnavailable
 
 MOST_TOGETHER = 50
-T = TypeVar("T")
-Work = Callable[[Session, datetime], T]
+Asked = TypeVar("Asked")
+Done = TypeVar("Done")
+Write = Callable[[Session, Sequence[Asked], datetime], Sequence[Done]]
+Work = Callable[[Session, datetime], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    work: Work[Any]
-    answer: asyncio.Future[Any]
+class _Waiting(Generic[Asked, Done]):
+    asked: Asked
+    answer: asyncio.Future[Done]
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    value: Any = None
-    error: Exception | None = None
-
-
-class Together:
+class Together(Generic[Asked, Done]):
     """
     Commits together what gathers while the commit before is made.
 
     Args:
         turn: Held by whoever writes in this process.
+        write: Does several in a transaction that is not its own, and returns what came of each. It may be called
+            again for one of them alone, after a rollback.
     """
 
-    def __init__(self, app: App, turn: anyio.CapacityLimiter) -> None:
-        self._app, self._turn = app, turn
-        self._asked: list[_Asked] = []
+    def __init__(self, app: App, turn: anyio.CapacityLimiter, write: Write[Asked, Done]) -> None:
+        self._app, self._turn, self._write = app, turn, write
+        self._waiting: list[_Waiting[Asked, Done]] = []
         self._running: asyncio.Task[None] | None = None
 
-    async def do(self, work: Work[T]) -> T:
-        """Return what *work* returns, once it is durable; a request that was given up before its turn is not done."""
-        asked = _Asked(work, asyncio.get_running_loop().create_future())
-        self._asked.append(asked)
+    async def do(self, asked: Asked) -> Done:
+        """Return what came of it, once it is durable; a request that was given up before its turn is not done."""
+        waiting: _Waiting[Asked, Done] = _Waiting(asked, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
-        found: T = await asked.answer
-        return found
+        return await waiting.answer
 
     async def _run(self) -> None:
-        while self._asked:
-            batch = [asked for asked in self._asked[:MOST_TOGETHER] if not asked.answer.done()]
-            del self._asked[:MOST_TOGETHER]
-            if batch:
-                await self._commit(batch)
-
-    async def _commit(self, batch: list[_Asked]) -> None:
-        try:
-            done = await anyio.to_thread.run_sync(self._write, [asked.work for asked in batch], limiter=self._turn)
-        except Exception as error:  # the whole of it failed: nothing of any of them is kept
-            done = [_Done(error=error)] * len(batch)
-        for asked, one in zip(batch, done, strict=True):
-            if asked.answer.done():
+        while self._waiting:
+            batch = [one for one in self._waiting[:MOST_TOGETHER] if not one.answer.done()]
+            del self._waiting[:MOST_TOGETHER]
+            if not batch:
                 continue
-            if one.error is not None:
-                asked.answer.set_exception(one.error)
-            else:
-                asked.answer.set_result(one.value)
+            done = await anyio.to_thread.run_sync(self._commit, [one.asked for one in batch], limiter=self._turn)
+            for one, what in zip(batch, done, strict=True):
+                if one.answer.done():
+                    continue
+                if isinstance(what, _Failed):
+                    one.answer.set_exception(what.error)
+                else:
+                    one.answer.set_result(what)
 
-    def _write(self, works: list[Work[Any]]) -> list[_Done]:
-        with self._app.database.write() as session:
-            now = self._app.now()
-            if len(works) == 1:
-                return [_Done(works[0](session, now))]
-            return [_alone(session, work, now) for work in works]
+    def _commit(self, asked: Sequence[Asked]) -> Sequence[Done | _Failed]:
+        try:
+            with self._app.database.write() as session:
+                return self._write(session, asked, self._app.now())
+        except Exception as error:
+            if len(asked) == 1 or isinstance(error, DatabaseUnavailable):
+                return [_Failed(error)] * len(asked)
+        return [one for alone in asked for one in self._commit([alone])]
 
 
-def _alone(session: Session, work: Work[Any], now: datetime) -> _Done:
-    """Do one of several; where it fails, what it has changed is taken back and nothing else."""
-    try:
-        with session.begin_nested():
-            return _Done(work(session, now))
-    except DatabaseUnavailable:
-        raise
-    except Exception as error:
-        return _Done(error=error)
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception
+
+
+def do_works(session: Session, works: Sequence[Work], now: datetime) -> list[Any]:
+    """Do what is given as functions, one after the other."""
+    return [work(session, now) for work in works]

@@ -10,7 +10,7 @@ from newsletter.config import Config, SendWindow
 from newsletter.publishing import start_issue
 from newsletter.send.dispatch import send_issue
 from newsletter.send.permission import NOW_DISCREET, PAUSED
-from newsletter.send.plan import NoVariantFits
+from newsletter.send.plan_rows import NoVariantFits
 from newsletter.tables import Issue
 from subscribers.audience import Audience, audience_counts
 from tests.send.chosen import Network

@@ -253,7 +253,7 @@ def test_a_fault_shows_and_logs_nobody(
     def broken(*_a: object, **_k: object) -> None:
         raise RuntimeError("amina@example.org has no row")
 
-    monkeypatch.setattr("newsletter.web.leaving.leave", broken)
+    monkeypatch.setattr("newsletter.web.leaving.leave_together", broken)
     with serve(app) as address:
         answer = httpx.post(address + link(member), data=ONE_CLICK, trust_env=False)
     assert answer.status_code == 500

@@ -255,6 +255,8 @@ class IssueShown(Given):
     edited_by: str
     scheduled_at: datetime | None
     finished_at: datetime | None
+    published_at: datetime | None
+    indexed: bool
     reason: str | None
 
 

@@ -198,6 +198,8 @@ def _shown(issue: Issue, blocks: int, planned: dict[int, int] | None) -> dict[st
         "edited_by": issue.edited_by,
         "scheduled_at": issue.scheduled_at,
         "finished_at": issue.finished_at,
+        "published_at": issue.published_at,
+        "indexed": issue.indexed,
         "reason": issue.reason,
     }
 
