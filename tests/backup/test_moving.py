@@ -64,13 +64,15 @@ def filled(live: App, run) -> App:
 
 
 def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table, as the program reads it, save what says where the database lies."""
+    """Every row of every table, as the program reads it, save what says where the database lies and how it is set."""
     database = Database(url)
     found = {}
     with database.read() as session:
         for table in Base.metadata.sorted_tables:
             keys = [tuple(row) for row in session.execute(select(*table.columns))]
-            found[table.name] = sorted((r for r in keys if r[0] not in ("instance", "sent-mark")), key=repr)
+            found[table.name] = sorted(
+                (r for r in keys if r[0] not in ("instance", "sent-mark", "configuration")), key=repr
+            )
     database.close()
     return found
 
