@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from newsletter.config_choices import Digest, Discreet
 from newsletter.config_group import Group
 from newsletter.config_group import each_once as _each_once
+from newsletter.config_retention import Retention
 from newsletter.config_returning import BouncePolicy, ListPatience, Mailbox, Receiver, Webhook
 from newsletter.config_signup import SignUpSettings
 from newsletter.config_values import (
@@ -332,6 +333,7 @@ class Config(Group):
     log: Log = Log()
     metrics: Metrics = Metrics()
     database: DatabaseSettings = DatabaseSettings()
+    retention: Retention = Retention()
     attributes: tuple[AttributeRule, ...] = ()
 
     @field_validator("attributes")
