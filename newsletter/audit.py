@@ -70,6 +70,9 @@ class Action(StrEnum):
     DATABASE_UPGRADED = "database.upgraded"
     DATABASE_ADOPTED = "database.adopted"
     RETENTION_RUN = "retention.run"
+    REQUEST_ADDED = "request.added"
+    REQUEST_ACKNOWLEDGED = "request.acknowledged"
+    REQUEST_CLOSED = "request.closed"
 
 
 class AuditLog:

@@ -14,4 +14,5 @@ class Retention(Group):
     journal_months: int = Field(13, ge=1)
     evidence_months: int = Field(24, ge=1)
     request_days: int = Field(7, ge=1)
+    closed_request_months: int = Field(24, ge=1)
     file_days: int = Field(30, ge=1)

@@ -24,7 +24,17 @@ from newsletter.erasing_files import forget_in_files
 from newsletter.send.notice_rows import cancel
 from newsletter.send.owner import changed
 from newsletter.send.returns import reply_name
-from newsletter.tables import Block, Delivery, DeliveryState, Issue, Notice, Setting, Throttle, WebRequest
+from newsletter.tables import (
+    Block,
+    Delivery,
+    DeliveryState,
+    Issue,
+    Notice,
+    PersonRequest,
+    Setting,
+    Throttle,
+    WebRequest,
+)
 from subscribers import leaving, people
 from subscribers.addresses import Address, parse_address
 from subscribers.bounces.records import reports_about
@@ -177,6 +187,8 @@ def _forget_requests(session: Session, known: _Known) -> None:
         if any(isinstance(value, str) and value.strip().casefold() in keys for value in request.fields.values()):
             session.delete(request)
     session.flush()
+    mine = update(PersonRequest).where(PersonRequest.contact_hash.in_(known.hashes))
+    changed(session, mine.values(contact="", words=""))
 
 
 # Words of servers and of people that may repeat an address, beside the rows that are the person's own.
@@ -188,6 +200,9 @@ _WORDS = (
     BounceEvent.undone_reason,
     ImportBatch.file_name,
     ImportBatch.evidence,
+    PersonRequest.contact,
+    PersonRequest.words,
+    PersonRequest.outcome,
 )
 
 

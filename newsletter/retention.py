@@ -16,6 +16,7 @@ from typing import Any
 from dateutil.relativedelta import relativedelta
 from sqlalchemy.orm import Session
 
+from newsletter import person_requests
 from newsletter import retention_rows as rows
 from newsletter.app import App
 from newsletter.audit import Action
@@ -130,6 +131,7 @@ def _of_mail(app: App) -> tuple[Rule, ...]:
 def _of_the_site(app: App) -> tuple[Rule, ...]:
     kept, now = app.config.retention, app.now()
     asked = now - timedelta(days=kept.request_days)
+    closed = now - relativedelta(months=kept.closed_request_months)
     files = partial(rows.old_files, app.workspace.outbox, now - timedelta(days=kept.file_days))
     return (
         Rule(
@@ -145,6 +147,13 @@ def _of_the_site(app: App) -> tuple[Rule, ...]:
             lambda session: rows.count_links(session, asked),
             lambda session, most: rows.find_links(session, asked, most),
             partial(rows.delete_rows, OneTimeToken),
+        ),
+        Rule(
+            "closed-requests",
+            f"complaints and requests about one's data, {kept.closed_request_months} months after they were closed",
+            lambda session: person_requests.count_over(session, closed),
+            lambda session, most: person_requests.find_over(session, closed, most),
+            person_requests.forget,
         ),
         Rule(
             "files",

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.app import App
 from newsletter.audit import Wanted, entries
-from newsletter.tables import Delivery, Issue, Notice, WebRequest
+from newsletter.tables import Delivery, Issue, Notice, PersonRequest, WebRequest
 from subscribers import exporting, people
 from subscribers.addresses import Address, parse_address
 from subscribers.tables import (
@@ -101,6 +101,7 @@ def _sent_to(session: Session, person: Subscriber | None, hashes: Iterable[bytes
             {"kind": each.kind.value, "at": each.created_at, "state": each.state.value, "reply": each.reply_text}
             for each in notices
         ],
+        "data_requests": _data_requests(session, digests),
         "audit": [
             {"at": entry.at, "action": entry.action, "actor": entry.actor, "subject": entry.subject}
             for entry in reversed(found)
@@ -151,6 +152,15 @@ def _requests(session: Session, parsed: Address) -> list[dict[str, Any]]:
         {"kind": each.kind.value, "at": each.at, "fields": each.fields}
         for each in waiting
         if any(isinstance(value, str) and value.strip().casefold() == parsed.key for value in each.fields.values())
+    ]
+
+
+def _data_requests(session: Session, digests: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return complaints and requests about their data that were made under one of their addresses."""
+    asked = select(PersonRequest).where(PersonRequest.contact_hash.in_(list(digests))).order_by(PersonRequest.id)
+    return [
+        {"kind": each.kind.value, "at": each.received_at, "words": each.words, "outcome": each.outcome}
+        for each in session.scalars(asked)
     ]
 
 

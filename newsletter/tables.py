@@ -86,6 +86,17 @@ class WebRequestKind(StrEnum):
 
     SIGN_UP = "sign-up"
     LINK = "link"
+    REQUEST = "request"
+
+
+class PersonRequestKind(StrEnum):
+    """What somebody wants about their own data, or that they complain."""
+
+    COMPLAINT = "complaint"
+    ACCESS = "access"
+    CORRECTION = "correction"
+    ERASURE = "erasure"
+    OTHER = "other"
 
 
 class Setting(Base):
@@ -472,6 +483,31 @@ class ApiAnswer(Base):
     at: Mapped[datetime] = mapped_column(index=True)
     status: Mapped[int]
     document: Mapped[Any] = mapped_column(JSON)
+
+
+class PersonRequest(Base):
+    """
+    A complaint, or a request about somebody's own data, until a person has closed it.
+
+    `contact_hash` is of an address in `contact`. Both words of the person are blanked by an erasure; the row stays with
+    its dates, since it shows that somebody was answered.
+    """
+
+    __tablename__ = "person_requests"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[PersonRequestKind] = mapped_column(stored_enum(PersonRequestKind))
+    received_at: Mapped[datetime]
+    due_on: Mapped[date]
+    way: Mapped[str] = mapped_column(String(100))
+    contact: Mapped[str] = mapped_column(Text)
+    contact_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16), index=True)
+    words: Mapped[str] = mapped_column(Text)
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None] = mapped_column(String(200))
+    closed_at: Mapped[datetime | None] = mapped_column(index=True)
+    closed_by: Mapped[str | None] = mapped_column(String(200))
+    outcome: Mapped[str | None] = mapped_column(Text)
 
 
 class Worker(Base):

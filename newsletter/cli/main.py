@@ -52,6 +52,7 @@ NOUNS = {
     "db": "newsletter.cli.db",
     "audit": "newsletter.cli.audit",
     "retention": "newsletter.cli.retention",
+    "requests": "newsletter.cli.requests",
     "config": "newsletter.cli.config",
 }
 
@@ -80,6 +81,7 @@ SUMMARIES = {
     "db": "Look after the database: its version, backups, and which copy is the live one.",
     "audit": "Who did what, and when; and whether the log of it is whole.",
     "retention": "Forget what is older than it is kept.",
+    "requests": "Complaints and requests about somebody's own data, and by when each must be answered.",
     "config": "See the configuration that is in force.",
 }
 

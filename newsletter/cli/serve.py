@@ -42,7 +42,7 @@ def command(
         return
     address, number = bind or app.config.web.bind, port or app.config.web.port
     app.keys  # noqa: B018  # a missing key or a broken template is told before anything starts
-    load_pages(app.template_folders, app.config.organisation, exit_url=app.config.web.exit_url)
+    load_pages(app.template_folders, app.config.organisation, web=app.config.web)
     sock = handed_over() or listen(address, number)
     address, number = sock.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address

@@ -116,6 +116,7 @@ def _kind(path: str) -> str:
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")
 KINDS = (
     "sign-up",
+    "requests",
     "unsubscribe",
     "preferences",
     "settings",

@@ -25,6 +25,7 @@ from newsletter.web.languages import Spoken
 from newsletter.web.link_requests import LinkRequests
 from newsletter.web.pages import load_pages
 from newsletter.web.protection import Count, Protection, page_headers
+from newsletter.web.requesting import Requesting
 from newsletter.web.settings_pages import SettingsPages
 from newsletter.web.showing import Showing
 from newsletter.web.signing_up import SigningUp
@@ -40,7 +41,7 @@ MOST_BODY_BYTES = 16 * 1024
 
 def make_site(app: App, *, certificates: Certificates | None = None, count: Count | None = None) -> Protection:
     """Return the site as an ASGI application. Keys are read and templates compiled now, so a fault shows at once."""
-    pages = load_pages(app.template_folders, app.config.organisation, exit_url=app.config.web.exit_url)
+    pages = load_pages(app.template_folders, app.config.organisation, web=app.config.web)
     writers = anyio.CapacityLimiter(1 if app.database.is_sqlite else 10)
     site = Site(app, pages, FreshKeys(app.workspace.secrets), writers)
     webhooks = Webhooks(app.config, door=app.intake, clock=app.now, writers=writers, certificates=certificates)
@@ -53,6 +54,7 @@ def make_site(app: App, *, certificates: Certificates | None = None, count: Coun
             *Showing(site).routes(),
             *Health(site).routes(),
             *SigningUp(site).routes(),
+            *Requesting(site).routes(),
             *Archive(site).routes(),
             *Standing(site).routes(),
             webhooks.route(),

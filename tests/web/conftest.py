@@ -195,6 +195,7 @@ def pages(app: App, member: Member, issue: Callable[..., str]) -> dict[str, str]
         "preferences": f"/preferences/{member.token}",
         "link": "/preferences",
         "settings": mint_link(app, member.id),
+        "requests": "/requests",
         "not found": "/nothing",
         "archive": "/archive",
         "search": "/archive?q=november",

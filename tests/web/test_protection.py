@@ -65,6 +65,7 @@ SNAPSHOT: dict[str, dict[str, str]] = {
         "content-security-policy": "default-src 'none'; sandbox",
         "cross-origin-resource-policy": "cross-origin",
     },
+    "/requests": HTML,
     "/health": {"content-type": "application/json"},
     "/ready": {"content-type": "application/json"},
     "/robots.txt": {"content-type": "text/plain; charset=utf-8", **ONE_DAY},
