@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from newsletter.app import App
     from newsletter.cli.output import Output
     from subscribers.import_diff import Difference
-    from subscribers.importing import ImportResult, Source
+    from subscribers.import_reading import Source
+    from subscribers.importing import ImportResult
 
 SHOWN_DIFFERENCES = 20
 
