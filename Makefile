@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test torture lint wheel bench lock clean
+.PHONY: demo test torture lint wheel bench translations lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/newsletter demo .demo
@@ -31,6 +31,17 @@ wheel: $(VENV)/.development
 
 bench: $(VENV)/.development
 	for script in $$(grep -lE '^if __name__' benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
+
+# Brings the catalogues of the site up to date with its texts. A new language, too: make translations LANGUAGE=ur
+CATALOGUES := templates/web/translations
+DRAFT := \# DRAFT: not offered before it is reviewed. How: docs/translations.md
+translations: $(VENV)/.development
+	mkdir -p build
+	$(BIN)/pybabel -q extract -F pyproject.toml -k marked --add-location=file --sort-output --project=newsletter \
+		--header-comment='$(DRAFT)' -o build/site.pot .
+	$(if $(LANGUAGE),$(BIN)/pybabel -q init -i build/site.pot -o $(CATALOGUES)/$(LANGUAGE).po -l $(subst -,_,$(LANGUAGE)))
+	for file in $(CATALOGUES)/*.po; do \
+		$(BIN)/pybabel -q update -i build/site.pot -o $$file -l $$(basename $$file .po | tr - _) --ignore-pot-creation-date || exit 1; done
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Setting up $(VENV) (a minute or two, the first time)" >&2

@@ -16,7 +16,7 @@ from sample_issue import sample_issue
 
 from newsletter.paths import shipped_templates
 from newsletter.render import html
-from newsletter.render.archive import render_web_version
+from newsletter.render.archive import Surroundings, render_web_version
 from newsletter.render.environment import make_environment
 from newsletter.render.issue import render_issue
 
@@ -50,7 +50,7 @@ def _refresh_ms() -> float:
     start = time.perf_counter()
     environment = make_environment([shipped_templates()])
     render_issue(sample_issue(), environment)
-    render_web_version(sample_issue(), environment)
+    render_web_version(sample_issue(), environment, Surroundings("https://example.org/"))
     return (time.perf_counter() - start) * 1000
 
 

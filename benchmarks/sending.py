@@ -27,6 +27,7 @@ from sqlalchemy import insert, select
 from newsletter.app import App
 from newsletter.config import Config, Dkim
 from newsletter.keys import create_keys
+from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
 from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import RenderedIssue
@@ -35,12 +36,12 @@ from newsletter.send.dispatch import send_issue
 from newsletter.send.journal import Claimed, Journal
 from newsletter.send.plan import PlannedVariant, freeze
 from newsletter.tables import Delivery, Issue, Variant
-from subscribers.db import Base
 from subscribers.tables import Basis, MailingList, Subscriber, Subscription, SubscriptionState
 from subscribers.tokens import address_hash
 
 CHUNK = 5_000
 START_SECONDS = 10
+SAMPLE = "sample"  # in a prepared workspace: one copy, with the line ends that `smtp-source` wants
 NAME, UNSUBSCRIBE, PREFERENCES = (
     f"\ufdd0{slot}\ufdd1" for slot in ("first_name|friend", "unsubscribe_url", "preferences_url")
 )
@@ -104,12 +105,20 @@ def sink(connections: int, *flags: str) -> Iterator[Sink]:
                 process.kill()
 
 
-def source_rate(port: int, copies: int, size: int, connections: int, *, to: str = "") -> float:
+def source_rate(port: int, copies: int, size: int, connections: int) -> float:
     """Return how many messages of *size* bytes a second `smtp-source` sends over as many connections."""
-    words = [tool("smtp-source"), "-d", "-s", str(connections), "-l", str(size), "-m", str(copies)]
-    words += ["-f", "news@example.org", "-t", to] if to else []
+    return _source_rate(port, copies, connections, "-l", str(size))
+
+
+def source_rate_of(message: Path, port: int, copies: int, connections: int, *, to: str) -> float:
+    """As `source_rate`, with a message of ours, each copy to an address of its own as on any list."""
+    return _source_rate(port, copies, connections, "-F", str(message), "-N", "-f", "news@example.org", "-t", to)
+
+
+def _source_rate(port: int, copies: int, connections: int, *words: str) -> float:
+    command = [tool("smtp-source"), "-d", "-s", str(connections), "-m", str(copies), *words, f"127.0.0.1:{port}"]
     started = time.perf_counter()
-    subprocess.run([*words, f"127.0.0.1:{port}"], check=True)
+    subprocess.run(command, check=True)
     return copies / (time.perf_counter() - started)
 
 
@@ -235,8 +244,8 @@ def prepare(folder: Path, copies: int, *, domain: str = "domain{}.example", sign
     app, now = App(workspace=workspace, config=settings, actor="benchmark"), datetime.now(UTC)
     if signed:
         app.keys.dkim.create("benchmark")
+    open_and_upgrade(app.database_url)
     with app.database.write() as session:
-        Base.metadata.create_all(session.connection())
         session.add(MailingList(id=1, name="members", title="Members", created_at=now))
         issue = Issue(slug="2026-11", created_at=now, edited_at=now, edited_by="benchmark")
         session.add(issue)
@@ -260,7 +269,9 @@ def prepare(folder: Path, copies: int, *, domain: str = "domain{}.example", sign
         assert session.get_one(Variant, row.variant_id).issue_id == issue.id
         names = {name: getattr(row, name) for name in Claimed._fields}
     app.close()
-    return len(maker.make(Claimed(**names)).body)
+    copy = maker.make(Claimed(**names)).body
+    (folder / SAMPLE).write_bytes(copy.replace(b"\r\n", b"\n"))
+    return len(copy)
 
 
 def _people(session, app: App, numbers: range, domain: str, now: datetime) -> None:  # type: ignore[no-untyped-def]

@@ -17,6 +17,7 @@ from newsletter.paths import Workspace
 from subscribers.db import Database
 
 if TYPE_CHECKING:
+    from newsletter.never_mail import Keeper
     from subscribers.bounces.intake import Intake
 
 
@@ -57,6 +58,18 @@ class App:
     @cached_property
     def keys(self) -> Keys:
         return load_keys(self.workspace.secrets)
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """Keeps the file of who is never mailed up to the database."""
+        from newsletter.never_mail import Keeper
+
+        return Keeper(self.database, self.workspace, self.keys.pepper)
+
+    @property
+    def has_written(self) -> bool:
+        """Whether this process has committed anything."""
+        return "database" in self.__dict__ and self.database.written
 
     @cached_property
     def intake(self) -> Intake:

@@ -1,5 +1,6 @@
 """
-What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, and the receiver.
+What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, the receiver, the
+answering of what is asked for on the site, and keeping the file of who is never mailed.
 
 None of them can hold up a send or one another. One that breaks is told once, and started again a little later.
 """
@@ -13,12 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from newsletter.app import App
+from newsletter.asked.answering import Answering
 from newsletter.config_returning import Mailbox, Receiver
 from newsletter.returning import make_receiver, watch_mailbox
 from subscribers.errors import SubscribersError
 
 RETRY_SECONDS = 30.0
 END_SECONDS = 40.0
+KEEP_SECONDS = 1.0
 
 Run = Callable[[threading.Event], None]
 
@@ -50,11 +53,13 @@ class Service:
 
 
 def services(app: App, say: Callable[[str], None]) -> list[Service]:
-    """Return what the configuration asks for."""
-    found = watching(app, app.config.bounces.mailboxes, say)
+    """Return what the configuration asks for, what answers the site, and what every worker does."""
+    found = [Service("The file of who is never mailed", partial(_keep_never_mail, app, say), say)]
+    found += watching(app, app.config.bounces.mailboxes, say)
     receiver = app.config.bounces.receiver
     if receiver is not None:
         found.append(Service("The receiver", partial(_receive, app, receiver, say), say))
+    found.append(Service("The answering of requests", Answering(app, say).run, say))
     return found
 
 
@@ -65,6 +70,20 @@ def watching(app: App, mailboxes: Iterable[Mailbox], say: Callable[[str], None])
 
 def _watch(app: App, config: Mailbox, say: Callable[[str], None], stop: threading.Event) -> None:
     watch_mailbox(app, config, say).run(stop)
+
+
+def _keep_never_mail(app: App, say: Callable[[str], None], stop: threading.Event) -> None:
+    """Let the file follow the database: what the site and the sending write is there within a second or so."""
+    told = False
+    while not stop.is_set():
+        kept = app.keeper.keep(now=app.now())
+        if kept.set_aside is not None:
+            say(f"{app.workspace.never_mail} was damaged and is written anew; the old one is {kept.set_aside}.")
+        if kept.unknown and not told:
+            say(f"{app.workspace.never_mail} knows more than the database, which was put back: newsletter db adopt")
+            told = True
+        stop.wait(KEEP_SECONDS)
+    app.keeper.keep(now=app.now())
 
 
 def _receive(app: App, config: Receiver, say: Callable[[str], None], stop: threading.Event) -> None:

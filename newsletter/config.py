@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from newsletter.config_choices import Digest, Discreet
 from newsletter.config_group import Group
 from newsletter.config_group import each_once as _each_once
 from newsletter.config_returning import BouncePolicy, ListPatience, Mailbox, Receiver, Webhook
+from newsletter.config_signup import SignUpSettings
 from newsletter.config_values import (
     BindAddress,
     Domain,
@@ -163,12 +165,23 @@ class Send(Group):
 
 
 class Web(Group):
-    """Where members reach us: `url` is the public address, `bind` where `serve` listens."""
+    """
+    Where members reach us: `url` is the public address, `bind` where `serve` listens.
+
+    `exit_url` is where the quick exit of every page leads: a busy page that tells nothing about who was here.
+    """
 
     url: PublicUrl
     bind: BindAddress = "127.0.0.1"
     port: int = Field(8025, ge=1, le=65535)
     trusted_proxies: tuple[Network, ...] = ("127.0.0.1",)
+    exit_url: PageUrl = Field("https://www.bbc.co.uk/weather", min_length=1)
+
+
+class Archive(Group):
+    """Past issues on the site, for everybody. Off, and with it on still only those that `issue publish` named."""
+
+    enabled: bool = False
 
 
 class SectionRule(Group):
@@ -293,8 +306,12 @@ class Config(Group):
     organisation: Organisation
     smtp: Smtp
     web: Web
+    archive: Archive = Archive()
     send: Send = Send()
     issue: IssueSettings = IssueSettings()
+    signup: SignUpSettings = SignUpSettings()
+    digest: Digest = Digest()
+    discreet: Discreet = Discreet()
     bounces: Bounces = Bounces()
     dkim: Dkim = Dkim()
     alerts: Alerts = Alerts()
@@ -317,6 +334,16 @@ class Config(Group):
             raise ValueError(
                 f"dkim.domain ({named}) must be the domain of organisation.from_address ({ours}), or one above or "
                 "below it: other signatures do not count for DMARC"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _discreet_mail_is_of_its_own_domain(self) -> Self:
+        ours, named = (a.rpartition("@")[2] for a in (self.organisation.from_address, self.discreet.from_address))
+        if named and named != ours:
+            raise ValueError(
+                f"discreet.from_address must be at {ours}, the domain of organisation.from_address: mail of another "
+                "domain does not pass SPF, DKIM and DMARC"
             )
         return self
 

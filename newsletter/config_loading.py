@@ -118,9 +118,13 @@ def _exposed_secrets(path: Path, values: Mapping[str, Any]) -> list[ConfigProble
     fix = f"Run: chmod 600 {path}"
     return [
         ConfigProblem(str(path), key, "is a secret in a file that others can read.", fix)
-        for key, value in _all_leaves(values)
-        if _is_secret(key, value)
+        for key in secrets_among(values)
     ]
+
+
+def secrets_among(values: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a configuration file whose values are secret."""
+    return [key for key, value in _all_leaves(values) if _is_secret(key, value)]
 
 
 def _is_secret(key: str, value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+PLAN = "plan.json"  # in `restoring`: from its writing on what is ready changes places with what stands
 _PACKAGE = Path(__file__).parent
 
 
@@ -45,6 +46,21 @@ class Workspace:
     def outbox(self) -> Path:
         """Files that commands write for people: previews, error files, reports."""
         return self.root / "outbox"
+
+    @property
+    def never_mail(self) -> Path:
+        """Who is never mailed, kept outside the database so that a restore cannot forget it."""
+        return self.root / "never-mail.jsonl"
+
+    @property
+    def backups(self) -> Path:
+        """Where `db backup` writes when it is not told where."""
+        return self.root / "backups"
+
+    @property
+    def restoring(self) -> Path:
+        """What a restore has ready; here only while one is at work, or was stopped."""
+        return self.root / "restoring"
 
     @property
     def locks(self) -> Path:

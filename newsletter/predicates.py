@@ -1,4 +1,7 @@
-"""Clauses of the segment language that only the newsletter can answer: who was sent an issue, whose copy bounced."""
+"""
+Clauses of the segment language that only the newsletter can answer: who was sent an issue, whose copy bounced, whom the
+monthly digest owes it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from newsletter.compose.issue import find
+from newsletter.compose.monthly_people import is_owed
 from newsletter.errors import NewsletterError
 from newsletter.tables import Delivery, DeliveryState
 from subscribers.errors import InvalidValue
@@ -13,6 +17,7 @@ from subscribers.segments import Predicate
 from subscribers.tables import Subscriber
 
 _STATES = {"sent": DeliveryState.SENT, "bounced": DeliveryState.BOUNCED}
+MONTHLY = "monthly"
 
 
 def _had_outcome(session: Session, name: str, verb: str) -> ColumnElement[bool]:
@@ -20,6 +25,8 @@ def _had_outcome(session: Session, name: str, verb: str) -> ColumnElement[bool]:
         issue = find(session, name)
     except NewsletterError as error:  # the segment language points at the place of an error of its own package
         raise InvalidValue(error.message, hint=error.hint) from None
+    if verb == MONTHLY:
+        return is_owed(issue.id)
     people = select(Delivery.subscriber_id).where(
         Delivery.issue_id == issue.id,
         Delivery.state == _STATES[verb],
@@ -28,4 +35,4 @@ def _had_outcome(session: Session, name: str, verb: str) -> ColumnElement[bool]:
     return Subscriber.id.in_(people)
 
 
-PREDICATES = (Predicate(word="issue", verbs=tuple(_STATES), condition=_had_outcome),)
+PREDICATES = (Predicate(word="issue", verbs=(*_STATES, MONTHLY), condition=_had_outcome),)

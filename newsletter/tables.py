@@ -53,6 +53,7 @@ class BlockKind(StrEnum):
     QUOTE = "quote"
     DIVIDER = "divider"
     BUTTON = "button"
+    LETTER = "letter"
 
 
 class DeliveryState(StrEnum):
@@ -196,6 +197,9 @@ class Issue(Base):
     `approved_hash` is the content hash that was approved: another hash voids the approval.
     From the plan on, `content_hash`, `planned`, `planned_at` and the variants are frozen. `published_at` is set while
     the archive shows it, and `indexed` where search engines may.
+
+    A monthly digest has its month in `digest_of` (`2026-11`), and an issue that one took up has its id in
+    `gathered_in`: so each month has one digest, and each issue is in one. `left_out` counts who was not planned.
     """
 
     __tablename__ = "issues"
@@ -227,6 +231,9 @@ class Issue(Base):
     finished_at: Mapped[datetime | None]
     published_at: Mapped[datetime | None]
     indexed: Mapped[bool] = mapped_column(default=False, server_default=false())
+    digest_of: Mapped[str | None] = mapped_column(String(7), unique=True, index=True)
+    gathered_in: Mapped[int | None]
+    left_out: Mapped[dict[str, int] | None] = mapped_column(JSON)
 
     blocks: Mapped[list[Block]] = relationship(
         back_populates="issue", order_by="Block.section, Block.position", cascade="all, delete-orphan"
@@ -235,7 +242,8 @@ class Issue(Base):
 
 class Block(Base):
     """
-    One thing in an issue, in a section, at a position: an item, a quotation, a divider or a button.
+    One thing in an issue, in a section, at a position: an item, a quotation, a divider, a button, or in a digest the
+    letter of one of its issues.
 
     `snapshot` is the item as it was when the chair last accepted it, so a change at the source is never silent.
     `audience` is a segment expression; null shows the block to everybody.
@@ -259,8 +267,27 @@ class Block(Base):
     item: Mapped[Item | None] = relationship()
 
 
+class ArchiveText(Base):
+    """
+    What one block of an issue in the archive, or the issue itself, is found by: plain words between spaces.
+
+    There is a row only for what every reader got, and only while the issue is in the archive.
+    """
+
+    __tablename__ = "archive_texts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id", ondelete="CASCADE"), index=True)
+    block_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id", ondelete="CASCADE"), index=True)
+    words: Mapped[str] = mapped_column(Text)
+
+
 class Variant(Base):
-    """One frozen rendering of an issue for one set of items: subject, HTML and text with their slots unfilled."""
+    """
+    One frozen rendering of an issue for one set of items: subject, HTML and text with their slots unfilled.
+
+    A `discreet` one is for people who chose that: text alone, under a header that tells nothing.
+    """
 
     __tablename__ = "variants"
     __table_args__ = (UniqueConstraint("issue_id", "number"),)
@@ -273,6 +300,24 @@ class Variant(Base):
     text: Mapped[str] = mapped_column(Text)
     content_hash: Mapped[str] = mapped_column(String(64))
     headers: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    discreet: Mapped[bool] = mapped_column(default=False, server_default=false())
+
+
+class DigestEntry(Base):
+    """
+    That somebody was left out of an issue because they chose the monthly digest, which owes it to them.
+
+    Written by the freeze that left them out: whoever has a row here has no delivery of that issue, and the other way
+    round. `list_id` is why they are mailed, as in a delivery.
+    """
+
+    __tablename__ = "digest_entries"
+
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id", ondelete="CASCADE"), primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(
+        ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
 
 
 _REMOTE_ID = text("remote_id IS NOT NULL")
@@ -384,6 +429,48 @@ class WebRequest(Base):
     network: Mapped[str] = mapped_column(String(64), index=True)
     fields: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     done_at: Mapped[datetime | None]
+
+
+class ApiToken(Base):
+    """
+    A token of the programming interface: only the digest of its text is kept, so nobody who reads this can use it.
+
+    `list_ids` null means every list. Rows are never deleted: the name stands in the ledger as who did something.
+    """
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    list_ids: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(200))
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None] = mapped_column(String(200))
+    used_on: Mapped[date | None]
+
+
+class ApiAnswer(Base):
+    """
+    What a POST with an `Idempotency-Key` was answered, for a day: the same request again is answered the same.
+
+    It is written in the transaction of the work itself. It goes with the person whom it shows.
+    """
+
+    __tablename__ = "api_answers"
+    __table_args__ = (UniqueConstraint("token_id", "key_digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_id: Mapped[int] = mapped_column(ForeignKey("api_tokens.id", ondelete="CASCADE"))
+    key_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    request_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    subscriber_id: Mapped[int | None] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    status: Mapped[int]
+    document: Mapped[Any] = mapped_column(JSON)
 
 
 class Worker(Base):

@@ -1,5 +1,6 @@
 """
-What `newsletter work` does: start what is scheduled, go on with what was deferred, and sleep until something is due.
+What `newsletter work` does: start what is scheduled, make the monthly digest, go on with what was deferred, and sleep
+until something is due.
 
 It fetches no source and decides nothing about a copy; a schedule that was missed is for a person, not for a surprise
 mailing hours later. One issue's trouble never stops the others.
@@ -17,9 +18,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from newsletter.app import App
+from newsletter.asked.answering import Answering
 from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
 from newsletter.publishing import start_issue
+from newsletter.publishing.monthly import make_due_digests
 from newsletter.send.control import issues_to_send, next_due_at
 from newsletter.send.dispatch import SendReport, send_issue
 from newsletter.send.instance import CopiedDatabase, require_live
@@ -70,6 +73,7 @@ class Worker:
     say: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
     _trouble: str = ""
+    _digest_trouble: str = ""
     _away_since: datetime | None = None
     _told_at: datetime | None = None
     _returns_at: float = 0.0
@@ -125,11 +129,12 @@ class Worker:
 
     def once(self) -> Round:
         """
-        Do what is due now: notices, issues, and what operators should hear of them.
+        Do what is due now: requests of the site, notices, issues, and what operators should hear of them.
 
         Raises:
             CopiedDatabase: When this is a copy that nobody has adopted.
         """
+        Answering(self.app, self.say).once(self.stop)
         with Messenger(self.app, self.say, self.stop) as messenger:
             before = messenger.once()
             done = self._issues()
@@ -171,7 +176,20 @@ class Worker:
             self.say(f"{task.slug}: {error.message}" + (f" {error.hint}" if error.hint else ""))
             return False
 
+    def _make_digests(self) -> None:
+        try:
+            for slug in make_due_digests(self.app):
+                self.say(f"{slug} is made of the month's issues, for those who chose one mail a month.")
+            self._digest_trouble = ""
+        except DatabaseUnavailable:
+            raise
+        except (NewsletterError, SubscribersError) as error:
+            if error.message != self._digest_trouble:
+                self.say(f"The monthly digest could not be made: {error.message}")
+            self._digest_trouble = error.message
+
     def _start_due(self) -> None:
+        self._make_digests()
         for task in self._due_schedules():
             (self._started if self._attempt(self._start, task) else self._troubles).append(task.slug)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from newsletter.errors import WorkspaceError
-from newsletter.paths import Workspace
+from newsletter.paths import PLAN, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,20 @@ def refuse_foreign_folder(workspace: Workspace) -> None:
                 f"{root} is not empty: it holds {inside.name}, and no config.toml of ours.",
                 hint="Name a new folder, for example: newsletter init newsletter",
             )
+
+
+def refuse_half_restored(workspace: Workspace) -> None:
+    """
+    Refuse to work in a workspace whose restore was stopped half-way.
+
+    Raises:
+        WorkspaceError: With how to go on.
+    """
+    if (workspace.restoring / PLAN).exists():
+        raise WorkspaceError(
+            f"A restore into {workspace.root} was stopped half-way.",
+            hint=f"Go on with it: newsletter db restore --continue --into {workspace.root}",
+        )
 
 
 def make_folders(workspace: Workspace) -> Iterator[Path]:

@@ -59,6 +59,8 @@ RESERVED = frozenset(
     ]
 )
 LONGEST_VALUE = 1000
+MOST_VALUE_BYTES = 2500  # PostgreSQL indexes no more than 2704
+LARGEST_NUMBER = 1e15
 TRUE_WORDS = frozenset(("yes", "y", "true", "ja", "on"))
 FALSE_WORDS = frozenset(("no", "n", "false", "nein", "off"))
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -153,9 +155,7 @@ def read_values(attribute: Attribute, text: str) -> tuple[Value, ...]:
         InvalidValue: When it does not fit the attribute's kind.
     """
     if attribute.kind is AttributeKind.TEXT:
-        cell = clean_text(text)
-        if len(cell) > LONGEST_VALUE:
-            raise InvalidValue(f"{attribute.name} has {len(cell)} characters; {LONGEST_VALUE} is the most.")
+        cell = _fitting(attribute, clean_text(text))
         return (Value(text=cell),) if cell else ()
     cell = clean_text(text)
     if not cell:
@@ -183,15 +183,45 @@ def _single(attribute: Attribute, cell: str) -> Value:
     raise InvalidValue(f"{attribute.name} must be {expected}: '{cell[:80]}'")
 
 
+def _fitting(attribute: Attribute, cell: str) -> str:
+    if len(cell) > LONGEST_VALUE:
+        raise InvalidValue(f"{attribute.name} has {len(cell)} characters; {LONGEST_VALUE} is the most.")
+    if len(cell) * 4 > MOST_VALUE_BYTES and (size := len(cell.encode())) > MOST_VALUE_BYTES:
+        raise InvalidValue(f"{attribute.name} takes {size} bytes; {MOST_VALUE_BYTES} is the most.")
+    return cell
+
+
 def _choice(attribute: Attribute, cell: str) -> str:
     if not attribute.choices:
-        if len(cell) > LONGEST_VALUE:
-            raise InvalidValue(f"{attribute.name} has {len(cell)} characters; {LONGEST_VALUE} is the most.")
-        return cell
+        return _fitting(attribute, cell)
     for choice in attribute.choices:
         if choice.casefold() == cell.casefold():
             return choice
     raise InvalidValue(f"{attribute.name} must be one of {', '.join(attribute.choices)}: '{cell[:80]}'")
+
+
+def read_plain(attribute: Attribute, value: str | float | bool | Sequence[str] | None) -> tuple[Value, ...]:
+    """
+    Read a value as JSON holds it, which `plain_value` wrote: the parts of a list are taken as they are.
+
+    Raises:
+        InvalidValue: When it does not fit the attribute's kind.
+    """
+    kind = attribute.kind
+    if value is None:
+        return ()
+    if isinstance(value, str) and kind not in (AttributeKind.NUMBER, AttributeKind.YES_NO):
+        return read_values(attribute, value)
+    if isinstance(value, bool):
+        if kind is AttributeKind.YES_NO:
+            return (Value(number=float(value)),)
+    elif isinstance(value, int | float):
+        if kind is AttributeKind.NUMBER and abs(value) < LARGEST_NUMBER:
+            return (Value(number=float(value)),)
+    elif not isinstance(value, str) and kind is AttributeKind.SEVERAL:
+        parts = dict.fromkeys(part for raw in value if (part := clean_text(raw)))
+        return tuple(Value(text=_choice(attribute, part)) for part in parts)
+    raise InvalidValue(f"{attribute.name} must be of the kind {kind.value}.")
 
 
 def definitions(session: Session) -> dict[str, Attribute]:

@@ -1,5 +1,5 @@
 """
-Who an issue is for: lists and segments, minus exclusions, only with a subscription and never the suppressed.
+Who an issue is for: lists and segments, minus exclusions, only with a subscription and never the suppressed or paused.
 
 Nobody is in an audience by default: one without lists and segments is empty.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from subscribers import lists, segments, suppression
+from subscribers import choices, lists, segments, suppression
 from subscribers.errors import InvalidValue
 from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState
 
@@ -48,6 +48,10 @@ class Audience:
         return cls(**{name: tuple(values) for name, values in (stored or {}).items()})
 
 
+# Why somebody whom an audience reaches is not mailed, in the order in which it is asked.
+LEFT_OUT = ("excluded", "without_subscription", "suppressed", "paused", "monthly")
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     """An audience looked up: ids and conditions."""
@@ -65,9 +69,12 @@ def select_audience(
     now: datetime,
     timezone: str,
     predicates: Sequence[segments.Predicate] = (),
+    with_monthly: bool = False,
 ) -> Select[int, int]:
     """
     Return the statement that yields (subscriber_id, list_id), one row a person.
+
+    Whoever has paused is not in it, nor who gets the monthly digest instead, unless *with_monthly* asks for them too.
 
     The list is why somebody is mailed and what the unsubscribe link leaves: of the audience's lists the oldest that
     the person may be mailed for; for somebody reached only by a segment, the oldest list that is not archived.
@@ -77,6 +84,12 @@ def select_audience(
         SegmentError: When a segment cannot be used.
     """
     rule = _look_up(session, audience, now=now, timezone=timezone, predicates=predicates)
+    found = _allowed(rule, now).where(choices.not_paused(choices.local_day(now, timezone)))
+    return found if with_monthly else found.where(choices.wants_each())
+
+
+def _allowed(rule: _Rule, now: datetime) -> Select[int, int]:
+    """Return the statement for everybody who may be mailed, whatever they chose."""
     reached = or_(Subscription.list_id.in_(rule.list_ids), rule.in_segments)
     allowed = suppression.not_suppressed(
         now,
@@ -109,9 +122,10 @@ def audience_counts(
     predicates: Sequence[segments.Predicate] = (),
 ) -> dict[str, int]:
     """
-    Count who is reached and why some are not mailed; `mailed` and the other three add up to `matched`.
+    Count who is reached and why some are not mailed; `mailed` and `LEFT_OUT` add up to `matched`.
 
-    Everybody is counted once, in the first that fits: excluded, without a subscription, suppressed, mailed.
+    Everybody is counted once, in the first that fits: excluded, without a subscription, suppressed, paused, with the
+    monthly digest instead, mailed.
     """
     rule = _look_up(session, audience, now=now, timezone=timezone, predicates=predicates)
     on_lists = Subscriber.id.in_(_on_lists(rule.list_ids))
@@ -121,7 +135,6 @@ def audience_counts(
         .join(MailingList, MailingList.id == Subscription.list_id)
         .where(Subscription.state == SubscriptionState.SUBSCRIBED, MailingList.archived_at.is_(None))
     )
-    mailed = select_audience(session, audience, now=now, timezone=timezone, predicates=predicates).subquery()
 
     def count(*conditions: ColumnElement[bool]) -> int:
         return session.scalar(select(func.count()).select_from(Subscriber).where(matched, *conditions)) or 0
@@ -129,14 +142,27 @@ def audience_counts(
     everybody = count()
     excluded = count(rule.excluded)
     without = count(~rule.excluded, ~subscribed)
-    going = session.scalar(select(func.count()).select_from(mailed)) or 0
+    chosen = count_choices(session, _allowed(rule, now), choices.local_day(now, timezone))
     return {
         "matched": everybody,
         "excluded": excluded,
         "without_subscription": without,
-        "suppressed": everybody - excluded - without - going,
-        "mailed": going,
+        "suppressed": everybody - excluded - without - sum(chosen.values()),
+        **chosen,
     }
+
+
+def count_choices(session: Session, allowed: Select[int, int], today: date) -> dict[str, int]:
+    """Count the people of a statement of (subscriber_id, list_id) by what they chose: paused, monthly, mailed."""
+    found = allowed.subquery()
+    paused, monthly = choices.is_paused(today), choices.wants_digest()
+    numbers = [
+        func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+        for condition in (paused, and_(~paused, monthly), and_(~paused, ~monthly))
+    ]
+    joined = select(*numbers).select_from(found).join(Subscriber, Subscriber.id == found.c.subscriber_id)
+    row = session.execute(joined).one()
+    return {name: int(number) for name, number in zip(("paused", "monthly", "mailed"), row, strict=True)}
 
 
 def _look_up(

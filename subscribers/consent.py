@@ -7,12 +7,12 @@ The consent ledger: append-only, who agreed to what, when, how, on which basis; 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from subscribers import suppression
@@ -246,6 +246,56 @@ def undo_withdrawal(
     if mailing_list is None:
         _lift_own(session, subscriber, made_since=made_since, by=actor, why=evidence, at=at)
     return tuple(done)
+
+
+def take_back(
+    session: Session,
+    subscriber: Subscriber,
+    event_ids: Collection[int],
+    *,
+    source: str,
+    actor: str,
+    evidence: str,
+    at: datetime,
+) -> tuple[ConsentEvent, ...]:
+    """
+    Take back these very withdrawals, where nothing was written about the person and the list since.
+
+    What anybody decided later stands, and so does every suppression.
+    """
+    done = []
+    for event in session.scalars(
+        select(ConsentEvent)
+        .where(
+            ConsentEvent.id.in_(event_ids),
+            ConsentEvent.subscriber_id == subscriber.id,
+            ConsentEvent.action == ConsentAction.WITHDRAWN,
+        )
+        .order_by(ConsentEvent.id)
+    ).all():
+        if event.id == _last_line(session, subscriber.id, event.list_id):
+            done.append(
+                append(
+                    session,
+                    subscriber,
+                    event.list_id,
+                    ConsentAction.UNDONE,
+                    basis=event.basis,
+                    source=source,
+                    actor=actor,
+                    evidence=evidence,
+                    at=at,
+                )
+            )
+    return tuple(done)
+
+
+def _last_line(session: Session, subscriber_id: int, list_id: int) -> int | None:
+    return session.scalar(
+        select(func.max(ConsentEvent.id)).where(
+            ConsentEvent.subscriber_id == subscriber_id, ConsentEvent.list_id == list_id
+        )
+    )
 
 
 def _lift_own(

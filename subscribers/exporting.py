@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO
@@ -12,11 +12,19 @@ from typing import Any, TextIO
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from subscribers import attributes, consent, people, suppression
+from subscribers import attributes, consent, people, preferences, suppression
 from subscribers.bounces.records import held_about
+from subscribers.comparing import fold, folded
 from subscribers.csv_cells import safe_cell
-from subscribers.segments.text import fold, folded
-from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Tag
+from subscribers.tables import (
+    ConsentEvent,
+    LeavingReason,
+    MailingList,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+    Tag,
+)
 
 _AT_ONCE = 500
 SUPPRESSED = "suppressed"
@@ -82,18 +90,25 @@ def count(session: Session, statement: Select[int]) -> int:
     return session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
 
 
-def read_people(session: Session, ids: Iterable[int], *, now: datetime) -> Iterator[Person]:
-    """Yield people with all their lists, tags and attributes, in the order of *ids*, a few hundred at a time."""
+def read_people(
+    session: Session, ids: Iterable[int], *, now: datetime, list_ids: Collection[int] | None = None
+) -> Iterator[Person]:
+    """
+    Yield people with all their lists, tags and attributes, in the order of *ids*, a few hundred at a time.
+
+    Args:
+        list_ids: The only lists that are told of, and that the state is of; None for every list.
+    """
     waiting: list[int] = []
     for subscriber_id in ids:
         waiting.append(subscriber_id)
         if len(waiting) == _AT_ONCE:
-            yield from _some(session, waiting, now)
+            yield from _some(session, waiting, now, list_ids)
             waiting = []
-    yield from _some(session, waiting, now)
+    yield from _some(session, waiting, now, list_ids)
 
 
-def _some(session: Session, ids: Sequence[int], now: datetime) -> Iterator[Person]:
+def _some(session: Session, ids: Sequence[int], now: datetime, list_ids: Collection[int] | None) -> Iterator[Person]:
     if not ids:
         return
     blocked = suppression.suppressed(
@@ -101,12 +116,15 @@ def _some(session: Session, ids: Sequence[int], now: datetime) -> Iterator[Perso
     )
     rows = {row[0].id: row for row in session.execute(select(Subscriber, blocked).where(Subscriber.id.in_(ids)))}
     states: dict[int, list[tuple[str, SubscriptionState]]] = {}
-    for subscriber_id, name, state in session.execute(
+    held = (
         select(Subscription.subscriber_id, MailingList.name, Subscription.state)
         .join(MailingList, MailingList.id == Subscription.list_id)
         .where(Subscription.subscriber_id.in_(ids))
         .order_by(MailingList.name)
-    ):
+    )
+    if list_ids is not None:
+        held = held.where(Subscription.list_id.in_(list_ids))
+    for subscriber_id, name, state in session.execute(held):
         states.setdefault(subscriber_id, []).append((name, state))
     tags: dict[int, list[str]] = {}
     for subscriber_id, tag in session.execute(
@@ -203,11 +221,19 @@ def everything_about(session: Session, subscriber: Subscriber, *, now: datetime)
         "first_name": subscriber.first_name,
         "language": subscriber.language,
         "timezone": subscriber.timezone,
+        "paused_until": subscriber.paused_until,
+        "frequency": subscriber.frequency.value,
+        "discreet": subscriber.discreet,
         "joined_at": subscriber.joined_at,
         "updated_at": subscriber.updated_at,
         "tags": people.tags_of(session, subscriber.id),
         "subscriptions": _subscriptions(session, subscriber.id),
         "ledger": [_line(event, name) for event, name in consent.ledger(session, subscriber.id)],
+        "leaving_reasons": _leaving_reasons(session, subscriber.id),
+        "choices": [
+            {name: getattr(each, name) for name in ("at", "field", "before", "after", "source", "actor")}
+            for each in preferences.changes_of(session, subscriber.id)
+        ],
         "suppressions": [
             {
                 "reason": entry.reason,
@@ -236,6 +262,19 @@ def _subscriptions(session: Session, subscriber_id: int) -> list[dict[str, Any]]
     return [
         {"list": name, "title": title, "state": s.state.value, "basis": s.basis.value, "since": s.since}
         for name, title, s in rows
+    ]
+
+
+def _leaving_reasons(session: Session, subscriber_id: int) -> list[dict[str, Any]]:
+    rows = session.execute(
+        select(LeavingReason, MailingList.name)
+        .join(ConsentEvent, ConsentEvent.id == LeavingReason.event_id)
+        .join(MailingList, MailingList.id == ConsentEvent.list_id)
+        .where(LeavingReason.subscriber_id == subscriber_id)
+        .order_by(LeavingReason.id)
+    )
+    return [
+        {"at": r.at, "list": name, "reason": r.choice.value if r.choice else None, "words": r.words} for r, name in rows
     ]
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from subscribers import consent, people, suppression
+from subscribers import consent, never_mail, people, signing_up, suppression
 from subscribers.bounces import records
 from subscribers.errors import InvalidValue
 from subscribers.tables import (
@@ -18,6 +18,8 @@ from subscribers.tables import (
     Basis,
     ConsentAction,
     ConsentEvent,
+    LeavingReason,
+    PreferenceChange,
     Subscriber,
     Subscription,
     SubscriptionState,
@@ -37,6 +39,7 @@ def erase(session: Session, subscriber: Subscriber, *, evidence: str, at: dateti
     session.delete(subscriber)
     session.flush()
     records.forget_person(session, digest)
+    signing_up.forget_address(session, digest)
     session.execute(
         update(Suppression)
         .where(Suppression.address_hash == digest)
@@ -86,14 +89,19 @@ def merge(session: Session, kept: Subscriber, gone: Subscriber, *, actor: str, a
         if getattr(kept, name) is None:
             setattr(kept, name, getattr(gone, name))
     kept.joined_at = min(kept.joined_at, gone.joined_at)
+    # Whoever asked for discreet mail, or to be left alone, asked for it as a person, whichever record held it.
+    kept.discreet = kept.discreet or gone.discreet
+    kept.paused_until = max((day for day in (kept.paused_until, gone.paused_until) if day), default=None)
     _take_values(session, kept, gone)
     _take_wishes(session, kept, gone, at)
-    session.execute(
-        update(ConsentEvent).where(ConsentEvent.subscriber_id == gone.id).values(subscriber_id=kept.id),
-        execution_options={"synchronize_session": False},
-    )
+    for theirs in (ConsentEvent, LeavingReason, PreferenceChange):
+        session.execute(
+            update(theirs).where(theirs.subscriber_id == gone.id).values(subscriber_id=kept.id),
+            execution_options={"synchronize_session": False},
+        )
     session.expire_all()
     former = gone.address
+    never_mail.note_merge(session, kept, gone, at=at)
     session.delete(gone)
     session.flush()
     for one in wanted:

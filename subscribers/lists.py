@@ -57,21 +57,21 @@ def get_open(session: Session, name: str) -> MailingList:
     return found
 
 
-def create(session: Session, name: str, *, title: str = "", description: str = "", at: datetime) -> MailingList:
+def create(
+    session: Session, name: str, *, title: str = "", description: str = "", open_to_all: bool = False, at: datetime
+) -> MailingList:
     """
-    Make a list. *title* is what members read; default: the name in words.
+    Make a list. *title* is what members read; default: the name in words. One *open_to_all* is offered on the site.
 
     Raises:
         InvalidValue: When the name or title cannot be used.
         Conflict: When there is one already.
     """
     check_slug("list", name)
-    shown = clean_text(title) or name.replace("-", " ").replace("_", " ").capitalize()
-    if len(shown) > LONGEST_TITLE:
-        raise InvalidValue(f"The title has {len(shown)} characters; {LONGEST_TITLE} is the most.")
+    shown = _clean_title(clean_text(title) or name.replace("-", " ").replace("_", " ").capitalize())
     if session.scalar(select(MailingList.id).where(MailingList.name == name)) is not None:
         raise Conflict(f"There is a list '{name}' already.", hint=f"See it with: newsletter lists show {name}")
-    made = MailingList(name=name, title=shown, description=description.strip(), created_at=at)
+    made = MailingList(name=name, title=shown, description=description.strip(), open=open_to_all, created_at=at)
     session.add(made)
     session.flush()
     return made
@@ -96,6 +96,44 @@ def counts(session: Session) -> dict[int, ListCounts]:
     for list_id, state, number in rows:
         found.setdefault(list_id, {})[SubscriptionState(state).value] = number
     return {list_id: ListCounts(**states) for list_id, states in found.items()}
+
+
+def offered(session: Session) -> Sequence[MailingList]:
+    """Return the lists that people may join by themselves on the site, by title."""
+    statement = select(MailingList).where(MailingList.open, MailingList.archived_at.is_(None))
+    return session.scalars(statement.order_by(MailingList.title, MailingList.id)).all()
+
+
+def change(
+    session: Session,
+    mailing_list: MailingList,
+    *,
+    title: str | None = None,
+    description: str | None = None,
+    open_to_all: bool | None = None,
+) -> None:
+    """
+    Change what members read of a list, or whether the site offers it; None leaves a value as it is.
+
+    Raises:
+        InvalidValue: When the title cannot be used.
+    """
+    if title is not None:
+        mailing_list.title = _clean_title(title)
+    if description is not None:
+        mailing_list.description = description.strip()
+    if open_to_all is not None:
+        mailing_list.open = open_to_all
+    session.flush()
+
+
+def _clean_title(text: str) -> str:
+    title = clean_text(text)
+    if not title:
+        raise InvalidValue("A list needs a title: it is what members read.")
+    if len(title) > LONGEST_TITLE:
+        raise InvalidValue(f"The title has {len(title)} characters; {LONGEST_TITLE} is the most.")
+    return title
 
 
 def archive(session: Session, mailing_list: MailingList, *, at: datetime) -> bool:

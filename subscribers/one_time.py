@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from subscribers.errors import TokenInvalid
@@ -95,6 +95,11 @@ def spend(session: Session, purpose: str, text: str, *, now: datetime) -> OneTim
     if found is None:
         raise TokenInvalid(_INVALID)
     return found
+
+
+def any_expired(session: Session, *, before: datetime) -> bool:
+    """Return whether a token was over before *before*."""
+    return bool(session.scalar(select(exists().where(OneTimeToken.expires_at <= before))))
 
 
 def forget_expired(session: Session, *, before: datetime) -> int:

@@ -86,9 +86,15 @@ def find_or_none(session: Session, address: str) -> Subscriber | None:
     return session.scalar(select(Subscriber).where(Subscriber.key == parse_address(address).key))
 
 
-def by_token(session: Session, token_id: bytes) -> Subscriber | None:
-    """Return the person whom a link means; None when the record is gone."""
-    return session.scalar(select(Subscriber).where(Subscriber.token_id == token_id))
+def by_token(session: Session, token_id: bytes, *, lock: bool = False) -> Subscriber | None:
+    """
+    Return the person whom a link means; None when the record is gone.
+
+    Args:
+        lock: Let no other transaction change the person until this one ends.
+    """
+    wanted = select(Subscriber).where(Subscriber.token_id == token_id)
+    return session.scalar(wanted.with_for_update(key_share=True) if lock else wanted)
 
 
 def _nearest_address(session: Session, parsed: Address) -> str:

@@ -6,11 +6,26 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false, text
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Enum,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    event,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from subscribers.bounces.event import BounceClass, Reason, ReportKind
 from subscribers.bounces.policy import Rule, Sign
+from subscribers.comparing import folded
 from subscribers.db import Base
 
 
@@ -58,6 +73,17 @@ class Frequency(StrEnum):
 
     EACH = "each"
     MONTHLY = "monthly"
+
+
+class WhyLeft(StrEnum):
+    """What somebody may say of why they left; the words that a page shows for it are the page's."""
+
+    TOO_MANY = "too many"
+    NOT_FOR_ME = "not for me"
+    NEVER_ASKED = "never asked"
+    MOVED_ON = "moved on"
+    SEEN_BY_OTHERS = "seen by others"
+    OTHER = "other"
 
 
 class Subscriber(Base):
@@ -134,6 +160,34 @@ class ConsentEvent(Base):
     batch_id: Mapped[int | None] = mapped_column(ForeignKey("import_batches.id"), index=True)
 
 
+class LeavingReason(Base):
+    """Why somebody left, where they said so afterwards: a choice, words of their own, or both; goes with the person."""
+
+    __tablename__ = "leaving_reasons"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    event_id: Mapped[int] = mapped_column(ForeignKey("consent_events.id"), unique=True)
+    at: Mapped[datetime]
+    choice: Mapped[WhyLeft | None] = mapped_column(stored_enum(WhyLeft))
+    words: Mapped[str] = mapped_column(Text, default="")
+
+
+class PreferenceChange(Base):
+    """A change of what somebody chose, or is called: who made it, when, from what to what; goes with the person."""
+
+    __tablename__ = "preference_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+    field: Mapped[str] = mapped_column(String(64))
+    before: Mapped[str | None] = mapped_column(Text)
+    after: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(String(200))
+    actor: Mapped[str] = mapped_column(String(200))
+
+
 class Suppression(Base):
     """
     Somebody who is never mailed, since when and why.
@@ -158,6 +212,48 @@ class Suppression(Base):
     lifted_reason: Mapped[str | None] = mapped_column(Text)
 
 
+class NeverMailKind(StrEnum):
+    """
+    What changed about whom may be mailed.
+
+    `suppressed` and `lifted` are about an entry of the suppressions, `left` and `back` about one list, `gone` says that
+    a record was deleted, and `merged` into which other one, just before.
+    """
+
+    SUPPRESSED = "suppressed"
+    LIFTED = "lifted"
+    LEFT = "left"
+    BACK = "back"
+    GONE = "gone"
+    MERGED = "merged"
+
+
+class NeverMailChange(Base):
+    """
+    One change of whom may be mailed, written by the database itself, to be copied to a file outside it.
+
+    `mark` names it for ever, in the file too. `number` is the order in which changes were committed, given on
+    PostgreSQL once they are; on SQLite that is `id`. `person` is a token id, and so is `kept`: the record that the
+    other was merged into.
+    """
+
+    __tablename__ = "never_mail_changes"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int | None] = mapped_column(unique=True)
+    mark: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    kind: Mapped[NeverMailKind] = mapped_column(stored_enum(NeverMailKind))
+    at: Mapped[datetime]
+    address_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    domain: Mapped[str | None] = mapped_column(String(253))
+    list_id: Mapped[int | None] = mapped_column(ForeignKey("lists.id"))
+    person: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    kept: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    reason: Mapped[str | None] = mapped_column(String(64))
+    expires_at: Mapped[datetime | None]
+
+
 class OneTimeToken(Base):
     """A link that works once; only the digest of its token is kept."""
 
@@ -171,6 +267,26 @@ class OneTimeToken(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     used_at: Mapped[datetime | None]
+
+
+class SignUp(Base):
+    """
+    An address that was typed into the form, and how often it was written to because of that.
+
+    `address` is there only while a link to confirm can be used. The counts stay, under the keyed hash: a stranger who
+    never answers must not be written to for ever. `mailbox_hash` is the same for all spellings of one mailbox.
+    """
+
+    __tablename__ = "sign_ups"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    mailbox_hash: Mapped[bytes] = mapped_column(LargeBinary(16), index=True)
+    address: Mapped[str | None] = mapped_column(String(254))
+    mails: Mapped[int] = mapped_column(default=0)
+    mailed_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Tag(Base):
@@ -203,7 +319,6 @@ class AttributeValue(Base):
 
     __tablename__ = "attribute_values"
     __table_args__ = (
-        Index("ix_attribute_values_text", "definition_id", "text", "subscriber_id"),
         _index_where_set("ix_attribute_values_number", "definition_id", "number", "subscriber_id"),
         _index_where_set("ix_attribute_values_date", "definition_id", "date", "subscriber_id"),
     )
@@ -214,6 +329,17 @@ class AttributeValue(Base):
     text: Mapped[str | None] = mapped_column(Text)
     number: Mapped[float | None]
     date: Mapped[date | None]
+
+
+# Of the folded text, which is what segments compare; like those above, of the rows that have one.
+Index(
+    "ix_attribute_values_folded",
+    AttributeValue.definition_id,
+    folded(AttributeValue.text),
+    AttributeValue.subscriber_id,
+    sqlite_where=text("text IS NOT NULL"),
+    postgresql_where=text("text IS NOT NULL"),
+)
 
 
 class ImportBatch(Base):
@@ -344,3 +470,11 @@ class BounceEvent(Base):
     undone_at: Mapped[datetime | None]
     undone_by: Mapped[str | None] = mapped_column(String(200))
     undone_reason: Mapped[str | None] = mapped_column(Text)
+
+
+@event.listens_for(Base.metadata, "after_create")
+def _with_its_triggers(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    """Make the triggers with the tables, where these are made without the migrations."""
+    from subscribers.never_mail_triggers import make_triggers
+
+    make_triggers(connection)

@@ -18,7 +18,7 @@ from newsletter.paths import Workspace
 from subscribers import tables as subscribers_tables  # noqa: F401
 from subscribers.db import Base
 from tests.peers.dovecot import dovecot  # noqa: F401  (a fixture)
-from tests.peers.fixtures import chromium, postfix, postgresql_server, postgresql_url  # noqa: F401  (fixtures)
+from tests.peers.fixtures import axe, chromium, postfix, postgresql_server, postgresql_url  # noqa: F401  (fixtures)
 from tests.peers.verifiers import dkimpy, opendkim, rspamd  # noqa: F401  (fixtures)
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

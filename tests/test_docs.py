@@ -21,7 +21,7 @@ from tests.peers.fixtures import free_port
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
-NAMED_COMMAND = re.compile(r"`newsletter ([a-z]+)(?: ([a-z]+))?[^`]*`")
+NAMED_COMMAND = re.compile(r"`newsletter ([a-z]+)(?: ([a-z][a-z-]*))?[^`]*`")
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 

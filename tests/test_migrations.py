@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,17 @@ from subscribers.db import Base, Database
 
 
 def differences(database: Database) -> list[object]:
-    with database.read() as session:
+    with database.read() as session, warnings.catch_warnings():
+        # SQLite's indexes of expressions are compared by their text below.
+        warnings.filterwarnings("ignore", "(?s).*expression-based index")
         context = MigrationContext.configure(session.connection(), opts={"compare_type": False})
         return list(compare_metadata(context, Base.metadata))
+
+
+def indexes_of_expressions(database: Database) -> set[str]:
+    with database.read() as session:
+        found = session.connection().exec_driver_sql("SELECT sql FROM sqlite_master WHERE type = 'index'").scalars()
+        return {" ".join(sql.split()) for sql in found if sql and "lower(" in sql}
 
 
 def test_the_migrated_schema_is_the_one_the_program_uses(tmp_path: Path) -> None:
@@ -34,6 +43,17 @@ def test_the_migrated_schema_is_the_same_on_postgresql(postgresql_url: str) -> N
     assert migrations.upgrade(database) is None
     assert differences(database) == []
     database.close()
+
+
+def test_indexes_of_expressions_are_those_that_the_program_uses(tmp_path: Path) -> None:
+    migrated, made = (Database(f"sqlite:///{tmp_path / name}.sqlite3") for name in ("migrated", "made"))
+    migrations.upgrade(migrated)
+    with made.write() as session:
+        Base.metadata.create_all(session.connection())
+    assert indexes_of_expressions(migrated) == indexes_of_expressions(made)
+    assert len(indexes_of_expressions(made)) == 1
+    migrated.close()
+    made.close()
 
 
 def test_head_is_the_newest_migration() -> None:

@@ -10,7 +10,7 @@ import pytest
 from newsletter.compose import issue as issues
 from newsletter.errors import PreflightRefused
 from newsletter.publishing import issue_audience, prepare, start_issue
-from newsletter.publishing.prepare import sender_id
+from newsletter.publishing.headers import sender_id
 from newsletter.tables import Delivery, Issue, IssueState, Variant
 from subscribers import consent, lists, people, segments
 from subscribers.tables import Basis, Tag

@@ -56,6 +56,7 @@ def set_audience(
     """
     from newsletter.cli.list_text import done, people_words
     from newsletter.compose.issue import check_editable, find, mark_edited
+    from newsletter.errors import Conflict
     from subscribers.audience import Audience
 
     audience = Audience(lists, segments, exclude_lists, exclude_segments)
@@ -64,6 +65,11 @@ def set_audience(
     with context.app.database.write() as session:
         issue = find(session, issue_name)
         check_editable(issue)
+        if issue.digest_of:
+            raise Conflict(
+                f"{issue.slug} goes to those whom its issues are owed; it has no audience of its own.",
+                hint=f"See how many: newsletter audience show {issue.slug}",
+            )
         counts = _counts(context, session, audience)
         voided = mark_edited(issue, actor=context.app.actor, now=context.app.now())
         issue.audience = audience.to_json()
@@ -85,15 +91,16 @@ def show(context: Context, issue_name: str) -> None:
     """
     from newsletter.cli.list_text import lines
     from newsletter.compose.issue import find
-    from newsletter.publishing.prepare import issue_audience
+    from newsletter.publishing.readers import find_people, issue_audience
+    from subscribers.audience import LEFT_OUT
 
     with context.app.database.read() as session:
         issue = find(session, issue_name)
         audience = issue_audience(issue, context.app.config)
-        counts = None if audience.is_empty else _counts(context, session, audience)
+        found = find_people(session, issue, context.app.config, context.app.now())
+        counts = found[2] if found is not None else None
     if context.output.as_json:
-        keys = ("matched", "excluded", "without_subscription", "suppressed", "mailed")
-        shown = counts or dict.fromkeys(keys, 0)
+        shown = counts or dict.fromkeys(("matched", *LEFT_OUT, "mailed"), 0)
         context.output.data({"issue": issue.slug, "audience": audience.to_json(), **shown})
         return
     if counts is None:

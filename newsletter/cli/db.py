@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import click
 
+from newsletter.cli import db_backup, db_moving
 from newsletter.cli.main import Context, Verbs, pass_context
 
 
 @click.group(cls=Verbs)
 def command() -> None:
-    """Look after the database: its version, and which copy is the live one.
+    """Look after the database: its version, backups, and which copy is the live one.
 
-    Example: newsletter db upgrade
+    Example: newsletter db backup
     """
+
+
+for _verb in (*db_backup.VERBS, *db_moving.VERBS):
+    command.add_command(_verb)
 
 
 @command.command()
@@ -43,11 +48,14 @@ def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
     """Make a copied or restored database the live one, so that it may send again.
 
     What it holds as still to be sent may have been sent by the other one: those copies become uncertain, unless you
-    know that nothing was sent since. Issues that were going out, and schedules, then wait for you. On the live database
-    nothing is changed.
+    know that nothing was sent since. Issues that were going out, and schedules, then wait for you. Whoever left since
+    the copy was made stays out (never-mail.jsonl). On the live database nothing is changed.
 
     Example: newsletter db adopt --nothing-sent-since
     """
+    from dataclasses import asdict
+
+    from newsletter.never_mail import apply
     from newsletter.send.instance import adopt as make_live
     from newsletter.send.instance import is_live, require_no_sender, to_do
 
@@ -70,11 +78,17 @@ def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
         raise click.Abort
     with app.database.write() as session:
         require_no_sender(session, app.workspace.locks)
+        applied = apply(session, [app.workspace.never_mail], app.keys.pepper, at=app.now())
         made = make_live(session, now=app.now(), nothing_sent_since=nothing_sent_since)
     if output.as_json:
-        output.data({"changed": True, "uncertain": made.uncertain, "paused": list(made.paused)})
+        told = {"changed": True, "uncertain": made.uncertain, "paused": list(made.paused)}
+        output.data({**told, "never_mail": asdict(applied.replayed)})
         return
     output.show("This database is the live one.")
+    for words in db_backup.never_mail_words(asdict(applied.replayed)):
+        output.show(words)
+    if applied.damaged:
+        output.warn(f"{len(applied.damaged):,} damaged lines of {app.workspace.never_mail} could not be applied.")
     if made.uncertain:
         output.show(f"{made.uncertain:,} copies are uncertain: newsletter uncertain list")
     for slug in made.paused:

@@ -9,6 +9,7 @@ from newsletter.cli import (
     issue_drafting,
     issue_editing,
     issue_looking,
+    issue_publishing,
     issue_reporting,
     issue_sending,
 )
@@ -25,7 +26,15 @@ def command() -> None:
     """
 
 
-_FILES = (issue_drafting, issue_editing, issue_looking, issue_deciding, issue_sending, issue_reporting)
+_FILES = (
+    issue_drafting,
+    issue_editing,
+    issue_looking,
+    issue_deciding,
+    issue_sending,
+    issue_reporting,
+    issue_publishing,
+)
 
 for file in _FILES:
     for verb in file.VERBS:

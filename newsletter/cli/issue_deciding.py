@@ -178,7 +178,8 @@ def retry(context: Context, issue_name: str, failed: bool, dry_run: bool) -> Non
     app = context.app
     with app.database.read() as session:
         issue = find(session, issue_name)
-        found, slug, state = count_failed(session, issue.id, app.now()), issue.slug, issue.state
+        found = count_failed(session, issue.id, app.now(), app.config.organisation.timezone)
+        slug, state = issue.slug, issue.state
     if dry_run:
         facts = {**found.again, "not_mailed": found.not_mailed}
         state_done(context.output, slug, state.value, f"{slug}: {_failed_words(found)}", **facts)
@@ -209,7 +210,7 @@ def _failed_words(found: Failed) -> str:
     words = f"{again} to be tried again." if again else "nothing can be tried again."
     if found.not_mailed:
         more = "1 more person is" if found.not_mailed == 1 else f"{found.not_mailed:,} more people are"
-        words += f" {more} not mailed: suppressed, or no longer subscribed."
+        words += f" {more} not mailed: suppressed, paused, or no longer subscribed."
     return words
 
 

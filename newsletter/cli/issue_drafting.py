@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 @click.option("--slug", help="Its name. Default: the month, such as 2026-11.")
 @click.option("--subject", help="Default: the organisation's name and the month.")
 @click.option("--no-pictures", is_flag=True, help="Do not fetch the pictures of its items now.")
-@pass_context
+@click.option("--monthly", is_flag=True, help="Instead, the digest of a month's issues, which is then yours to send.")
+@click.pass_context
 def draft(
-    context: Context,
+    ctx: click.Context,
     since: str | None,
     until: str | None,
     days: int | None,
@@ -36,11 +37,20 @@ def draft(
     slug: str | None,
     subject: str | None,
     no_pictures: bool,
+    monthly: bool,
 ) -> None:
     """Propose an issue from what the library gained since the last one.
 
+    With --monthly it proposes the digest for people who chose one mail a month: of the earliest month that waits, else
+    of this one so far. `newsletter work` makes and sends a digest by itself when it is due ([digest] in config.toml),
+    but never one that was drafted here.
+
     Example: newsletter issue draft --events-within 45
     """
+    context = ctx.ensure_object(Context)
+    if monthly:
+        _draft_monthly(context, alone=not any((since, until, days, include, exclude, slug, subject)))
+        return
     from newsletter.compose.dates import parse_end, parse_start
     from newsletter.compose.drafting import Wishes, draft_issue
 
@@ -65,6 +75,27 @@ def draft(
         from newsletter.compose.issue import find
 
         _tell_draft(context, session, find(session, drafted.issue.slug), drafted)
+
+
+def _draft_monthly(context: Context, *, alone: bool) -> None:
+    from newsletter.cli.issue_text import issue_document, issue_page, next_step, tell
+    from newsletter.publishing.monthly import draft_digest
+
+    if not alone:
+        raise click.UsageError("--monthly gathers a month's issues as they are; edit the draft with: issue set")
+    app, output = context.app, context.output
+    with app.database.write() as session:
+        issue = draft_digest(app, session)
+        if issue is None:
+            if output.as_json:
+                output.data({"issue": None, "reason": "nobody is owed a digest"})
+            else:
+                output.show("Nobody is owed a digest: no issue waits that somebody gets by the month.")
+        elif output.as_json:
+            output.data(issue_document(app, issue))
+        else:
+            output.show(issue_page(app, session, issue))
+            tell(output, "\n" + next_step(app, issue))
 
 
 @click.command("list")

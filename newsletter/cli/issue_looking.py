@@ -38,7 +38,14 @@ def preview(context: Context, issue_name: str, opening: bool) -> None:
     paths = [app.workspace.outbox / page.name for page in pages]
     web_url = app.config.web.url.rstrip("/")
     for page, path in zip(pages, paths, strict=True):
-        text = preview_page(page, pages, values, media=app.workspace.media, web_url=web_url)
+        text = preview_page(
+            page,
+            pages,
+            values,
+            media=app.workspace.media,
+            web_url=web_url,
+            discreet_name=app.config.discreet.from_name,
+        )
         path.write_text(text, encoding="utf-8")
     if context.output.as_json:
         context.output.data({"issue": slug, "files": [str(path) for path in paths]})
@@ -74,14 +81,18 @@ def check(ctx: click.Context, issue_name: str) -> None:
 @click.command()
 @issue_argument
 @click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where to.")
+@click.option("--discreet", is_flag=True, help="As people get it who chose discreet mail: text alone.")
 @pass_context
-def render(context: Context, issue_name: str, folder: Path) -> None:
+def render(context: Context, issue_name: str, folder: Path, discreet: bool) -> None:
     """Write issue.html and issue.txt of every variant, and sample.eml: one member's whole message.
+
+    A variant in discreet form has no HTML, so only its text is written.
 
     Example: newsletter issue render 2026-11 --out outbox/2026-11
     """
     from newsletter.compose.issue import find
     from newsletter.publishing.frozen import look_at
+    from newsletter.publishing.prepare import discreet_form
     from newsletter.publishing.trial import sample_message, sample_values
     from newsletter.render.personal import fill_html, fill_text
 
@@ -89,15 +100,17 @@ def render(context: Context, issue_name: str, folder: Path) -> None:
     with app.database.read() as session:
         issue = find(session, issue_name)
         slug, look = issue.slug, look_at(app, session, issue)
-        message = sample_message(app, session, issue, look)
+        message = sample_message(app, session, issue, look, discreet=discreet)
     values, written = sample_values(app), []
     folder.mkdir(parents=True, exist_ok=True)
-    for variant in look.variants:
+    for variant in (discreet_form(app, each) if discreet else each for each in look.variants):
         number = "" if variant.number == 1 else f".{variant.number}"
         for suffix, text in (
             ("html", fill_html(variant.rendered.html, values)),
             ("txt", fill_text(variant.rendered.text, values)),
         ):
+            if not text:
+                continue
             path = folder / f"issue{number}.{suffix}"
             path.write_bytes(text.encode("utf-8"))
             written.append(path)
@@ -114,8 +127,9 @@ def render(context: Context, issue_name: str, folder: Path) -> None:
 @issue_argument
 @click.option("--to", "addresses", metavar="ADDRESS", multiple=True, required=True, help="Anybody. Repeatable.")
 @click.option("--variant", "number", type=click.IntRange(min=1), default=1, help="Which variant. Default: 1.")
+@click.option("--discreet", is_flag=True, help="As people get it who chose discreet mail: text alone.")
 @pass_context
-def test(context: Context, issue_name: str, addresses: tuple[str, ...], number: int) -> None:
+def test(context: Context, issue_name: str, addresses: tuple[str, ...], number: int, discreet: bool) -> None:
     """Mail a copy, marked as a test, to somebody who need not be a subscriber.
 
     Example: newsletter issue test 2026-11 --to ann@example.org
@@ -128,14 +142,14 @@ def test(context: Context, issue_name: str, addresses: tuple[str, ...], number: 
     with app.database.read() as session:
         issue = find(session, issue_name)
         slug, look = issue.slug, look_at(app, session, issue)
-    send_tests(app, slug, look, number=number, addresses=addresses)
-    words = f"A test copy of {slug} went to {', '.join(addresses)}."
+    send_tests(app, slug, look, number=number, addresses=addresses, discreet=discreet)
+    words = f"A {'discreet ' if discreet else ''}test copy of {slug} went to {', '.join(addresses)}."
     blocking = len(look.prepared.report.blocks) if look.prepared else 0
     if blocking:
         words += f"\nSending is still blocked ({blocking}): newsletter issue check {slug}"
     if len(look.variants) > 1:
         words += f"\nThis was variant {number} of {len(look.variants)}; see another with --variant."
-    done(context.output, {"issue": slug, "to": list(addresses), "variant": number}, words)
+    done(context.output, {"issue": slug, "to": list(addresses), "variant": number, "discreet": discreet}, words)
 
 
 def _tell_report(context: Context, report: Report) -> None:

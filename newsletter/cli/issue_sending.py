@@ -183,6 +183,8 @@ def _dry_run_document(session: Session, issue: Issue, prepared: Prepared | None)
     from subscribers.tables import Subscriber
 
     document: dict[str, Any] = {"issue": issue.slug, "subject": issue.subject, "people": 0, "variants": []}
+    counts = prepared.readers.counts if prepared is not None else None
+    document["monthly"] = counts["monthly"] if counts else 0
     if prepared is None:
         statement = (
             select(Delivery.domain, func.count())
@@ -197,7 +199,7 @@ def _dry_run_document(session: Session, issue: Issue, prepared: Prepared | None)
             .group_by(Subscriber.domain)
         )
         document["variants"] = [
-            {"variant": each.number, "people": each.people, "blocks": len(each.blocks)}
+            {"variant": each.number, "people": each.people, "blocks": len(each.blocks), "discreet": each.discreet}
             for each in prepared.readers.sets
         ]
     else:
@@ -217,9 +219,11 @@ def _tell_dry_run(context: Context, document: dict[str, Any], *, as_note: bool =
     say = output.note if as_note else output.show
     say(wrapped(document["subject"] or "without a subject", indent=11, first="Subject"))
     say(wrapped(people_words(document["people"]), indent=11, first="To"))
+    if document["monthly"]:
+        say(wrapped(f"{people_words(document['monthly'])} by the monthly digest", indent=11, first="Later"))
     if len(document["variants"]) > 1:
         for each in document["variants"]:
-            words = f"{people_words(each['people'])}, {each['blocks']} blocks"
+            words = f"{people_words(each['people'])}, {each['blocks']} blocks{', discreet' if each['discreet'] else ''}"
             say(wrapped(words, indent=11, first=f"Variant {each['variant']}"))
     shown = document["domains"][:MOST_DOMAINS]
     for label, each in zip(["Domains", *[""] * len(shown)], shown, strict=False):

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.app import App
 from newsletter.cli.output import Output
+from newsletter.compose.assemble import section_rules
 from newsletter.compose.issue import is_approved
 from newsletter.compose.review import ChangedBlock, changed_blocks
 from newsletter.compose.sections import sections_of
@@ -52,6 +53,8 @@ def summary_row(issue: Issue) -> dict[str, Any]:
         "edited_by": issue.edited_by,
         "scheduled_at": issue.scheduled_at,
         "finished_at": issue.finished_at,
+        "published_at": issue.published_at,
+        "indexed": issue.indexed,
         "reason": issue.reason,
     }
 
@@ -61,6 +64,7 @@ def issue_document(app: App, issue: Issue) -> dict[str, Any]:
     changed = {each.block.id: each for each in changed_blocks(issue)}
     return {
         **summary_row(issue),
+        "digest_of": issue.digest_of,
         "preheader": issue.preheader,
         "language": issue.language,
         "letter": {
@@ -82,7 +86,7 @@ def issue_document(app: App, issue: Issue) -> dict[str, Any]:
                 "title": section.rule.title,
                 "blocks": [_block_document(block, changed.get(block.id)) for block in section.blocks],
             }
-            for section in sections_of(issue, app.config.issue.sections)
+            for section in sections_of(issue, section_rules(app.config))
         ],
     }
 
@@ -92,7 +96,7 @@ def issue_page(app: App, session: Session, issue: Issue) -> str:
     del session  # blocks and items are loaded through the issue while it is open
     lines = [f"{issue.slug}  {issue.state.value.replace('_', ' ')}", *_head(app, issue)]
     changed = {each.block.id: each for each in changed_blocks(issue)}
-    for section in sections_of(issue, app.config.issue.sections):
+    for section in sections_of(issue, section_rules(app.config)):
         lines += ["", f"{section.rule.title}  ({section.rule.name})"]
         for block in section.blocks:
             lines += _block_lines(block, changed.get(block.id))
@@ -144,11 +148,18 @@ def _head(app: App, issue: Issue) -> Iterator[str]:
         "Approved": f"by {issue.approved_by}" if is_approved(issue, app.config) else "",
         "Scheduled": local_time(app, issue.scheduled_at),
         "Planned": str(issue.planned) if issue.planned_at else "",
+        "Archive": _archived(issue),
         "Reason": issue.reason or "",
     }
     for label, value in facts.items():
         if value:
             yield wrapped(value, indent=LABEL_WIDTH, first=label)
+
+
+def _archived(issue: Issue) -> str:
+    if issue.published_at is None:
+        return ""
+    return "everybody may read it, and search engines may keep it" if issue.indexed else "everybody may read it"
 
 
 def _block_lines(block: Block, changed: ChangedBlock | None) -> Iterator[str]:
@@ -165,7 +176,7 @@ def block_title(block: Block) -> str:
     if block.kind is BlockKind.ITEM:
         day = str(taken.get("starts_at") or taken.get("starts_on") or "")[:10]
         return f"{day}  {block.headline or taken.get('title', '')}".strip()
-    shown = {BlockKind.QUOTE: "text", BlockKind.BUTTON: "label"}.get(block.kind)
+    shown = {BlockKind.QUOTE: "text", BlockKind.BUTTON: "label", BlockKind.LETTER: "title"}.get(block.kind)
     return f"{block.kind.value}: {block.payload.get(shown, '')}" if shown else block.kind.value
 
 

@@ -18,19 +18,80 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @click.option("--title", default="", metavar="TEXT", help="What members read; default: the name in words.")
-@click.option("--description", default="", metavar="TEXT", help="What it is about.")
+@click.option("--description", default="", metavar="TEXT", help="What it is about; members read it too.")
+@click.option("--open", "open_to_all", is_flag=True, help="Offer it on the site: everybody may sign up.")
 @pass_context
-def create(context: Context, name: str, title: str, description: str) -> None:
+def create(context: Context, name: str, title: str, description: str, open_to_all: bool) -> None:
     """Make a list.
 
-    Example: newsletter lists create members --title "Members' newsletter"
+    Only a list that is --open is offered on the sign-up page, WEB.URL/sign-up.
+
+    Example: newsletter lists create members --title "Members' newsletter" --open
     """
     from newsletter.cli.list_text import done
     from subscribers import lists
 
     with context.app.database.write() as session:
-        made = lists.create(session, name, title=title, description=description, at=context.app.now())
-    done(context.output, {"name": made.name, "title": made.title}, f"Made the list {made.name}: {made.title}")
+        at = context.app.now()
+        made = lists.create(session, name, title=title, description=description, open_to_all=open_to_all, at=at)
+    facts = {"name": made.name, "title": made.title, "open": made.open}
+    done(context.output, facts, f"Made the list {made.name}: {made.title}")
+
+
+@command.command(name="set")
+@click.argument("name")
+@click.option("--title", metavar="TEXT", help="What members read.")
+@click.option("--description", metavar="TEXT", help="What it is about; members read it too.")
+@click.option("--open/--closed", "open_to_all", default=None, help="Offer it on the site, or do so no more.")
+@pass_context
+def set_values(
+    context: Context, name: str, title: str | None, description: str | None, open_to_all: bool | None
+) -> None:
+    """Change what members read of a list, or whether the site offers it.
+
+    Closing a list takes nobody off it. Links that were mailed before still work for a week.
+
+    Example: newsletter lists set members --open --description "Four times a year."
+    """
+    from newsletter.cli.list_text import done
+    from newsletter.render.links import sign_up_url
+    from subscribers import lists
+
+    if title is None and description is None and open_to_all is None:
+        raise click.UsageError("Say what to change: --title, --description, --open or --closed.")
+    with context.app.database.write() as session:
+        one = lists.get_open(session, name) if open_to_all else lists.get(session, name)
+        lists.change(session, one, title=title, description=description, open_to_all=open_to_all)
+    words = f"Changed the list {name}."
+    if open_to_all:
+        words += f" Everybody may sign up for it: {sign_up_url(context.app.config.web.url)}"
+    facts = {"name": one.name, "title": one.title, "description": one.description, "open": one.open}
+    done(context.output, facts, words)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--page", default="", metavar="URL", help="Where it will stand, for the record of consent.")
+@click.option("--language", default="", metavar="TAG", help="A language of the site; default: the organisation's.")
+@pass_context
+def form(context: Context, name: str, page: str, language: str) -> None:
+    """Print a form to sign up that can stand on another site: plain HTML, without script.
+
+    Whoever sends it gets a mail with a link to confirm; nobody is on the list before. Make it anew when the title of
+    the list or your privacy notice has changed: the record of consent keeps the words of the form.
+
+    Example: newsletter lists form members --page https://www.example.org/ > form.html
+    """
+    from newsletter.cli.sign_up_form import form_of
+    from subscribers import lists
+
+    with context.app.database.read() as session:
+        one = lists.get_open(session, name)
+    html = form_of(context.app, one, page=page, language=language)
+    if context.output.as_json:
+        context.output.data({"name": name, "html": html})
+    else:
+        context.output.show(html.rstrip())
 
 
 @command.command(name="list")
@@ -52,11 +113,12 @@ def list_lists(context: Context, archived: bool) -> None:
                 "subscribed": (counts := counted.get(one.id, lists.ListCounts())).subscribed,
                 "pending": counts.pending,
                 "unsubscribed": counts.unsubscribed,
+                "open": one.open,
                 "archived": one.archived_at,
             }
             for one in lists.all_lists(session, archived=archived)
         ]
-    columns = ["name", "title", "subscribed", "pending", "unsubscribed", *(["archived"] if archived else [])]
+    columns = ["name", "title", "subscribed", "pending", "unsubscribed", "open", *(["archived"] if archived else [])]
     context.output.table(rows, columns, empty="No list yet. Make one: newsletter lists create NAME")
 
 
@@ -81,6 +143,7 @@ def show(context: Context, name: str) -> None:
         "subscribed": counts.subscribed,
         "pending": counts.pending,
         "unsubscribed": counts.unsubscribed,
+        "open": one.open,
         "created": one.created_at,
         "archived": one.archived_at,
     }
@@ -92,7 +155,7 @@ def show(context: Context, name: str) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--undo", is_flag=True, help="Open it again.")
+@click.option("--undo", is_flag=True, help="Take it into use again.")
 @pass_context
 def archive(context: Context, name: str, undo: bool) -> None:
     """Close a list: its people and their consent stay, nobody is mailed by it.
@@ -105,6 +168,6 @@ def archive(context: Context, name: str, undo: bool) -> None:
     with context.app.database.write() as session:
         one = lists.get(session, name)
         changed = lists.reopen(session, one) if undo else lists.archive(session, one, at=context.app.now())
-    state = "open" if undo else "archived"
+    state = "in use" if undo else "archived"
     words = f"The list {name} is {state}." if changed else f"The list {name} was {state} already."
     done(context.output, {"name": name, "archived": one.archived_at}, words)

@@ -48,6 +48,7 @@ NOUNS = {
     "uncertain": "newsletter.cli.uncertain",
     "dkim": "newsletter.cli.dkim",
     "keys": "newsletter.cli.keys",
+    "tokens": "newsletter.cli.tokens",
     "db": "newsletter.cli.db",
     "config": "newsletter.cli.config",
 }
@@ -73,7 +74,8 @@ SUMMARIES = {
     "uncertain": "Copies that may or may not have arrived: list them, settle them.",
     "dkim": "Keys that sign mail (DKIM), where your mail server does not sign it.",
     "keys": "The secrets of the workspace.",
-    "db": "Look after the database: its version, and which copy is the live one.",
+    "tokens": "Tokens of the programming interface, for forms and other programs.",
+    "db": "Look after the database: its version, backups, and which copy is the live one.",
     "config": "See the configuration that is in force.",
 }
 
@@ -92,8 +94,10 @@ class Context:
     @cached_property
     def app(self) -> App:
         from newsletter.config_loading import find_workspace, load_config
+        from newsletter.workspace import refuse_half_restored
 
         workspace, config_path = find_workspace(self.workspace_option, self.config_option, os.environ, Path.cwd())
+        refuse_half_restored(workspace)
         loaded = load_config(config_path, os.environ)
         app = App(workspace=workspace, config=loaded.config, actor=self.actor, check_schema=True)
         self._opened.append(app)
@@ -103,7 +107,13 @@ class Context:
         return Workspace(folder.resolve())
 
     def close(self) -> None:
+        """Let the file of who is never mailed follow what was written; its trouble is told, and fails no command."""
         for app in self._opened:
+            if app.has_written:
+                try:
+                    app.keeper.keep(now=app.now())
+                except (NewsletterError, SubscribersError) as error:
+                    self.output.warn(f"{error.message} {error.hint}".rstrip())
             app.close()
 
 

@@ -19,6 +19,7 @@ from newsletter.send.reporting import (
     IssueReport,
     Person,
     ReplyGroup,
+    left_out_words,
     short_day,
     step_words,
     what_to_do,
@@ -44,9 +45,11 @@ def report_text(report: IssueReport, *, drawn: bool) -> str:
     """
     parts = [
         counts_text(report.counts),
+        _left_out(report),
         _timeline(report, drawn=drawn),
         _domains(report, drawn=drawn),
         _replies(report),
+        _leavers(report),
         _needy(report),
         _deferred(report),
     ]
@@ -69,6 +72,11 @@ def counts_text(counts: Mapping[str, Any], *, with_time_left: bool = False) -> s
         words = f"{unit}, {time_left_words(left)}" if left else unit
         lines.append(wrapped(words, indent=21, first=f"{'Rate':<11}{number:>9} "))
     return "\n".join(lines)
+
+
+def _left_out(report: IssueReport) -> str:
+    words = left_out_words(report)
+    return wrapped(words, indent=11, first="Left out") if words else ""
 
 
 def _timeline(report: IssueReport, *, drawn: bool) -> str:
@@ -156,6 +164,15 @@ def _reply_line(group: ReplyGroup) -> str:
     said = plain(group.example)
     said = said.removeprefix(group.status or "").strip()
     return f"{line}\n{wrapped(f'“{said}”', indent=COUNT_WIDTH + 2)}" if said else line
+
+
+def _leavers(report: IssueReport) -> str:
+    left = report.leavers
+    if not left.total:
+        return ""
+    told = [*left.reasons.items(), ("in their own words", left.in_own_words), ("no reason given", left.said_nothing)]
+    lines = [f"{count:>{COUNT_WIDTH},}  {words}" for words, count in told if count]
+    return "\n".join([_heading(f"Left after it: {left.total:,}"), *lines])
 
 
 def _needy(report: IssueReport) -> str:

@@ -42,7 +42,7 @@ def command(
         return
     address, number = bind or app.config.web.bind, port or app.config.web.port
     app.keys  # noqa: B018  # a missing key or a broken template is told before anything starts
-    load_pages(app.template_folders, app.config.organisation)
+    load_pages(app.template_folders, app.config.organisation, exit_url=app.config.web.exit_url)
     sock = listen(address, number)
     shown = f"[{address}]" if ":" in address else address
     context.output.note(f"The site listens on http://{shown}:{number} for {app.config.web.url}. Stop it with Ctrl-C.")

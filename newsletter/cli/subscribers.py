@@ -11,6 +11,13 @@ from newsletter.cli.list_text import BASES, limit_option, offset_option
 from newsletter.cli.main import Context, Verbs, pass_context
 from newsletter.cli.subscribers_import import import_people
 
+_TABLES = (  # of `show`: what each fact that is a table is called, and its columns
+    ("subscriptions", "Lists", ["list", "state", "basis", "since"]),
+    ("ledger", "Why", ["at", "list", "action", "basis", "source", "actor", "evidence"]),
+    ("leaving_reasons", "Why they left", ["at", "list", "reason", "words"]),
+    ("suppressions", "Not mailed", ["reason", "since", "evidence", "expires", "lifted"]),
+    ("choices", "What was chosen", ["at", "field", "before", "after", "source", "actor"]),
+)
 _STATES = ("subscribed", "pending", "unsubscribed", "suppressed", "none")
 
 
@@ -131,13 +138,9 @@ def show(context: Context, address: str) -> None:
     if context.output.as_json:
         context.output.data(facts)
         return
-    ledger, suppressions, subscriptions = (facts.pop(name) for name in ("ledger", "suppressions", "subscriptions"))
+    tables = [(title, facts.pop(name), columns) for name, title, columns in _TABLES]
     context.output.show(lines(facts))
-    for title, rows, columns in (
-        ("Lists", subscriptions, ["list", "state", "basis", "since"]),
-        ("Why", ledger, ["at", "list", "action", "basis", "source", "actor", "evidence"]),
-        ("Not mailed", suppressions, ["reason", "since", "evidence", "expires", "lifted"]),
-    ):
+    for title, rows, columns in tables:
         if rows:
             context.output.show(f"\n{title}")
             context.output.table(rows, columns, empty="")
@@ -148,9 +151,10 @@ def show(context: Context, address: str) -> None:
 @click.argument("values", nargs=-1, required=True, metavar="FIELD=VALUE...")
 @pass_context
 def set_values(context: Context, address: str, values: tuple[str, ...]) -> None:
-    """Change what is known of a person; an empty value clears it.
+    """Change what is known of a person, or what they chose; an empty value clears it.
 
-    Fields: address, name, first_name, language, timezone, and every attribute.
+    Fields: address, name, first_name, language, timezone, paused_until (a date), frequency (each or monthly),
+    discreet (yes or no), and every attribute.
 
     Example: newsletter subscribers set ann@example.org name="Ann Jones" town=Dudley
     """

@@ -31,56 +31,34 @@ def put_on_list(
 ) -> None:
     """Subscribe somebody; refused while a suppression stands or the basis is not shown."""
     from newsletter.cli.list_text import day_of
-    from subscribers import consent, lists, suppression
-    from subscribers.errors import Conflict
+    from subscribers import joining, lists
     from subscribers.tables import Basis
 
-    consent.check_basis(
-        Basis(basis),
-        evidence=evidence,
-        charity_number=app.config.organisation.charity_number,
-        collected_on=day_of(collected_at),
-    )
-    mailing_list = lists.get_open(session, list_name)
-    held = [
-        entry
-        for entry in suppression.of_address(
-            session, address_hash=person.address_hash, domain=person.domain, now=app.now()
-        )
-        if entry.list_id in (None, mailing_list.id)
-    ]
-    if held:
-        raise Conflict(
-            f"{person.address} is not to be mailed: {held[0].reason}, since {held[0].since:%Y-%m-%d}.",
-            hint="If they asked to come back: newsletter suppressions lift ADDRESS --reason TEXT, then again.",
-        )
-    given = f" (given on {collected_at:%Y-%m-%d})" if collected_at else ""
-    consent.grant(
+    joining.join(
         session,
         person,
-        mailing_list,
+        lists.get_open(session, list_name),
         basis=Basis(basis),
+        evidence=evidence,
         source=SOURCE,
         actor=app.actor,
-        evidence=f"{evidence}{given}",
         at=app.now(),
+        charity_number=app.config.organisation.charity_number,
+        collected_on=day_of(collected_at),
+        also_who_left=True,
     )
 
 
 def set_value(app: App, session: Session, person: Subscriber, field: str, value: str) -> None:
     """Change one field or attribute of a person."""
-    from subscribers import attributes, naming, people
+    from subscribers import attributes, people, preferences
 
     if field == "address":
         people.change_address(session, person, value, pepper=app.keys.pepper, at=app.now())
-    elif field == "name":
-        person.name = naming.clean_person_name(value) or None
-    elif field == "first_name":
-        person.first_name = people.clean_first_name(value)
-    elif field == "language":
-        person.language = people.check_language(value)
-    elif field == "timezone":
-        person.timezone = people.check_timezone(value)
+    elif field in set(preferences.Choice):
+        choice, today = preferences.Choice(field), app.now().astimezone(app.config.organisation.zone).date()
+        chosen = {choice: preferences.read(choice, value, today=today)}
+        preferences.change(session, person, chosen, source=SOURCE, actor=app.actor, at=app.now())
     else:
         attribute = attributes.get(session, field)
         attributes.store(session, person, attribute, attributes.read_values(attribute, value))
@@ -175,16 +153,15 @@ def merge(context: Context, kept: str, gone: str) -> None:
     Example: newsletter subscribers merge ann@example.org a.jones@example.net
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import hand_over
-    from subscribers import leaving, people
+    from newsletter.send.ended_records import merge_people
+    from subscribers import people
 
     if not context.output.confirm(f"Merge {gone} into {kept}? The record of {gone} ends."):
         return
     app = context.app
     with app.database.write() as session:
         first, second = people.find(session, kept), people.find(session, gone)
-        hand_over(session, second.id, first.id)
-        leaving.merge(session, first, second, actor=app.actor, at=app.now())
+        merge_people(session, first, second, actor=app.actor, at=app.now())
     done(context.output, {"kept": first.address, "gone": gone}, f"{gone} is now part of {first.address}.")
 
 
@@ -198,8 +175,8 @@ def remove(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers remove ann@example.org
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import stop_deliveries
-    from subscribers import leaving, people
+    from newsletter.send.ended_records import remove_person
+    from subscribers import people
 
     app = context.app
     with app.database.read() as session:
@@ -208,8 +185,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
         return
     with app.database.write() as session:
         person = people.find(session, address)
-        stop_deliveries(session, person.id, reason="removed", at=app.now())
-        leaving.remove(session, person, evidence=evidence, at=app.now())
+        remove_person(session, person, evidence=evidence, at=app.now())
     done(context.output, {"removed": shown}, f"Removed {shown}.")
 
 
@@ -223,25 +199,17 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.cli.subscribers_deliveries import forget_address, forget_replies, stop_deliveries
-    from newsletter.send.notice_rows import cancel
-    from newsletter.tables import Notice
-    from subscribers import leaving, people
+    from newsletter.erasing import erase_address
+    from subscribers import people
 
     app = context.app
     with app.database.read() as session:
         shown = people.find(session, address).address
     if not context.output.confirm(f"Erase {shown} for good?"):
         return
-    with app.database.write() as session:
-        person = people.find(session, address)
-        stop_deliveries(session, person.id, reason="erased", at=app.now())
-        forget_replies(session, person, at=app.now())
-        copies = forget_address(session, person.id)
-        cancel(session, Notice.address_hash == person.address_hash, reason="erased", now=app.now())
-        leaving.erase(session, person, evidence=evidence, at=app.now())
+    erased = erase_address(app, address, evidence=evidence)
     words = "Erased. Backups made before today still hold the person until they are deleted."
-    done(context.output, {"erased": True, "deliveries": copies}, words)
+    done(context.output, {"erased": True, "deliveries": erased}, words)
 
 
 VERBS = (subscribe, unsubscribe, move, merge, remove, erase)

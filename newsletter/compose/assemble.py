@@ -23,6 +23,7 @@ from newsletter.config import Config, Organisation, SectionRule
 from newsletter.tables import Block, BlockKind, Issue, ItemKind, Picture
 
 PREHEADER_CHARACTERS = 100
+LETTERS = "letters"
 _RESOURCES = frozenset({"resource", "past-issue"})
 
 
@@ -53,7 +54,7 @@ def assemble(
     visible = {block.id for block in (issue.blocks if blocks is None else blocks)}
     sections = [
         maker.section(section, [block for block in section.blocks if block.id in visible])
-        for section in sections_of(issue, config.issue.sections)
+        for section in sections_of(issue, section_rules(config))
     ]
     return content.IssueContent(
         slug=issue.slug,
@@ -65,7 +66,8 @@ def assemble(
         web_url=config.web.url.rstrip("/"),
         sections=tuple(section for section in sections if section.blocks),
         letter=maker.letter(issue),
-        view_url=addresses.view,
+        # A digest has no page of its own: no two of its readers may see the same parts.
+        view_url="" if issue.digest_of else addresses.view,
     )
 
 
@@ -88,8 +90,21 @@ class _Maker:
             return content.Divider()
         if block.kind is BlockKind.BUTTON:
             return content.Button(block.payload.get("label", ""), block.payload.get("url", ""))
+        if block.kind is BlockKind.LETTER:
+            return self.gathered_letter(block)
         taken = block.snapshot or {}
         return self.event(block, taken) if taken.get("kind") == ItemKind.EVENT else self.post(block, taken)
+
+    def gathered_letter(self, block: Block) -> content.Post:
+        """Return the letter of one of a digest's issues, under the subject that the issue had."""
+        told = block.payload
+        return content.Post(
+            title=told.get("title", ""),
+            blurb_html=markdown_html(told.get("text", "")),
+            authors=(told["by"],) if told.get("by") else (),
+            published=_day(told.get("day")),
+            blurb_is_typed=True,
+        )
 
     def post(self, block: Block, taken: dict[str, Any]) -> content.Post:
         published = _moment(taken.get("published_at"))
@@ -97,7 +112,7 @@ class _Maker:
             title=block.headline or taken.get("title", ""),
             blurb_html=_blurb(block, taken),
             url=taken.get("url"),
-            image=self.image(taken),
+            image=self.image(block, taken),
             authors=tuple(taken.get("authors") or ()),
             published=published.astimezone(self.config.organisation.zone).date()
             if published
@@ -123,7 +138,7 @@ class _Maker:
             url=taken.get("url"),
             booking_url=taken.get("booking_url"),
             calendar_url=self.addresses.calendar(block.item_id) if dated and block.item_id else None,
-            image=self.image(taken),
+            image=self.image(block, taken),
             item_id=block.item_id,
             # The one change at the source that counts before the chair has accepted it: nobody is to travel in vain.
             cancelled="cancelled" in (taken.get("state"), block.item.state.value if block.item else None),
@@ -131,7 +146,9 @@ class _Maker:
             title_is_typed=bool(block.headline),
         )
 
-    def image(self, taken: dict[str, Any]) -> content.Image | None:
+    def image(self, block: Block, taken: dict[str, Any]) -> content.Image | None:
+        if is_brief(block, taken):
+            return None
         picture = picture_for(self.session, taken.get("image_url"))
         return self._shown(picture, taken.get("image_alt") or "", taken.get("image_credit") or "")
 
@@ -181,6 +198,19 @@ def layout_of(rule: SectionRule) -> Literal["cards", "events", "resources"]:
     return "resources" if kinds <= _RESOURCES else "cards"
 
 
+def section_rules(config: Config) -> tuple[SectionRule, ...]:
+    """Return the sections that an issue may have: those of the configuration, and the letters of a digest."""
+    own = config.issue.sections
+    if any(rule.name == LETTERS for rule in own):
+        return own
+    return (SectionRule(name=LETTERS, title=config.digest.letters_title, kinds=("post",)), *own)
+
+
+def is_brief(block: Block, taken: dict[str, Any]) -> bool:
+    """Say whether only title and link are told of an item, because its digest holds so many; the link has the rest."""
+    return bool(block.payload.get("brief") and (taken.get("url") or taken.get("kind") == ItemKind.EVENT))
+
+
 def _titles(sections: Sequence[content.Section]) -> list[str]:
     return [
         block.title
@@ -191,6 +221,8 @@ def _titles(sections: Sequence[content.Section]) -> list[str]:
 
 
 def _blurb(block: Block, taken: dict[str, Any]) -> str:
+    if is_brief(block, taken):
+        return ""
     if block.blurb:
         return markdown_html(block.blurb)
     paragraphs = str(taken.get("summary") or "").split("\n")

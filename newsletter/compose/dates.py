@@ -1,4 +1,8 @@
-"""Days and times that a person types: ISO 8601; a time without a zone means the organisation's. No clock in here."""
+"""
+Days and times that a person types: ISO 8601; a time without a zone means the organisation's. And when an event is over.
+
+No clock in here.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,31 @@ def parse_end(text: str, zone: ZoneInfo) -> datetime:
 def first_moment(day: date, zone: ZoneInfo) -> datetime:
     """Return midnight at the start of *day* in *zone*, as UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def is_over(
+    moment: datetime,
+    *,
+    starts: datetime | None,
+    ends: datetime | None,
+    starts_on: date | None,
+    ends_on: date | None,
+    zone: ZoneInfo,
+) -> bool:
+    """
+    Say whether an event is over for somebody who reads of it at *moment*; one without a date never is.
+
+    An event of one day is over once it has begun; one of several days when its last day or time is past.
+    """
+    if starts is not None:
+        if starts.tzinfo is None:
+            return False
+        last = ends if ends is not None and ends.tzinfo is not None else starts
+        several = last.astimezone(zone).date() > starts.astimezone(zone).date()
+        return (last if several else starts) < moment
+    if starts_on is not None:
+        return max(ends_on or starts_on, starts_on) < moment.astimezone(zone).date()
+    return False
 
 
 def _day_or_moment(text: str, zone: ZoneInfo, *, after_days: int) -> datetime:

@@ -169,7 +169,7 @@ def gather(session: Session, zone: ZoneInfo) -> list[Candidate]:
     in_issues = (
         select(Block.item_id, Issue.slug)
         .join(Issue)
-        .where(Block.item_id.is_not(None), Issue.state != IssueState.CANCELLED)
+        .where(Block.item_id.is_not(None), Issue.state != IssueState.CANCELLED, Issue.digest_of.is_(None))
         .order_by(Issue.created_at.desc())
     )
     used_in = {item_id: slug for item_id, slug in session.execute(in_issues)}  # noqa: C416  (rows are no pairs to mypy)
@@ -178,8 +178,8 @@ def gather(session: Session, zone: ZoneInfo) -> list[Candidate]:
 
 
 def last_drafted(session: Session) -> datetime | None:
-    """Return when the newest issue that is not cancelled was drafted: what came after it is new."""
-    newest = select(Issue.created_at).where(Issue.state != IssueState.CANCELLED)
+    """Return when the newest issue, not cancelled and no monthly digest, was drafted: what came after it is new."""
+    newest = select(Issue.created_at).where(Issue.state != IssueState.CANCELLED, Issue.digest_of.is_(None))
     return session.scalar(newest.order_by(Issue.created_at.desc()).limit(1))
 
 

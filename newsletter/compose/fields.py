@@ -22,6 +22,7 @@ BLOCK_FIELDS = {
     BlockKind.QUOTE: ("text", "by", "audience"),
     BlockKind.DIVIDER: ("audience",),
     BlockKind.BUTTON: ("label", "url", "audience"),
+    BlockKind.LETTER: ("title", "text", "by", "audience"),
 }
 _COLUMNS = ("headline", "blurb", "audience")
 _MAY_BE_EMPTY = ("headline", "blurb", "audience", "by", "preheader", "subject")

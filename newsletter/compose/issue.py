@@ -250,6 +250,8 @@ def content_hash(issue: Issue, config: Config) -> str:
         "organisation": config.organisation.model_dump(mode="json"),
         "sections": [[rule.name, rule.title] for rule in config.issue.sections],
         "default_lists": list(config.issue.default_lists),
+        "discreet": config.discreet.model_dump(mode="json"),
+        "letters_title": config.digest.letters_title if issue.digest_of else "",
         "segments": _segment_meanings(issue),
     }  # fmt: skip
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
@@ -277,7 +279,9 @@ def _block_content(block: Block) -> dict[str, Any]:
 
 
 def _latest(session: Session) -> Issue:
-    newest = select(Issue).order_by(Issue.created_at.desc(), Issue.id.desc()).limit(1)
+    """Return the newest issue that a person drafted, for `latest` must not come to mean a digest overnight."""
+    own = select(Issue).where(Issue.digest_of.is_(None))
+    newest = own.order_by(Issue.created_at.desc(), Issue.id.desc()).limit(1)
     found = session.scalar(newest.where(Issue.state != IssueState.CANCELLED)) or session.scalar(newest)
     if found is None:
         raise NotFound("issue", LATEST, hint="There are no issues yet: newsletter issue draft")

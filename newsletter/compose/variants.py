@@ -1,7 +1,8 @@
 """
-Which sets of items occur in an audience: one variant for each, never for all that could.
+Which sets of items occur in an audience, and in which form: one variant for each, never for all that could.
 
-The database answers once: people grouped by which of the issue's segments hold for them.
+The database answers once: people grouped by which of the issue's segments hold for them, and by whether they chose
+discreet mail.
 """
 
 from __future__ import annotations
@@ -33,16 +34,18 @@ class ItemSet:
     Blocks that some people of the audience see together.
 
     Attributes:
-        number: 1 is the set that most people get.
+        number: 1 is the set that most people get; discreet ones come after all others.
         blocks: Ids of the blocks.
         condition: Over `Subscriber`, true for these people; null when it is everybody.
         people: How many they are; null when no audience was asked.
+        discreet: These people chose discreet mail.
     """
 
     number: int
     blocks: frozenset[int]
     condition: ColumnElement[bool] | None
     people: int | None
+    discreet: bool = False
 
 
 def occurring(
@@ -72,6 +75,7 @@ def occurring(
     everything = frozenset(block.id for block in blocks)
     if audience is None:
         return (ItemSet(1, everything, None, None),)
+    conditions.append(Subscriber.discreet.is_(True))
     found = _count(session, audience, conditions)
     if not found:
         return (ItemSet(1, everything, None, 0),)
@@ -79,9 +83,10 @@ def occurring(
     return tuple(
         ItemSet(
             number=number,
-            blocks=_visible(blocks, wanted, holds),
+            blocks=_visible(blocks, wanted, holds[:-1]),
             condition=None if alone else _all_of(conditions, holds),
             people=people,
+            discreet=holds[-1],
         )
         for number, (holds, people) in enumerate(found, start=1)
     )
@@ -107,7 +112,7 @@ def _count(
             hint="Give fewer items an audience of their own, or use the same segment for several.",
         )
     found = [(tuple(bool(bit) for bit in row[1:]), int(row[0])) for row in rows if row[0]]
-    return sorted(found, key=lambda each: (-each[1], tuple(not bit for bit in each[0])))
+    return sorted(found, key=lambda each: (each[0][-1], -each[1], tuple(not bit for bit in each[0])))
 
 
 def _visible(blocks: Sequence[Block], wanted: Sequence[str], holds: Sequence[bool]) -> frozenset[int]:

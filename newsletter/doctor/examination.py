@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 
 from newsletter.config import Config
 from newsletter.config_loading import load_config
+from newsletter.doctor.backups import check_backups
 from newsletter.doctor.belongings import check_database, check_keys, check_privacy, check_templates, largest_copy
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.doctor.lookup import Lookup, NameServer
@@ -54,6 +55,7 @@ def examine(
     yield from _check_config(config, config_path)
     url = config.database.url.get_secret_value() or f"sqlite:///{workspace.database}"
     yield from check_database(url, config.send, now=now)
+    yield from check_backups(workspace, url, now)
     yield from check_outbox(config, workspace, url, now)
     yield from check_webhooks(config)
     signing = signing_of(config, workspace.secrets)

@@ -1,4 +1,4 @@
-"""Whether operators would hear of trouble, and whether notices leave; reads only, and names no member."""
+"""Whether operators would hear of trouble, and whether notices and answers leave; reads only, and names no member."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from newsletter.asked.limits import breaker_until
+from newsletter.asked.requests import waiting_since
 from newsletter.config import Config
 from newsletter.doctor.findings import Finding, ok, warn
 from newsletter.errors import WorkspaceError
@@ -39,6 +41,7 @@ def check_outbox(config: Config, workspace: Workspace, url: str, now: datetime) 
             with database.read() as session:
                 yield from _check_alerts(session, config, load_keys(workspace.secrets).pepper, now)
                 yield from _check_waiting(session, now)
+                yield from _check_requests(session, now)
     except (DatabaseUnavailable, WorkspaceError):
         return
     finally:
@@ -73,3 +76,26 @@ def _check_waiting(session: Session, now: datetime) -> Iterator[Finding]:
         )
     else:
         yield ok("outbox", "No notice waits for long.")
+
+
+def _check_requests(session: Session, now: datetime) -> Iterator[Finding]:
+    waiting = waiting_since(session, now - WAITS_LONG)
+    if waiting is not None:
+        count, since = waiting
+        what = (
+            "1 mail that was asked for on the site waits"
+            if count == 1
+            else f"{count} mails that were asked for on the site wait"
+        )
+        yield warn(
+            "site",
+            f"{what} since {since:%Y-%m-%d %H:%M} UTC.",
+            "Let `newsletter work` run, and read what it says: it answers them.",
+        )
+    until = breaker_until(session, now)
+    if until is not None:
+        yield warn(
+            "site",
+            f"So many signed up that nobody who signs up is written to until {until:%Y-%m-%d %H:%M} UTC.",
+            "Raise signup.per_hour if you expected them; else close the list for a while: newsletter lists set --help",
+        )

@@ -7,6 +7,7 @@ The schema and its versions: `upgrade` brings a database to this program's, `req
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select
@@ -15,7 +16,7 @@ from sqlalchemy.sql import column, table, text
 from subscribers.db import Database
 from subscribers.errors import DatabaseUnavailable
 
-HEAD = "0006"
+HEAD = "0013"
 _FOLDER = Path(__file__).parent
 _VERSIONS = table("alembic_version", column("version_num"))
 _LOCK_NUMBER = 7_263_542_001  # any constant: two upgrades of one PostgreSQL database take turns on it
@@ -31,19 +32,26 @@ def upgrade(database: Database) -> str | None:
     Raises:
         DatabaseUnavailable: When it cannot be reached, or was made by a newer program.
     """
+    with database.write() as session:
+        return upgrade_in(session.connection())
+
+
+def upgrade_in(connection: Connection) -> str | None:
+    """Do as `upgrade`, within a transaction of the caller's."""
     from alembic import command
     from alembic.config import Config
 
-    with database.write() as session:
-        connection = session.connection()
-        if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
-        before = _revision(connection)
-        _refuse_newer(before)
-        if before != HEAD:
-            config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-            command.upgrade(config, "head")
+    from subscribers.never_mail_triggers import make_triggers
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+    before = _revision(connection)
+    refuse_newer(before)
+    if before != HEAD:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+        command.upgrade(config, "head")
+        make_triggers(connection)  # SQLite drops them with a table that a migration rebuilds
     return before
 
 
@@ -65,7 +73,7 @@ def require_current(database: Database) -> None:
     found = revision(database)
     if found == HEAD:
         return
-    _refuse_newer(found)
+    refuse_newer(found)
     what = "There is no database yet." if found is None else f"The database is of an older version ({found})."
     raise DatabaseUnavailable(what, hint="Run: newsletter db upgrade")
 
@@ -82,12 +90,25 @@ def _revision(connection: Connection) -> str | None:
     return found
 
 
-def _refuse_newer(found: str | None) -> None:
+def refuse_newer(found: str | None) -> None:
+    """
+    Refuse what a newer program made.
+
+    Raises:
+        DatabaseUnavailable: With what to do.
+    """
     if found is not None and not any((_FOLDER / "versions").glob(f"{found}_*.py")):
         raise DatabaseUnavailable(
             f"The database was made by a newer version of this program ({found}).",
             hint="Install that version again, or restore a backup from before the upgrade.",
         )
+
+
+def make_private(url: str) -> None:
+    """Make the file of a SQLite database that is absent, readable by its owner only."""
+    with closing(Database(url)) as database:
+        if _is_absent(database):
+            os.close(os.open(str(database.url.database), os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def open_and_upgrade(url: str) -> str | None:
@@ -97,10 +118,9 @@ def open_and_upgrade(url: str) -> str | None:
     Returns:
         The revision it had before; None when it was empty.
     """
+    make_private(url)
     database = Database(url)
     try:
-        if _is_absent(database):
-            os.close(os.open(str(database.url.database), os.O_CREAT | os.O_WRONLY, 0o600))
         return upgrade(database)
     finally:
         database.close()

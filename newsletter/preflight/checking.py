@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from newsletter.preflight import addresses, events, pictures, process, reading, required, size, subject
+from newsletter.preflight import addresses, discreet, events, pictures, process, reading, required, size, subject
 from newsletter.preflight.document import Document
 from newsletter.preflight.registry import registered
 from newsletter.preflight.shown import shown_facts
@@ -12,7 +12,7 @@ from newsletter.preflight.values import Finding, IssueFacts, RenderedVariant, Re
 
 MOST_VARIANTS = 64
 # Importing a module of rules registers them; the order is the order of the report.
-RULE_MODULES = (process, subject, required, events, addresses, pictures, reading, size)
+RULE_MODULES = (process, subject, required, events, addresses, pictures, reading, size, discreet)
 
 
 def check(variants: Sequence[RenderedVariant], facts: IssueFacts) -> Report:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from newsletter.compose.content import Event
+from newsletter.compose.dates import is_over
 from newsletter.preflight.document import Document
 from newsletter.preflight.holidays import holiday_name
 from newsletter.preflight.registry import Found, document_rule, issue_rule
@@ -15,7 +16,7 @@ from newsletter.preflight.values import IssueFacts
 from newsletter.render.dates import zone_of
 
 
-@document_rule("past-event", blocks=True)
+@document_rule("past-event", blocks=True, of_form="any")
 def past_event(document: Document, facts: IssueFacts) -> Iterator[Found]:
     moment = _sending_time(facts)
     for event in document.events:
@@ -27,14 +28,14 @@ def past_event(document: Document, facts: IssueFacts) -> Iterator[Found]:
             )
 
 
-@document_rule("cancelled-event", blocks=True)
+@document_rule("cancelled-event", blocks=True, of_form="any")
 def cancelled_event(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     for event in document.events:
         if event.cancelled:
             yield Found(event.title, "Its source says that this event is cancelled.", "Take it out.")
 
 
-@document_rule("event-ends-before-start", blocks=True)
+@document_rule("event-ends-before-start", blocks=True, of_form="any")
 def event_ends_before_start(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     for event in document.events:
         timed = _aware(event.starts) and _aware(event.ends) and event.ends < event.starts  # type: ignore[operator]
@@ -42,7 +43,7 @@ def event_ends_before_start(document: Document, _facts: IssueFacts) -> Iterator[
             yield Found(event.title, "It ends before it starts.", "Mend it: newsletter library set ID ends=...")
 
 
-@document_rule("event-without-zone", blocks=True)
+@document_rule("event-without-zone", blocks=True, of_form="any")
 def event_without_zone(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     for event in document.events:
         if event.starts and (
@@ -55,14 +56,14 @@ def event_without_zone(document: Document, _facts: IssueFacts) -> Iterator[Found
             )
 
 
-@document_rule("event-without-date", blocks=False)
+@document_rule("event-without-date", blocks=False, of_form="any")
 def event_without_date(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     for event in document.events:
         if event.starts is None and event.starts_on is None:
             yield Found(event.title, "Its date is not known.", "Fill it in: newsletter library set ID starts=...")
 
 
-@document_rule("events-at-one-time", blocks=False)
+@document_rule("events-at-one-time", blocks=False, of_form="any")
 def events_at_one_time(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     at: dict[datetime, list[str]] = defaultdict(list)
     for event in document.events:
@@ -73,7 +74,7 @@ def events_at_one_time(document: Document, _facts: IssueFacts) -> Iterator[Found
             yield Found(" / ".join(titles), "These begin at the same moment.", "Check both dates.")
 
 
-@document_rule("event-on-unusual-day", blocks=False)
+@document_rule("event-on-unusual-day", blocks=False, of_form="any")
 def event_on_unusual_day(document: Document, facts: IssueFacts) -> Iterator[Found]:
     """A weekend event is ordinary; on a bank holiday a date is more often a slip."""
     for event in document.events:
@@ -108,17 +109,14 @@ def _sending_time(facts: IssueFacts) -> datetime:
 
 
 def _is_over(event: Event, moment: datetime, timezone: str) -> bool:
-    """An event of one day is over once it has begun; one of several days when its last day or time is past."""
-    zone = zone_of(event.timezone) or ZoneInfo(timezone)
-    if event.starts is not None:
-        if not _aware(event.starts):
-            return False
-        last = event.ends if _aware(event.ends) else event.starts
-        several = last.astimezone(zone).date() > event.starts.astimezone(zone).date()  # type: ignore[union-attr]
-        return (last if several else event.starts) < moment  # type: ignore[operator]
-    if event.starts_on is not None:
-        return max(event.ends_on or event.starts_on, event.starts_on) < moment.astimezone(zone).date()
-    return False
+    return is_over(
+        moment,
+        starts=event.starts,
+        ends=event.ends,
+        starts_on=event.starts_on,
+        ends_on=event.ends_on,
+        zone=zone_of(event.timezone) or ZoneInfo(timezone),
+    )
 
 
 def _first_day(event: Event, timezone: str) -> date | None:

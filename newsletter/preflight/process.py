@@ -28,7 +28,7 @@ def no_audience(facts: IssueFacts) -> Iterator[Found]:
             "No audience is set; nobody is mailed by default.",
             "Set one: newsletter audience set ISSUE --list NAME.",
         )
-    elif facts.recipients == 0:
+    elif facts.recipients == 0 and not facts.audience_counts.get("monthly"):
         yield Found(
             "audience",
             "Nobody is in the audience.",
@@ -93,7 +93,7 @@ def changed_at_source(facts: IssueFacts) -> Iterator[Found]:
         )
 
 
-@document_rule("used-in-last-issue", blocks=False)
+@document_rule("used-in-last-issue", blocks=False, of_form="any")
 def used_in_last_issue(document: Document, facts: IssueFacts) -> Iterator[Found]:
     known = {title.casefold() for title in facts.previous_titles}
     for post in document.posts:

@@ -65,7 +65,9 @@ def missing_postal_address(document: Document, _facts: IssueFacts) -> Iterator[F
 
 
 @document_rule("missing-view-link", blocks=True)
-def missing_view_link(document: Document, _facts: IssueFacts) -> Iterator[Found]:
+def missing_view_link(document: Document, facts: IssueFacts) -> Iterator[Found]:
+    if facts.is_digest:
+        return  # it has no page of its own
     address = ascii_link(document.content.view_url)
     if not address or all(link.href != address for link in document.links):
         yield Found("footer", "There is no link to read the issue in a browser.", "Keep it in the templates' footer.")
@@ -93,7 +95,7 @@ def standing_notice(document: Document, facts: IssueFacts) -> Iterator[Found]:
         )
 
 
-@document_rule("empty-issue", blocks=True)
+@document_rule("empty-issue", blocks=True, of_form="any")
 def empty_issue(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     content = document.content
     if not content.letter and not any(section.blocks for section in content.sections):
@@ -113,7 +115,7 @@ def text_part(document: Document, _facts: IssueFacts) -> Iterator[Found]:
             )
 
 
-@document_rule("control-character", blocks=True)
+@document_rule("control-character", blocks=True, of_form="any")
 def control_character(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     for where, text in (("subject", document.subject), ("HTML", document.html), ("text", document.text)):
         if found := _CONTROL.search(text):

@@ -19,17 +19,20 @@ def shown_facts(documents: Sequence[Document], facts: IssueFacts) -> dict[str, A
         "audience": dict(facts.audience_counts),
         "checked_at": facts.now.isoformat(),
         "scheduled_at": facts.scheduled_at.isoformat() if facts.scheduled_at else None,
-        "inbox": _inbox(documents[0]) if documents else None,
+        "inbox": _inbox(documents[0], facts) if documents else None,
         "variants": [_variant(document) for document in documents],
         "changed_items": list(facts.changed_items),
         "failed_pictures": list(facts.failed_pictures),
     }
 
 
-def _inbox(document: Document) -> dict[str, Any]:
+def _inbox(document: Document, facts: IssueFacts) -> dict[str, Any]:
     sender = document.content.sender
+    name, address = sender.from_name or sender.name, sender.from_address
+    if document.variant.discreet:
+        name, address = facts.discreet["from_name"], facts.discreet_address
     return {
-        "from": f"{sender.from_name or sender.name} <{sender.from_address}>",
+        "from": f"{name} <{address}>",
         "subject": document.subject,
         "subject_characters": len(document.subject),
         "preheader": document.preheader,
@@ -43,6 +46,7 @@ def _variant(document: Document) -> dict[str, Any]:
     return {
         "number": document.variant.number,
         "recipients": document.variant.recipients,
+        "discreet": document.variant.discreet,
         "sections": {part.title: len(part.blocks) for part in document.content.sections if part.blocks},
         "html_bytes": document.html_bytes,
         "encoded_html_bytes": document.encoded_bytes,

@@ -17,19 +17,19 @@ _NO_REPLY = re.compile(r"(no|do-?not|dont)[-_.]?reply(@|$|[-_.+])", re.IGNORECAS
 _EMOJI = re.compile("[\U0001f1e6-\U0001faff\u2600-\u27bf]")
 
 
-@document_rule("empty-subject", blocks=True)
+@document_rule("empty-subject", blocks=True, of_form="any")
 def empty_subject(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     if not document.subject:
         yield Found("subject", "The subject is empty.", "Set one: newsletter issue set ISSUE subject=...")
 
 
-@document_rule("no-sender", blocks=True)
+@document_rule("no-sender", blocks=True, of_form="any")
 def no_sender(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     if "@" not in document.content.sender.from_address:
         yield Found("From", "There is no address to send from.", "Set organisation.from_address in config.toml.")
 
 
-@document_rule("no-reply-address", blocks=True)
+@document_rule("no-reply-address", blocks=True, of_form="any")
 def no_reply_address(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     sender = document.content.sender
     address = sender.reply_to or sender.from_address
@@ -41,7 +41,7 @@ def no_reply_address(document: Document, _facts: IssueFacts) -> Iterator[Found]:
         )
 
 
-@document_rule("unresolved-tag", blocks=True)
+@document_rule("unresolved-tag", blocks=True, of_form="any")
 def unresolved_tag(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     """Only in what the chair typed: in a source's own words braces are ordinary characters."""
     for where, tags in _typed_tags(document):
@@ -77,7 +77,7 @@ def _any_tags(text: str) -> list[str]:
     return [found[0] for found in TAG.finditer(text)] + unresolved_tags(text)
 
 
-@document_rule("tag-without-fallback", blocks=False)
+@document_rule("tag-without-fallback", blocks=False, of_form="any")
 def tag_without_fallback(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     rendered = document.variant.rendered
     for where, stored in (("subject", rendered.subject), ("text", rendered.text)):
@@ -90,7 +90,7 @@ def tag_without_fallback(document: Document, _facts: IssueFacts) -> Iterator[Fou
                 )
 
 
-@document_rule("tag-in-source-text", blocks=False)
+@document_rule("tag-in-source-text", blocks=False, of_form="any")
 def tag_in_source_text(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     for item in document.items:
         text = ("" if item.title_is_typed else item.title) + ("" if item.blurb_is_typed else item.blurb_html)

@@ -13,12 +13,17 @@ from newsletter.render.issue import RenderedIssue
 
 @dataclass(frozen=True, slots=True)
 class RenderedVariant:
-    """One variant: what it was made of and what came out. `recipients` null when it was not counted."""
+    """
+    One variant: what it was made of and what came out. `recipients` null when it was not counted.
+
+    A `discreet` one has no HTML; its content is that of the ordinary mail.
+    """
 
     number: int
     content: IssueContent
     rendered: RenderedIssue
     recipients: int | None = None
+    discreet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,11 @@ class IssueFacts:
         previous_titles: Titles of posts and resources in the last issue.
         unfinished_settings: Configuration keys that `init` left open, such as a sender under `.invalid`.
         signing_trouble: Why copies cannot be signed as configured, and what to do; null when they can, or need not.
+        is_digest: It is a monthly digest.
+        discreet: Name and value of the configuration's neutral words, as a discreet mail's header shows them.
+        own_names: What tells who writes: the organisation's names, the titles of the lists.
+        discreet_address: The From address of discreet mail.
+        shipped_opening: The first lines of discreet mail as this program ships them.
         lost_replies: Why nobody would see people's replies, and what to do; null when somebody would.
     """
 
@@ -70,6 +80,11 @@ class IssueFacts:
     unfinished_settings: tuple[str, ...] = ()
     signing_trouble: tuple[str, str] | None = None
     lost_replies: tuple[str, str] | None = None
+    is_digest: bool = False
+    discreet: Mapping[str, str] = field(default_factory=dict)
+    own_names: tuple[str, ...] = ()
+    discreet_address: str = ""
+    shipped_opening: str = ""
 
 
 @dataclass(frozen=True, slots=True)

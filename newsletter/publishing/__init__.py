@@ -5,10 +5,10 @@ from newsletter.publishing.prepare import (
     content_of,
     current_report,
     is_tested,
-    issue_audience,
     make_addresses,
     prepare,
 )
+from newsletter.publishing.readers import issue_audience
 from newsletter.publishing.start import refuse, start_issue
 
 __all__ = [

@@ -15,11 +15,15 @@ from newsletter.compose.review import changed_blocks
 from newsletter.config import Config
 from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.keys import Keys
+from newsletter.paths import shipped_templates
 from newsletter.preflight import IssueFacts
+from newsletter.render.discreet import opening
+from newsletter.render.environment import make_environment
 from newsletter.render.links import media_url
-from newsletter.send.envelope import lost_replies
+from newsletter.send.envelope import discreet_address, lost_replies
 from newsletter.send.signing import signing_of_new_mail
 from newsletter.tables import Issue, ItemKind, Picture
+from subscribers.tables import MailingList
 
 
 def issue_facts(
@@ -55,11 +59,24 @@ def issue_facts(
         changed_items=tuple(changed.in_words() for changed in changed_blocks(issue)),
         picture_bytes=_picture_bytes(session, config),
         previous_subjects=tuple(other.subject for other in earlier),
-        previous_titles=tuple(_titles(earlier[0])) if earlier else (),
+        # Everything in a digest was in an issue before.
+        previous_titles=tuple(_titles(earlier[0])) if earlier and not issue.digest_of else (),
         unfinished_settings=config.unfinished,
         signing_trouble=signing_trouble(config, keys, now),
         lost_replies=lost_replies(config),
+        is_digest=issue.digest_of is not None,
+        discreet={name: getattr(config.discreet, name) for name in ("from_name", "subject", "list_name", "reply_to")},
+        own_names=tuple(own_names(session, config)),
+        discreet_address=discreet_address(config),
+        shipped_opening=opening(make_environment((shipped_templates(),)), issue.language),
     )
+
+
+def own_names(session: Session, config: Config) -> list[str]:
+    """Return what tells who writes: the organisation's names, and the titles of its lists."""
+    organisation = config.organisation
+    names = (organisation.name, organisation.from_name, *session.scalars(select(MailingList.title)))
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def signing_trouble(config: Config, keys: Keys, now: datetime) -> tuple[str, str] | None:
@@ -96,7 +113,7 @@ def _why(session: Session, url: str) -> str:
 
 
 def _sent_before(session: Session, issue: Issue) -> list[Issue]:
-    statement = select(Issue).where(Issue.planned_at.is_not(None), Issue.id != issue.id)
+    statement = select(Issue).where(Issue.planned_at.is_not(None), Issue.id != issue.id, Issue.digest_of.is_(None))
     return list(session.scalars(statement.order_by(Issue.planned_at.desc(), Issue.id.desc())))
 
 

@@ -38,7 +38,8 @@ def look_at(app: App, session: Session, issue: Issue) -> Look:
     people = {row[0]: row[1] for row in session.execute(counted)}
     content = content_of(app, session, issue)
     rows = _variants(session, issue)
-    return Look(tuple(RenderedVariant(r.number, content, stored_rendering(r), people.get(r.id, 0)) for r in rows), None)
+    variants = (RenderedVariant(r.number, content, stored_rendering(r), people.get(r.id, 0), r.discreet) for r in rows)
+    return Look(tuple(variants), None)
 
 
 def planned_message(app: App, session: Session, issue: Issue) -> bytes | None:

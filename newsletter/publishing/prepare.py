@@ -4,7 +4,6 @@ Render every variant of an issue that occurs in its audience, and judge them; re
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,14 +20,12 @@ from newsletter.config import Config
 from newsletter.predicates import PREDICATES
 from newsletter.preflight import Finding, RenderedVariant, Report, check
 from newsletter.publishing.facts import issue_facts
+from newsletter.publishing.readers import find_people, shown_blocks
 from newsletter.render import links
-from newsletter.render.environment import make_environment
-from newsletter.render.headers import MessageHeaders
+from newsletter.render.discreet import render_discreet
+from newsletter.render.environment import Environment, make_environment
 from newsletter.render.issue import render_issue
-from newsletter.send.envelope import leave_address
 from newsletter.tables import Block, Issue
-from subscribers import lists
-from subscribers.audience import Audience, audience_counts, select_audience
 from subscribers.errors import SubscribersError
 
 
@@ -42,12 +39,14 @@ class Readers:
         counts: As `audience show` gives them; null likewise.
         sets: The sets of blocks that occur; at least one.
         trouble: Why it could not be worked out.
+        with_monthly: As `chosen`, with those who get the monthly digest instead.
     """
 
     chosen: Select[int, int] | None
     counts: dict[str, int] | None
     sets: tuple[ItemSet, ...]
     trouble: tuple[Finding, ...] = ()
+    with_monthly: Select[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def prepare(
     variants = []
     for each in readers.sets:
         content = content_of(app, session, issue, (block for block in issue.blocks if block.id in each.blocks))
-        variants.append(RenderedVariant(each.number, content, render_issue(content, environment), each.people))
+        variants.append(rendered(app, environment, content, each))
     facts = issue_facts(
         session, issue, config=app.config, keys=app.keys, now=now, counts=readers.counts, for_sending=for_sending
     )
@@ -91,31 +90,42 @@ def current_report(app: App, session: Session, issue: Issue) -> Report:
     return prepare(app, session, issue).report
 
 
+def rendered(app: App, environment: Environment, content: IssueContent, each: ItemSet) -> RenderedVariant:
+    """Return one set of items in the form that its people get."""
+    if each.discreet:
+        made = render_discreet(content, environment, app.config.discreet.subject)
+    else:
+        made = render_issue(content, environment)
+    return RenderedVariant(each.number, content, made, each.people, each.discreet)
+
+
+def discreet_form(app: App, variant: RenderedVariant) -> RenderedVariant:
+    """Return a variant as people who chose discreet mail would get it, also where nobody did."""
+    if variant.discreet:
+        return variant
+    made = render_discreet(variant.content, make_environment(app.template_folders), app.config.discreet.subject)
+    return RenderedVariant(variant.number, variant.content, made, None, discreet=True)
+
+
 def find_readers(app: App, session: Session, issue: Issue, now: datetime) -> Readers:
     """Work out the audience and the sets of blocks in it; what cannot be read becomes a finding."""
     timezone = app.config.organisation.timezone
-    audience = issue_audience(issue, app.config)
-    chosen, counts, trouble = None, None, []
-    if not audience.is_empty:
-        try:
-            chosen = select_audience(session, audience, now=now, timezone=timezone, predicates=PREDICATES)
-            counts = audience_counts(session, audience, now=now, timezone=timezone, predicates=PREDICATES)
-        except SubscribersError as error:
-            fix = error.hint or f"Set another audience: newsletter audience set {issue.slug}."
-            trouble.append(Finding("audience", "audience", error.message, fix))
+    chosen, everybody, counts, trouble = None, None, None, []
     try:
-        sets = occurring(session, chosen, issue.blocks, now=now, timezone=timezone, predicates=PREDICATES)
+        found = find_people(session, issue, app.config, now)
+        if found is not None:
+            chosen, everybody, counts = found
+    except SubscribersError as error:
+        fix = error.hint or f"Set another audience: newsletter audience set {issue.slug}."
+        trouble.append(Finding("audience", "audience", error.message, fix))
+    blocks = shown_blocks(issue, app.config, now)
+    try:
+        sets = occurring(session, chosen, blocks, now=now, timezone=timezone, predicates=PREDICATES)
     except (SubscribersError, TooManyVariants) as error:
         rule = "too-many-variants" if isinstance(error, TooManyVariants) else "item-audience"
         trouble.append(Finding(rule, "items", error.message, error.hint or "Change the audience of that item."))
-        sets = (ItemSet(1, frozenset(block.id for block in issue.blocks), None, None),)
-    return Readers(chosen, counts, sets, tuple(trouble))
-
-
-def issue_audience(issue: Issue, config: Config) -> Audience:
-    """Return the audience that was set, else the default lists; it may be empty, and then nobody is mailed."""
-    stored = Audience.from_json(issue.audience)
-    return Audience(lists=config.issue.default_lists) if stored.is_empty else stored
+        sets = (ItemSet(1, frozenset(block.id for block in blocks), None, None),)
+    return Readers(chosen, counts, sets, tuple(trouble), everybody)
 
 
 def content_of(app: App, session: Session, issue: Issue, blocks: Iterable[Block] | None = None) -> IssueContent:
@@ -136,40 +146,3 @@ def make_addresses(app: App, slug: str) -> Addresses:
 
 def is_tested(issue: Issue, config: Config) -> bool:
     return issue.tested_hash == content_hash(issue, config)
-
-
-def message_headers(session: Session, issue: Issue, config: Config) -> MessageHeaders:
-    """
-    Return what the header of every copy has in common.
-
-    With one list in the audience the copies are that list's; with several, the organisation's newsletter.
-    """
-    organisation = config.organisation
-    audience = issue_audience(issue, config)
-    domain = organisation.from_address.rpartition("@")[2]
-    name, title = "newsletter", organisation.name
-    if len(audience.lists) == 1 and not audience.segments:
-        mailing_list = lists.get(session, audience.lists[0])
-        name, title = mailing_list.name, mailing_list.title
-    return MessageHeaders(
-        from_name=organisation.from_name or organisation.name,
-        from_address=organisation.from_address,
-        reply_to=organisation.reply_to,
-        list_id=f"{name}.{domain}",
-        list_title=title,
-        unsubscribe_mailto=f"mailto:{leave_address(config)}?subject=unsubscribe%20{{token}}",
-        feedback_id=f"{issue.slug}:{name}:newsletter:{sender_id(domain)}",
-        language=issue.language,
-    )
-
-
-def sender_id(domain: str) -> str:
-    """
-    Return how Gmail is to know the organisation in Feedback-ID: 5 to 15 characters, always the same ones.
-
-    The domain itself where it fits, else its beginning and a hash of it.
-    """
-    if 5 <= len(domain) <= 15:
-        return domain
-    digest = hashlib.sha256(domain.encode()).hexdigest()[:7]
-    return f"{domain[:7].rstrip('.-')}-{digest}"

@@ -14,6 +14,8 @@ from html import escape
 from pathlib import Path
 
 from newsletter.preflight import RenderedVariant
+from newsletter.render.discreet import PREVIEW_CHARACTERS
+from newsletter.render.issue import RenderedIssue
 from newsletter.render.links import media_url
 from newsletter.render.personal import PersonalValues, fill_html, fill_subject, fill_text
 
@@ -38,38 +40,61 @@ def pages_of(slug: str, variants: Sequence[RenderedVariant]) -> list[Page]:
     return [
         Page(
             f"preview-{slug}{'' if variant.number == 1 else f'.{variant.number}'}.html",
-            f"Variant {variant.number}" + (f", {variant.recipients} people" if variant.recipients is not None else ""),
+            _label(variant),
             variant,
         )
         for variant in variants
     ]
 
 
-def preview_page(page: Page, pages: Sequence[Page], values: PersonalValues, *, media: Path, web_url: str) -> str:
-    """Return the page as HTML that needs no script and no network."""
+def _label(variant: RenderedVariant) -> str:
+    count = variant.recipients
+    people = "" if count is None else ", 1 person" if count == 1 else f", {count} people"
+    return f"Variant {variant.number}{', discreet' if variant.discreet else ''}{people}"
+
+
+def _size(rendered: RenderedIssue) -> str:
+    text = f"{len(rendered.text.encode()):,}"
+    return (
+        f"{len(rendered.html.encode()):,} bytes of HTML, {text} of text" if rendered.html else f"{text} bytes of text"
+    )
+
+
+def preview_page(
+    page: Page, pages: Sequence[Page], values: PersonalValues, *, media: Path, web_url: str, discreet_name: str = ""
+) -> str:
+    """
+    Return the page as HTML that needs no script and no network.
+
+    Args:
+        discreet_name: Who a discreet variant is from, as its inbox row shows.
+    """
     rendered = page.variant.rendered
     mail = with_local_pictures(fill_html(rendered.html, values), media=media, web_url=web_url)
     text = fill_text(rendered.text, values)
-    views = (
+    views: tuple[tuple[str, str, str], ...] = (
         ("wide", "600 px", _frame(mail, 600)),
         ("narrow", "360 px", _frame(mail, 360)),
         ("dark", "Dark", _frame(as_dark(mail), 600, dark=True)),
         ("bare", "No pictures", _frame(without_pictures(mail), 600)),
         ("text", "Text", f"<pre>{escape(text)}</pre>"),
     )
-    inbox = (page.variant.content.sender.from_name or page.variant.content.sender.name, rendered.subject)
+    sender = page.variant.content.sender
+    name = sender.from_name or sender.name
+    if page.variant.discreet:
+        name, views = discreet_name, views[-1:]
     return _PAGE.format(
         title=escape(f"Preview of {page.variant.content.slug}"),
         language=escape(rendered.language),
-        sender=escape(inbox[0]),
-        subject=escape(fill_subject(inbox[1], values)),
-        preheader=escape(fill_text(rendered.preheader, values)),
+        sender=escape(name),
+        subject=escape(fill_subject(rendered.subject, values)),
+        preheader=escape(fill_text(rendered.preheader, values) or " ".join(text[:PREVIEW_CHARACTERS].split())),
         others=_others(page, pages),
-        size=f"{len(rendered.html.encode()):,} bytes of HTML, {len(rendered.text.encode()):,} of text",
+        size=_size(rendered),
         choices="".join(
-            f'<input type="radio" name="view" id="{name}"{" checked" if name == "wide" else ""}>'
-            f'<label for="{name}">{label}</label>'
-            for name, label, _ in views
+            f'<input type="radio" name="view" id="{each}"{" checked" if each == views[0][0] else ""}>'
+            f'<label for="{each}">{label}</label>'
+            for each, label, _ in views
         ),
         views="".join(f'<div class="view {name}">{view}</div>' for name, _, view in views),
         rules="".join(f"#{name}:checked~.{name}{{display:block}}" for name, _, _ in views),

@@ -14,7 +14,15 @@ from typing import Any
 
 from newsletter.config import Organisation
 from newsletter.render.environment import make_environment
-from newsletter.send.reporting import DomainCounts, IssueReport, Person, ReplyGroup, step_words, what_to_do
+from newsletter.send.reporting import (
+    DomainCounts,
+    IssueReport,
+    Person,
+    ReplyGroup,
+    left_out_words,
+    step_words,
+    what_to_do,
+)
 from newsletter.send.states import FINAL, TO_DO
 from newsletter.tables import DeliveryState as S
 
@@ -36,7 +44,7 @@ MEANINGS = {
     S.SENT: "taken over by the mail server",
     S.BOUNCED: "refused for good, or came back",
     S.EXPIRED: "tried for days, then given up",
-    S.SUPPRESSED: "left or was suppressed before it went",
+    S.SUPPRESSED: "left, paused or was suppressed before it went",
     S.HELD: "held back: something is wrong with the copy",
     S.CANCELLED: "stopped by a person",
     S.UNCERTAIN: "may or may not have arrived",
@@ -76,6 +84,7 @@ def report_page(
         reason=counts["reason"] or "",
         planned=counts["planned"],
         rate=counts["rate"],
+        left_out=left_out_words(report),
         made=_moment(now, report),
         started=_moment(counts["started_at"], report),
         finished=_moment(counts["finished_at"], report),
@@ -83,6 +92,7 @@ def report_page(
         outcomes=_outcomes(report),
         domains=_domains(report.largest_domains(MOST_DOMAINS)),
         timeline=_timeline(report),
+        leavers=_leavers(report),
         replies=[_reply(group) for group in report.replies],
         held=_people(report, S.HELD),
         uncertain=_people(report, S.UNCERTAIN),
@@ -163,6 +173,12 @@ def _timeline(report: IssueReport) -> dict[str, Any]:
         "plot": PLOT_PIXELS,
         "height": PLOT_TOP + PLOT_PIXELS + PLOT_BOTTOM,
     }
+
+
+def _leavers(report: IssueReport) -> dict[str, Any]:
+    left = report.leavers
+    told = [*left.reasons.items(), ("in their own words", left.in_own_words), ("no reason given", left.said_nothing)]
+    return {"total": left.total, "rows": [{"reason": reason, "count": count} for reason, count in told if count]}
 
 
 def _reply(group: ReplyGroup) -> dict[str, Any]:

@@ -13,10 +13,14 @@ from newsletter.compose.issue import approve, content_hash, go, is_approved
 from newsletter.compose.variants import ItemSet
 from newsletter.errors import Conflict, NotFound, PreflightRefused
 from newsletter.preflight import RenderedVariant, Report
-from newsletter.publishing.prepare import Prepared, find_readers, message_headers, prepare
+from newsletter.publishing.headers import message_headers
+from newsletter.publishing.prepare import Prepared, find_readers, prepare
 from newsletter.send.instance import note_place, require_live
 from newsletter.send.plan import PlannedVariant, freeze
+from newsletter.send.plan_rows import NoVariantFits
 from newsletter.tables import Issue, IssueState
+from subscribers.audience import LEFT_OUT
+from subscribers.choices import wants_digest
 
 MOST_ATTEMPTS = 3
 
@@ -40,9 +44,12 @@ def start_issue(app: App, issue_id: int, *, approve_as: str | None = None) -> in
             issue = _get(session, issue_id)
             prepared = prepare(app, session, issue, for_sending=True)
         refuse(prepared.report)
-        with app.database.write() as session:
-            # Locked, so that of two workers that start it at once the second finds it planned.
-            planned = _freeze(app, session, _get(session, issue_id, for_update=True), prepared, approve_as)
+        try:
+            with app.database.write() as session:
+                # Locked, so that of two workers that start it at once the second finds it planned.
+                planned = _freeze(app, session, _get(session, issue_id, for_update=True), prepared, approve_as)
+        except NoVariantFits:  # somebody changed between two looks: look again
+            continue
         if planned is not None:
             return planned
     raise Conflict(
@@ -75,22 +82,33 @@ def _freeze(app: App, session: Session, issue: Issue, prepared: Prepared, approv
         return None
     readers = find_readers(app, session, issue, now)
     rendered = _matched(readers.sets, prepared)
-    if readers.chosen is None or rendered is None:
+    if readers.chosen is None or readers.counts is None or rendered is None:
         return None
     _settle_approval(app, issue, approve_as)
-    headers = message_headers(session, issue, app.config)
+    headers = {kind: message_headers(session, issue, app.config, discreet=kind) for kind in (False, True)}
     note_place(session, now)
     variants = [
-        PlannedVariant(each.number, each.condition, variant.rendered, headers)
+        PlannedVariant(each.number, each.condition, variant.rendered, headers[each.discreet], each.discreet)
         for each, variant in zip(readers.sets, rendered, strict=True)
     ]
-    return freeze(session, issue, audience=readers.chosen, variants=variants, keys=app.keys, config=app.config, now=now)
+    issue.left_out = {name: readers.counts[name] for name in LEFT_OUT}
+    return freeze(
+        session,
+        issue,
+        audience=readers.chosen if readers.with_monthly is None else readers.with_monthly,
+        variants=variants,
+        keys=app.keys,
+        config=app.config,
+        now=now,
+        postponed=None if readers.with_monthly is None else wants_digest(),
+    )
 
 
 def _matched(sets: tuple[ItemSet, ...], prepared: Prepared) -> list[RenderedVariant] | None:
     """Return the rendering for each set; null when a set was not rendered."""
-    by_blocks = {each.blocks: variant for each, variant in zip(prepared.readers.sets, prepared.variants, strict=True)}
-    found = [by_blocks.get(each.blocks) for each in sets]
+    pairs = zip(prepared.readers.sets, prepared.variants, strict=True)
+    known = {(each.blocks, each.discreet): variant for each, variant in pairs}
+    found = [known.get((each.blocks, each.discreet)) for each in sets]
     return None if None in found else [variant for variant in found if variant is not None]
 
 

@@ -13,11 +13,12 @@ from newsletter.compose.issue import content_hash, find
 from newsletter.errors import NotFound
 from newsletter.publishing.facts import signing_trouble
 from newsletter.publishing.frozen import Look, planned_message
-from newsletter.publishing.prepare import Prepared, message_headers
+from newsletter.publishing.headers import message_headers
+from newsletter.publishing.prepare import Prepared, discreet_form
 from newsletter.render.links import preferences_url, unsubscribe_url
 from newsletter.render.message import compile_message
 from newsletter.render.personal import PersonalValues
-from newsletter.send.plan import message_id
+from newsletter.send.plan_rows import message_id
 from newsletter.send.signing import sign_message
 from newsletter.send.trial import nobodys_values, send_test_copy
 from newsletter.tables import Issue
@@ -31,23 +32,37 @@ def sample_values(app: App) -> PersonalValues:
     return replace(nobodys_values(app), address="alex@example.org", first_name="Alex", name="Alex Example")
 
 
-def sample_message(app: App, session: Session, issue: Issue, look: Look) -> bytes:
-    """Return the whole message of the first member who gets variant 1; without an audience, of an invented one."""
-    if look.prepared is None:
+def sample_message(app: App, session: Session, issue: Issue, look: Look, *, discreet: bool = False) -> bytes:
+    """
+    Return the whole message of the first member who gets variant 1; without an audience, of an invented one.
+
+    Args:
+        discreet: In the form for people who chose discreet mail, of an invented one.
+    """
+    if look.prepared is None and not discreet:
         planned = planned_message(app, session, issue)
         if planned is not None:
             return planned
-    headers = message_headers(session, issue, app.config)
-    person = _first_reader(app, session, issue, look.prepared) if look.prepared is not None else None
-    message = compile_message(look.variants[0].rendered, headers).compose(person or sample_values(app))
+    variant, person = look.variants[0], None
+    if discreet:
+        variant = discreet_form(app, variant)
+    elif look.prepared is not None:
+        person = _first_reader(app, session, issue, look.prepared)
+    headers = message_headers(session, issue, app.config, discreet=variant.discreet)
+    message = compile_message(variant.rendered, headers).compose(person or sample_values(app))
     if signing_trouble(app.config, app.keys, app.now()) is not None:  # preflight tells; this is only to be looked at
         return message
     return sign_message(app.config, app.keys, message, app.now())
 
 
-def send_tests(app: App, slug: str, look: Look, *, number: int, addresses: Sequence[str]) -> None:
+def send_tests(
+    app: App, slug: str, look: Look, *, number: int, addresses: Sequence[str], discreet: bool = False
+) -> None:
     """
     Mail a marked copy of one variant to each address, and record that this content was tested.
+
+    Args:
+        discreet: In the form for people who chose discreet mail.
 
     Raises:
         NotFound: When there is no such variant.
@@ -60,8 +75,10 @@ def send_tests(app: App, slug: str, look: Look, *, number: int, addresses: Seque
         raise NotFound(f"variant of {slug}", str(number), hint=f"Known: {known}.")
     for address in addresses:
         parse_address(address)
+    if discreet:
+        variant = discreet_form(app, variant)
     with app.database.read() as session:
-        headers = message_headers(session, find(session, slug), app.config)
+        headers = message_headers(session, find(session, slug), app.config, discreet=variant.discreet)
     for address in addresses:
         send_test_copy(app, variant.rendered, headers, to=address)
     if look.prepared is None:

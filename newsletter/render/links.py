@@ -23,6 +23,20 @@ def preferences_url(web_url: str, token: str) -> str:
     return f"{web_url}/preferences/{token}"
 
 
+def sign_up_url(web_url: str) -> str:
+    return f"{web_url}/sign-up"
+
+
+def confirmation_url(web_url: str, token: str) -> str:
+    """Return the link that puts somebody on a list, by the button of its page; it works once."""
+    return f"{web_url}/sign-up/{token}"
+
+
+def settings_url(web_url: str, token: str) -> str:
+    """Return the link that is mailed to its owner, and works once."""
+    return f"{web_url}/settings/{token}"
+
+
 def issue_mark(key: Key, slug: str) -> str:
     """Return the mark that keeps an issue's page from being guessed: 96 bits of its keyed hash, URL-safe."""
     return _mark(key, "view", slug)

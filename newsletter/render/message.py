@@ -61,12 +61,12 @@ def compile_message(
     rendered: RenderedIssue, headers: MessageHeaders, mark_fields: Sequence[MarkField] = ()
 ) -> CompiledMessage:
     """
-    Encode what all copies share; leave places for what differs.
+    Encode what all copies share; leave places for what differs. A variant without HTML becomes a message of text alone.
 
     Args:
         mark_fields: Headers that carry a copy's mark, because the provider that sends it hands them back.
     """
-    boundary = _boundary(rendered)
+    boundary = _boundary(rendered) if rendered.html else ""
     segments: list[bytes] = []
     holes: list[tuple[int, Encoder]] = []
     for piece in (*_header_pieces(rendered, headers, mark_fields, boundary), *_body_pieces(rendered, boundary)):
@@ -116,16 +116,25 @@ def _header_pieces(
         yield h.structured("Feedback-ID", headers.feedback_id)
     yield h.structured("Content-Language", headers.language)
     yield h.structured("MIME-Version", "1.0")
-    yield h.structured("Content-Type", "multipart/alternative;", f'boundary="{boundary}"')
+    if boundary:
+        yield h.structured("Content-Type", "multipart/alternative;", f'boundary="{boundary}"')
 
 
 def _body_pieces(rendered: RenderedIssue, boundary: str) -> Iterator[bytes | Encoder]:
+    if not boundary:
+        yield from _part("plain", rendered.text, _quoted_line)
+        return
     delimiter = b"\r\n--" + boundary.encode()
     for kind, stored in (("plain", rendered.text), ("html", rendered.html)):
-        yield delimiter + b"\r\nContent-Type: text/" + kind.encode() + b"; charset=utf-8\r\n"
-        yield b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
-        yield from _encoded_pieces(stored, _html_value if kind == "html" else _quoted_line)
+        yield delimiter + b"\r\n"
+        yield from _part(kind, stored, _html_value if kind == "html" else _quoted_line)
     yield delimiter + b"--\r\n"
+
+
+def _part(kind: str, stored: str, encode: Callable[[str], bytes]) -> Iterator[bytes | Encoder]:
+    yield b"Content-Type: text/" + kind.encode() + b"; charset=utf-8\r\n"
+    yield b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+    yield from _encoded_pieces(stored, encode)
 
 
 def _encoded_pieces(stored: str, encode: Callable[[str], bytes]) -> Iterator[bytes | Encoder]:

@@ -11,12 +11,14 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
+from newsletter.compose import monthly
+from newsletter.config import Config
 from newsletter.errors import TemplateError
 from newsletter.render.environment import make_environment
 from newsletter.render.notice import NoticeText, render_notice
@@ -28,7 +30,8 @@ from newsletter.send.owner import changed
 from newsletter.send.report import Parts
 from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.status import state_counts
-from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind
+from newsletter.send.throttles import SIGN_UP_BREAKER
+from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind, Throttle
 from newsletter.tables import DeliveryState as S
 from subscribers.addresses import parse_address
 from subscribers.tokens import address_hash
@@ -37,6 +40,7 @@ PREFIX = "now/"  # of causes that this module ends when they are over
 MOST_AN_HOUR = 6
 RELAY_TRIES = 3  # it has then been away for three minutes at least
 MANY_REFUSALS = 10
+SIGN_UPS_TOLD_FOR = timedelta(hours=24)
 _FAILED = (S.HELD, S.EXPIRED, S.UNCERTAIN)
 _REPLY = re.compile(r"([245]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?)\b")
 _ADDRESS = re.compile(r"\S*@\S*")
@@ -72,7 +76,7 @@ def look(app: Parts) -> int:
     with app.database.read() as session:
         known = select(Notice.dedupe).where(Notice.dedupe.startswith(PREFIX, autoescape=True))
         told = {name for name in session.scalars(known) if name is not None}
-        causes = [(cause, to) for cause in current_causes(session, now) for to in app.config.alerts.to]
+        causes = [(cause, to) for cause in current_causes(session, now, app.config) for to in app.config.alerts.to]
         names = {_name(app, cause, to) for cause, to in causes}
         new = [(cause, to) for cause, to in causes if _name(app, cause, to) not in told]
         texts = [(cause, to, alert_text(app, _counted(session, cause))) for cause, to in new]
@@ -107,12 +111,14 @@ def alert_text(app: Parts, cause: Cause) -> NoticeText:
     raise broken
 
 
-def current_causes(session: Session, now: datetime) -> Iterator[Cause]:
+def current_causes(session: Session, now: datetime, config: Config) -> Iterator[Cause]:
     """Yield what needs a person now."""
     yield from _paused(session)
     yield from _set_aside(session)
+    yield from _digests_kept(session, now, config)
     yield from _ended(session, now)
     yield from _refused(session)
+    yield from _sign_ups(session, now)
 
 
 def plain_reason(reason: str) -> str:
@@ -154,6 +160,15 @@ def _set_aside(session: Session) -> Iterator[Cause]:
         yield Cause(f"{PREFIX}schedule/{issue.id}/{_stamp(issue.scheduled_at)}", "schedule", values)
 
 
+def _digests_kept(session: Session, now: datetime, config: Config) -> Iterator[Cause]:
+    """A monthly digest that a person drafted and did not send: its readers wait, for no worker sends it."""
+    kept = (IssueState.DRAFT, IssueState.IN_REVIEW, IssueState.APPROVED)
+    for issue in session.scalars(select(Issue).where(Issue.digest_of.is_not(None), Issue.state.in_(kept))):
+        due = monthly.due_at(date.fromisoformat(f"{issue.digest_of}-01"), config.digest, config.organisation.zone)
+        if due <= now:
+            yield Cause(f"{PREFIX}digest/{issue.id}", "digest", {"issue": issue.slug})
+
+
 def _ended(session: Session, now: datetime) -> Iterator[Cause]:
     recent = Issue.finished_at > now - RULES[NoticeKind.ALERT].lifetime
     for issue in session.scalars(select(Issue).where(Issue.state == IssueState.SENT, recent)):
@@ -176,6 +191,14 @@ def _refused(session: Session) -> Iterator[Cause]:
         told = note is not None and note["kind"] == PauseKind.REFUSALS
         if count >= MANY_REFUSALS and not told:
             yield Cause(f"{PREFIX}refused/{issue.id}", "refusals", {"issue": issue.slug, "count": count})
+
+
+def _sign_ups(session: Session, now: datetime) -> Iterator[Cause]:
+    """The breaker of sign-ups has opened; while a flood opens it again and again, one mail a day is enough."""
+    stored = session.scalar(select(Throttle.value).where(Throttle.name == SIGN_UP_BREAKER))
+    if stored and now.timestamp() - stored["opened"] < SIGN_UPS_TOLD_FOR.total_seconds():
+        values = {"per_hour": stored["per_hour"], "minutes": round((stored["until"] - stored["opened"]) / 60)}
+        yield Cause(f"{PREFIX}sign-ups", "sign-ups", values)
 
 
 def _end(session: Session, names: set[str], now: datetime) -> None:

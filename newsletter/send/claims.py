@@ -300,7 +300,7 @@ class Claims:
         return ids
 
     def _take(self, cursor: Any, ids: list[int], key: str | None, now: datetime) -> tuple[int, list[Claimed]]:
-        values = {"now": self._sql.moment(now), "worker": self._owner, "ids": self._sql.id_list(ids)}
+        values = {**self._sql.at(now), "worker": self._owner, "ids": self._sql.id_list(ids)}
         suppressed = self._execute(cursor, self._sql.suppress, **values)
         self._execute(cursor, self._sql.claim, lease=self._sql.moment(now + self._lease), **values)
         self._execute(cursor, self._sql.claimed, **values)

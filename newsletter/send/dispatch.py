@@ -121,6 +121,7 @@ async def _run(
             pepper=app.keys.pepper,
             lease=timedelta(seconds=app.config.send.lease_seconds),
             clock=app.now,
+            zone=app.config.organisation.zone,
         )
         try:
             try:

@@ -24,6 +24,11 @@ def leave_address(config: Config) -> str:
     return f"{LEAVE_LOCAL_PART}@{config.bounce_domain}"
 
 
+def discreet_address(config: Config) -> str:
+    """Return the From address of mail to people who chose discreet mail."""
+    return config.discreet.from_address or config.organisation.from_address
+
+
 def addresses_of_ours(config: Config) -> frozenset[str]:
     """Return the addresses without a mark that returned mail comes to, in lower case."""
     found = {f"{LEAVE_LOCAL_PART}@{config.bounce_domain}"}

@@ -1,7 +1,7 @@
 """
 Copies that failed, and whom a retry would mail: asked before it is done, of the same tables that a claim asks.
 
-Whoever is suppressed or no longer subscribed is not mailed, whatever a retry says.
+Whoever is suppressed, paused or no longer subscribed is not mailed, whatever a retry says.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from newsletter.send.control import FAILED
+from newsletter.send.permission import may_leave
 from newsletter.tables import Delivery
-from subscribers.suppression import not_suppressed
-from subscribers.tables import Subscription, SubscriptionState
+from subscribers.choices import local_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +30,10 @@ class Failed:
         return sum(self.again.values())
 
 
-def count_failed(session: Session, issue_id: int, now: datetime) -> Failed:
-    """Count what bounced, was held, or expired of an issue."""
-    subscribed = exists().where(
-        Subscription.subscriber_id == Delivery.subscriber_id,
-        Subscription.list_id == Delivery.list_id,
-        Subscription.state == SubscriptionState.SUBSCRIBED,
-    )
-    free = not_suppressed(
-        now,
-        address_hash_column=Delivery.address_hash,
-        domain_column=Delivery.domain,
-        list_id_column=Delivery.list_id,
-    )
+def count_failed(session: Session, issue_id: int, now: datetime, timezone: str) -> Failed:
+    """Count what bounced, was held, or expired of an issue; *timezone* is the organisation's."""
     failed = and_(Delivery.issue_id == issue_id, Delivery.state.in_(FAILED))
     statement = select(Delivery.state, func.count()).where(failed).group_by(Delivery.state)
     every = {row[0]: row[1] for row in session.execute(statement)}
-    may = {row[0]: row[1] for row in session.execute(statement.where(subscribed, free))}
+    may = {row[0]: row[1] for row in session.execute(statement.where(may_leave(now, local_day(now, timezone))))}
     return Failed({state.value: may.get(state, 0) for state in FAILED}, sum(every.values()) - sum(may.values()))

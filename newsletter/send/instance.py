@@ -131,6 +131,33 @@ def adopt(session: Session, *, now: datetime, nothing_sent_since: bool) -> Adopt
     return Adopted(uncertain, tuple(paused))
 
 
+def set_aside(session: Session, *, now: datetime, why: str) -> Adopted:
+    """
+    Make this database one that sends nothing until it is adopted, wherever it comes to lie.
+
+    A copy whose dot may have left is uncertain from now on; what else is to be sent is for whoever adopts it to say.
+    Issues that were going out, and schedules, wait for a person.
+    """
+    paused = [issue.slug for issue in (*_pause_issues(session), *_set_schedules_aside(session))]
+    values = {"state": S.UNCERTAIN, "state_at": now, "retry_at": None, "reason": COPIED}
+    uncertain = changed(session, update(Delivery).where(Delivery.state == S.INTENT).values(values))
+    notice_rows.doubt(session, (S.INTENT,), reason=COPIED, now=now)
+    _set_nowhere(session, now, why)
+    return Adopted(uncertain, tuple(paused))
+
+
+def set_moved(session: Session, *, now: datetime) -> None:
+    """Note that all of this database went to another one, which is live from now on: this one sends nothing."""
+    _set_nowhere(session, now, "moved to another database")
+
+
+def declare_live(session: Session, now: datetime) -> None:
+    """Note that this database is the live one: the other was held while it was copied, so nothing was sent since."""
+    sent_mark.prepare(session)
+    sent_mark.catch_up(session)
+    _note(session, now)
+
+
 def to_do(session: Session) -> dict[str, int]:
     """Return how many copies of each frozen issue are still to be sent, by its slug."""
     statement = (
@@ -151,6 +178,14 @@ def place(session: Session) -> dict[str, Any]:
         return {"machine": _machine(), "file": Path(file[2]).stat().st_ino if file and file[2] else 0}
     row = connection.execute(text(POSTGRESQL_PLACE)).one()
     return dict(row._mapping)
+
+
+def _set_nowhere(session: Session, now: datetime, why: str) -> None:
+    """Note a place where no database can be, so that wherever this one comes to lie it is a copy."""
+    noted = session.get(Setting, SETTING)
+    before = noted.value if noted is not None else {"host": "another machine", "since": now.isoformat()}
+    session.merge(Setting(name=SETTING, value={**before, "place": {"none": why}}))
+    session.flush()
 
 
 def _note(session: Session, now: datetime) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -30,7 +30,7 @@ from newsletter.send.sent_mark import RAISE, SentMark
 from newsletter.send.statements import Prepared, Statements
 from newsletter.send.throttles import Refusal, close_breaker, refuse
 from newsletter.tables import DeliveryState as S
-from subscribers.db import Database, explain_database_error
+from subscribers.db import Database, begin_immediate, explain_database_error
 from subscribers.errors import DatabaseUnavailable
 from subscribers.suppression import HARD_BOUNCE, refusal_evidence
 from subscribers.suppression import suppress as suppress_address
@@ -40,7 +40,8 @@ __all__ = ["Claim", "Claimed", "Granted", "Journal", "Outcome", "Wanted"]
 # Without a pause other processes of a SQLite workspace wait for seconds; with it, for 2 ms (measured).
 PAUSE_AFTER_COMMIT_SECONDS = 0.0005
 # An outcome alone waits for the next intent, which carries it along: a slow server costs half as many commits. The
-# bound of uncertain copies is the same, one a connection, since no dot leaves before what it follows is durable.
+# bound of uncertain copies is the same, one a connection, since no dot leaves before what it follows is durable. The
+# last outcomes of all in hand wait for nothing: no intent would come.
 OUTCOMES_WAIT_SECONDS = 0.02
 LOCKED_FOR = timedelta(minutes=2)
 # SQLite's lock; PostgreSQL's deadlock, which it ends by failing one of the two.
@@ -96,6 +97,10 @@ class _Work:
         """Whether anybody waits for the commit."""
         return bool(self.intents or self.calls or self.releases or self.stop)
 
+    def ends(self, in_hand: int) -> bool:
+        """Whether it holds the end of all copies in hand, so that nothing more comes by itself."""
+        return len(self.outcomes) + len(self.releases) >= in_hand
+
 
 class Journal:
     """
@@ -104,15 +109,23 @@ class Journal:
     Args:
         owner: Id of this worker; a row of another is never touched.
         pepper: Key of the address hash, for suppressing a mailbox that does not exist.
+        zone: On whose calendar the pause of a person ends.
     """
 
     def __init__(
-        self, database: Database, *, owner: int, pepper: bytes, lease: timedelta, clock: Callable[[], datetime]
+        self,
+        database: Database,
+        *,
+        owner: int,
+        pepper: bytes,
+        lease: timedelta,
+        clock: Callable[[], datetime],
+        zone: tzinfo = UTC,
     ) -> None:
         self._database, self._owner, self._pepper, self._clock = database, owner, pepper, clock
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
-        self._sql = Statements(database.engine.dialect)
+        self._sql = Statements(database.engine.dialect, zone)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._broken: BaseException | None = None
         # What was claimed and has no outcome yet. A worker that was stopped may find its own row free to be claimed
@@ -234,7 +247,8 @@ class Journal:
             try:
                 entry = self._queue.get_nowait()
             except Empty:
-                if work.is_urgent or (left := wait_until - time.monotonic()) <= 0:
+                left = wait_until - time.monotonic()
+                if left <= 0 or work.is_urgent or work.ends(len(self._in_hand)):
                     return work
                 try:
                     entry = self._queue.get(timeout=left)
@@ -287,16 +301,16 @@ class Journal:
         return None, self._broken
 
     def _settle(
-        self, connection: Connection, work: _Work, grant: Callable[[Any, list[int], Any], list[Granted]]
+        self, connection: Connection, work: _Work, grant: Callable[[Any, list[int], dict[str, Any]], list[Granted]]
     ) -> list[Granted]:
-        cursor, now = _cursor(connection), self._sql.moment(self._clock())
+        cursor, at = _cursor(connection), self._sql.at(self._clock())
         if work.outcomes:
             rows = self._sql.row_list([self._outcome_row(outcome) for outcome in work.outcomes])
-            self._execute(cursor, self._sql.outcomes, now=now, worker=self._owner, rows=rows)
+            self._execute(cursor, self._sql.outcomes, **at, worker=self._owner, rows=rows)
             self._suppress(connection, work.outcomes)
         if work.releases:
             ids = self._sql.id_list(work.releases)
-            self._execute(cursor, self._sql.release, now=now, worker=self._owner, ids=ids)
+            self._execute(cursor, self._sql.release, **at, worker=self._owner, ids=ids)
         self._in_hand.difference_update(work.releases, (outcome.delivery_id for outcome in work.outcomes))
         ids = [delivery_id for delivery_id, _ in work.intents]
         if not ids:
@@ -304,19 +318,19 @@ class Journal:
         if self._database.is_sqlite:
             cursor.execute(RAISE)
             self._next_sent_mark = next(iter(cursor.fetchone() or ()), 0)
-        return grant(cursor, ids, now)
+        return grant(cursor, ids, at)
 
-    def _grant_all(self, cursor: Any, ids: list[int], now: Any) -> list[Granted]:
-        values = {"now": now, "worker": self._owner, "ids": self._sql.id_list(ids)}
+    def _grant_all(self, cursor: Any, ids: list[int], at: dict[str, Any]) -> list[Granted]:
+        values = {**at, "worker": self._owner, "ids": self._sql.id_list(ids)}
         if self._execute(cursor, self._sql.intent, **values) != len(ids):
             # Which ones changed cannot be read from their state: another worker's intent looks the same.
             raise _NotAllGranted
         return [Granted.YES] * len(ids)
 
-    def _grant_each(self, cursor: Any, ids: list[int], now: Any) -> list[Granted]:
+    def _grant_each(self, cursor: Any, ids: list[int], at: dict[str, Any]) -> list[Granted]:
         answers = []
         for delivery_id in ids:
-            values = {"now": now, "worker": self._owner, "ids": self._sql.id_list([delivery_id])}
+            values = {**at, "worker": self._owner, "ids": self._sql.id_list([delivery_id])}
             if self._execute(cursor, self._sql.intent, **values):
                 answers.append(Granted.YES)
                 continue
@@ -380,7 +394,7 @@ def _transaction(connection: Connection) -> Iterator[None]:
     driver, dialect = connection.connection, connection.dialect
     try:
         if dialect.name == "sqlite":
-            driver.cursor().execute("BEGIN IMMEDIATE")
+            begin_immediate(driver.cursor())
         yield
         driver.commit()
     except BaseException as error:

@@ -10,16 +10,24 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
 from newsletter.dkim_keys import DkimKeyUnusable
+from newsletter.render.discreet import discreet_notice
+from newsletter.render.environment import make_environment
 from newsletter.render.notice import NoticeHeaders, NoticeText, compose_notice
+from newsletter.send.envelope import discreet_address
 from newsletter.send.outbox import enqueue
 from newsletter.send.report import Parts
 from newsletter.send.signing import sign_message
 from newsletter.tables import Notice, NoticeKind
 from subscribers.addresses import parse_address
+from subscribers.tables import Subscriber
+from subscribers.tokens import address_hash
+
+TO_READERS = (NoticeKind.CONFIRMATION, NoticeKind.LINK)
 
 
 def post(
@@ -36,6 +44,8 @@ def post(
     """
     Compose a notice from the organisation to one person and enqueue it.
 
+    To somebody who chose discreet mail it goes under a neutral name and subject, and begins neutrally.
+
     Args:
         reply_to: Where an answer goes; empty: where answers to issues go.
         dedupe: As `enqueue` takes it.
@@ -48,12 +58,20 @@ def post(
         DkimKeyUnusable: When it should be signed and there is no key for that; an alert goes unsigned instead.
     """
     mark = new_message_id(app.config, kind.value)
+    discreet = kind in TO_READERS and _is_discreet(app, session, to)
+    if discreet:
+        text = discreet_notice(
+            text, make_environment(app.template_folders), app.config.organisation.language, app.config.discreet.subject
+        )
+    message = written(
+        app, text, to=to, message_id=mark, reply_to=reply_to, alert=kind is NoticeKind.ALERT, discreet=discreet
+    )
     return enqueue(
         session,
         kind=kind,
         to=to,
         subject=text.subject,
-        message=written(app, text, to=to, message_id=mark, reply_to=reply_to, alert=kind is NoticeKind.ALERT),
+        message=message,
         message_id=mark,
         now=app.now(),
         pepper=app.keys.pepper,
@@ -63,15 +81,28 @@ def post(
 
 
 def written(
-    app: Parts, text: NoticeText, *, to: str, message_id: str, reply_to: str = "", alert: bool = False
+    app: Parts,
+    text: NoticeText,
+    *,
+    to: str,
+    message_id: str,
+    reply_to: str = "",
+    alert: bool = False,
+    discreet: bool = False,
 ) -> bytes:
-    """Return the finished bytes of a notice from the organisation; an *alert* goes unsigned rather than not at all."""
-    organisation = app.config.organisation
+    """
+    Return the finished bytes of a notice from the organisation.
+
+    Args:
+        alert: It goes unsigned rather than not at all.
+        discreet: Its header tells nothing of who writes.
+    """
+    organisation, neutral = app.config.organisation, app.config.discreet
     headers = NoticeHeaders(
-        from_name=organisation.from_name or organisation.name,
-        from_address=organisation.from_address,
+        from_name=neutral.from_name if discreet else organisation.from_name or organisation.name,
+        from_address=discreet_address(app.config) if discreet else organisation.from_address,
         to=parse_address(to).address,
-        reply_to=reply_to or organisation.reply_to,
+        reply_to=neutral.reply_to if discreet else reply_to or organisation.reply_to,
         message_id=message_id,
         date=app.now().replace(microsecond=0),
         language=organisation.language,
@@ -83,6 +114,11 @@ def written(
         if not alert:
             raise
         return message
+
+
+def _is_discreet(app: Parts, session: Session, to: str) -> bool:
+    digest = address_hash(app.keys.pepper, parse_address(to).key)
+    return bool(session.scalar(select(Subscriber.discreet).where(Subscriber.address_hash == digest)))
 
 
 def finished(app: Parts, message: bytes) -> bytes:

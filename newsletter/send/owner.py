@@ -167,15 +167,20 @@ def living_owner(session: Session, locks: Path) -> int | None:
     The locks themselves are asked, not the rows of workers: an older copy of the database does not know the latest.
     """
     if session.get_bind().dialect.name == "sqlite":
-        names = (path.stem.removeprefix("worker-") for path in locks.glob("worker-*.lock"))
-        owners = sorted(int(name) for name in names if name.isdecimal())
-        return next((owner for owner in owners if not _file_is_free(_lock_path(locks, owner))), None)
+        return living_here(locks)
     statement = (
         "SELECT objid::bigint FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
         "WHERE datname = current_database() AND locktype = 'advisory' AND classid::bigint = :c AND granted LIMIT 1"
     )
     found = session.execute(text(statement), {"c": ADVISORY_CLASS}).scalar()
     return int(found) if found is not None else None
+
+
+def living_here(locks: Path) -> int | None:
+    """Return a worker of this machine's workspace that holds its lock; it asks no database."""
+    names = (path.stem.removeprefix("worker-") for path in locks.glob("worker-*.lock"))
+    owners = sorted(int(name) for name in names if name.isdecimal())
+    return next((owner for owner in owners if not _file_is_free(_lock_path(locks, owner))), None)
 
 
 def dead_among(database: Database, locks: Path, owners: Sequence[int]) -> list[int]:

@@ -1,5 +1,6 @@
 """
-Freeze an issue: its variants and one delivery row for everybody in the audience, in one transaction.
+Freeze an issue: its variants and one delivery row for everybody in the audience, in one transaction; a row of another
+kind for whoever gets it by the monthly digest.
 
 From here on neither segments nor templates are run again. All that a copy's bytes depend on is in the two tables:
 subject, HTML, text, header and signing of the variant; address, personal values, Date, Message-ID and token of the row.
@@ -7,16 +8,14 @@ subject, HTML, text, header and signing of the variant; address, personal values
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, cast, delete, insert, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.config import Config
@@ -25,14 +24,11 @@ from newsletter.keys import Keys
 from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import RenderedIssue
 from newsletter.send.owner import changed
+from newsletter.send.plan_rows import Stamp, limit_of, write_deliveries, write_owed
 from newsletter.send.receivers import DomainLimit, DomainLimits
 from newsletter.send.signing import Signing, signing_of_new_mail
-from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, Setting, Variant
-from subscribers.tables import Subscriber
-from subscribers.tokens import Key, sign
+from newsletter.tables import Delivery, Issue, IssueState, Setting, Variant
 
-CHUNK_ROWS = 2_000
-MESSAGE_ID_CHARACTERS = 26
 # PAUSED is an issue whose schedule was missed: it was never planned.
 PLANNABLE = (IssueState.DRAFT, IssueState.IN_REVIEW, IssueState.APPROVED, IssueState.SCHEDULED, IssueState.PAUSED)
 
@@ -44,12 +40,14 @@ class PlannedVariant:
 
     Attributes:
         condition: Over `Subscriber`; None is everybody whom no earlier variant took.
+        discreet: It is for people who chose discreet mail.
     """
 
     number: int
     condition: ColumnElement[bool] | None
     rendered: RenderedIssue
     headers: MessageHeaders
+    discreet: bool = False
 
 
 def freeze(
@@ -61,15 +59,19 @@ def freeze(
     keys: Keys,
     config: Config,
     now: datetime,
+    postponed: ColumnElement[bool] | None = None,
 ) -> int:
     """
     Write the variants and a delivery for everybody in *audience*, set the issue sending; return how many.
 
     Args:
         audience: Yields (subscriber_id, list_id), one row a subscriber.
+        postponed: Over `Subscriber`: who gets no delivery, but is owed the issue by the monthly digest. It is asked
+            with the audience, at once, so that each is in one of the two.
 
     Raises:
-        Conflict: When the issue was planned before, when there is nobody to mail, or when no variant fits somebody.
+        Conflict: When the issue was planned before, or when there is nobody to mail.
+        NoVariantFits: When no variant fits somebody.
         DkimKeyUnusable: When copies should be signed and there is no key for it.
     """
     if issue.state not in PLANNABLE or issue.planned_at is not None:
@@ -81,14 +83,10 @@ def freeze(
     signing = signing_of_new_mail(config, keys, moment)
     stored = _store_variants(session, issue, variants, keys, config, signing)
     limits = DomainLimits(config.send.domains)
-    planned = 0
-    for chunk in _chunks(_people(session, audience, variants), CHUNK_ROWS):
-        rows = [
-            _delivery(person, issue, stored, keys.message_ids, config.bounce_domain, limits, moment) for person in chunk
-        ]
-        session.execute(insert(Delivery), rows)
-        planned += len(rows)
-    if not planned:
+    stamp = Stamp(keys.message_ids, config.bounce_domain, limits, moment)
+    owed = write_owed(session, issue, audience, postponed) if postponed is not None else 0
+    planned = write_deliveries(session, issue, audience, stored, stamp, but_owed=postponed is not None)
+    if not planned and not owed:
         raise Conflict(
             f"Nobody is in the audience of issue {issue.slug}: nothing was planned.",
             hint=f"See who is left out and why: newsletter audience show {issue.slug}",
@@ -105,7 +103,7 @@ def name_limits(session: Session, issue_id: int, limits: DomainLimits) -> tuple[
     """Return the limits that rows of an issue are under; first name them anew when they were named by other rules."""
     if _noted_limits(session, issue_id) != limits.fingerprint:
         session.execute(select(Issue.id).where(Issue.id == issue_id).with_for_update())  # one worker names them
-        wanted = _limit_of_row(limits)
+        wanted = limit_of(Delivery.domain, limits)
         statement = update(Delivery).where(Delivery.issue_id == issue_id, Delivery.rate_key.is_distinct_from(wanted))
         changed(session, statement.values(rate_key=wanted))
         _note_limits(session, issue_id, limits)
@@ -131,12 +129,6 @@ def stored_signing(variant: Variant) -> Signing | None:
     return Signing.from_json(stored) if stored else None
 
 
-def message_id(key: Key, issue_id: int, subscriber_id: int, domain: str) -> str:
-    """Return the Message-ID, without brackets, that a subscriber's copy of an issue has in every attempt."""
-    digest = sign(key, "message-id", f"{issue_id}:{subscriber_id}".encode())
-    return f"{base64.b32encode(digest)[:MESSAGE_ID_CHARACTERS].decode().lower()}@{domain}"
-
-
 def _store_variants(
     session: Session,
     issue: Issue,
@@ -144,8 +136,9 @@ def _store_variants(
     keys: Keys,
     config: Config,
     signing: Signing | None,
-) -> dict[int, int]:
-    ids: dict[int, int] = {}
+) -> list[tuple[ColumnElement[bool] | None, int]]:
+    """Return each variant's condition and id."""
+    stored: list[tuple[ColumnElement[bool] | None, int]] = []
     for planned in variants:
         rendered = planned.rendered
         row = Variant(
@@ -155,6 +148,7 @@ def _store_variants(
             html=rendered.html,
             text=rendered.text,
             content_hash=_variant_hash(planned),
+            discreet=planned.discreet,
             headers={
                 "message": planned.headers.to_json(),
                 "preheader": rendered.preheader,
@@ -168,80 +162,8 @@ def _store_variants(
         )
         session.add(row)
         session.flush()
-        ids[planned.number] = row.id
-    return ids
-
-
-def _people(session: Session, audience: Select[int, int], variants: Sequence[PlannedVariant]) -> Iterator[Row[Any]]:
-    chosen = audience.subquery()
-    statement = (
-        select(
-            Subscriber.id,
-            Subscriber.address,
-            Subscriber.address_hash,
-            Subscriber.domain,
-            Subscriber.token_id,
-            Subscriber.first_name,
-            Subscriber.name,
-            chosen.c.list_id,
-            _variant_number(variants),
-        )
-        .join(chosen, chosen.c.subscriber_id == Subscriber.id)
-        .order_by(Subscriber.id)
-        .execution_options(yield_per=CHUNK_ROWS)
-    )
-    yield from session.execute(statement)
-
-
-def _variant_number(variants: Sequence[PlannedVariant]) -> ColumnElement[Any]:
-    conditions = [(v.condition, literal(v.number)) for v in variants if v.condition is not None]
-    rest: ColumnElement[Any] = literal(next((v.number for v in variants if v.condition is None), None))
-    if not conditions:
-        return rest.label("variant")
-    return case(*conditions, else_=rest).label("variant")
-
-
-def _delivery(
-    person: Row[Any],
-    issue: Issue,
-    variants: dict[int, int],
-    key: Key,
-    bounce_domain: str,
-    limits: DomainLimits,
-    now: datetime,
-) -> dict[str, Any]:
-    subscriber_id, address, address_hash, domain, token_id, first_name, name, list_id, variant = tuple(person)
-    if variant not in variants:
-        raise Conflict(
-            f"No variant of issue {issue.slug} fits subscriber {subscriber_id}: nothing was planned.",
-            hint=f"Check the segments of its blocks: newsletter issue check {issue.slug}",
-        )
-    return {
-        "issue_id": issue.id,
-        "subscriber_id": subscriber_id,
-        "variant_id": variants[variant],
-        "list_id": list_id,
-        "address": address,
-        "address_hash": address_hash,
-        "domain": domain,
-        "token_id": token_id,
-        "slots": {k: v for k, v in (("first_name", first_name), ("name", name)) if v},
-        "date": now,
-        "message_id": message_id(key, issue.id, subscriber_id, bounce_domain),
-        "state": DeliveryState.PENDING,
-        "state_at": now,
-        "attempt": 0,
-        "rate_key": limits.key_of(domain),
-    }
-
-
-def _limit_of_row(limits: DomainLimits) -> ColumnElement[Any]:
-    """Return what `DomainLimits.key_of` says, for the database to say it of each row."""
-    cases = [
-        (or_(Delivery.domain == name, Delivery.domain.endswith(f".{name}", autoescape=True)), literal(name))
-        for name in limits.names
-    ]
-    return case(*cases, else_=null()) if cases else cast(null(), Delivery.rate_key.type)
+        stored.append((planned.condition, row.id))
+    return stored
 
 
 def _noted_limits(session: Session, issue_id: int) -> str:
@@ -266,9 +188,3 @@ def _variant_hash(planned: PlannedVariant) -> str:
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _chunks(rows: Iterable[Row[Any]], size: int) -> Iterator[list[Row[Any]]]:
-    iterator = iter(rows)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

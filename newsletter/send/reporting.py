@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Integer, cast, extract, func, select
 from sqlalchemy.orm import Session
 
+from newsletter.send.leavers import Leavers, leavers_of
 from newsletter.send.masking import without_people
 from newsletter.send.states import FINAL, TO_DO
 from newsletter.send.status import issue_counts
@@ -104,6 +105,7 @@ class IssueReport:
         counts: The document of `issue status`.
         domains: Every receiving domain, the largest first.
         people: Held and uncertain ones, then deferred ones in the order in which they are tried again.
+        left_out: Whom the audience reached and the plan left out, by reason; empty where that was not kept.
     """
 
     subject: str
@@ -113,6 +115,8 @@ class IssueReport:
     timeline: Timeline
     people: tuple[Person, ...]
     zone: tzinfo = field(default=UTC)
+    leavers: Leavers = field(default_factory=Leavers)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -159,6 +163,8 @@ def report_issue(session: Session, issue: Issue, *, zone: tzinfo, most_people: i
             for person in _people(session, issue.id, state, most_people)
         ),
         zone=zone,
+        leavers=leavers_of(session, issue.id),
+        left_out=issue.left_out or {},
     )
 
 
@@ -284,6 +290,7 @@ def report_document(report: IssueReport) -> dict[str, Any]:
     return {
         **report.counts,
         "subject": report.subject,
+        "left_out": dict(report.left_out),
         "domains": [
             {"domain": d.domain, "planned": d.planned, **{s.value: d.states.get(s, 0) for s in (*FINAL, *TO_DO)}}
             for d in report.domains
@@ -295,7 +302,22 @@ def report_document(report: IssueReport) -> dict[str, Any]:
             "buckets": [{"start": bucket.start, "sent": bucket.sent} for bucket in report.timeline.buckets],
         },
         "people": [_person_document(person, report.slug) for person in report.people],
+        "left_after": report.leavers.document(),
     }
+
+
+def left_out_words(report: IssueReport) -> str:
+    """Return whom the plan left out, and why: `2 suppressed, 3 paused`; empty when nobody was."""
+    return ", ".join(f"{report.left_out[n]:,} {words}" for n, words in _LEFT_OUT.items() if report.left_out.get(n))
+
+
+_LEFT_OUT = {
+    "excluded": "excluded by its audience",
+    "without_subscription": "without a subscription",
+    "suppressed": "suppressed",
+    "paused": "paused by themselves",
+    "monthly": "with the monthly digest instead",
+}
 
 
 def what_to_do(person: Person, slug: str) -> str:

@@ -1,13 +1,15 @@
 """
 Every statement by which a delivery changes its state while an issue is sent, compiled once for the database in use.
 
-The intent asks again for owner, lease, suppression and consent: the last moment at which a copy can be stopped.
+The intent asks again for owner, lease, consent, suppression and what the person chose: the last moment at which a copy
+can be stopped.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 from enum import Enum
 from typing import Any
 
@@ -15,6 +17,7 @@ from sqlalchemy import (
     JSON,
     BindParameter,
     ColumnElement,
+    Date,
     Dialect,
     Executable,
     Integer,
@@ -34,12 +37,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger
 
+from newsletter.send.permission import may_leave, why_not
 from newsletter.send.states import states_before
 from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
 from subscribers.db import UtcDateTime
-from subscribers.suppression import not_suppressed
-from subscribers.tables import Subscription, SubscriptionState
 
 
 def given(name: str, type_: Any = None) -> BindParameter[Any]:
@@ -47,9 +49,8 @@ def given(name: str, type_: Any = None) -> BindParameter[Any]:
     return bindparam(name, required=False, type_=type_)
 
 
-NOW = given("now", type_=UtcDateTime())
+NOW, TODAY = given("now", type_=UtcDateTime()), given("today", type_=Date())
 TAKEABLE = (S.PENDING, S.DEFERRED)
-UNSUBSCRIBED, SUPPRESSED = "no longer subscribed", "suppressed"
 PARKED, REFUSED_BY_POLICY = "its provider refuses our mail", "refused by policy"
 CLAIMED_COLUMNS = (
     Delivery.id,
@@ -97,14 +98,17 @@ class Prepared:
 
 class Statements:
     """
-    The statements of one database. Times are handed over as `moment` makes them, ids as `id_list` does.
+    The statements of one database. Times are handed over as `moment` and `at` make them, ids as `id_list` does.
+
+    A pause of a person ends with a day of *zone*, the organisation's.
 
     Each does its whole batch at once and gives back one row at most: between two rows the driver lets go of the
     interpreter, and getting it back from a busy event loop costs more than the row.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
-        self.is_sqlite = dialect.name == "sqlite"
+    def __init__(self, dialect: Dialect, zone: tzinfo = UTC) -> None:
+        self.is_sqlite, self._zone = dialect.name == "sqlite", zone
+        self._bind_day = Date().dialect_impl(dialect).bind_processor(dialect)
         self._bind_time = UtcDateTime().dialect_impl(dialect).bind_processor(dialect)
         self._read_time = UtcDateTime().dialect_impl(dialect).result_processor(dialect, None)
         self.issue_state = Prepared(select(Issue.state).where(Issue.id == given("issue")), dialect)
@@ -127,6 +131,11 @@ class Statements:
 
     def moment(self, time: Any) -> Any:
         return self._bind_time(time) if self._bind_time and time is not None else time
+
+    def at(self, time: datetime) -> dict[str, Any]:
+        """Return the values `now` and `today`."""
+        day = time.astimezone(self._zone).date()
+        return {"now": self.moment(time), "today": self._bind_day(day) if self._bind_day else day}
 
     def read_moment(self, stored: Any) -> Any:
         return self._read_time(stored) if self._read_time else stored
@@ -180,8 +189,8 @@ class Statements:
     def _suppress(self, condition: ColumnElement[bool]) -> Any:
         return (
             update(Delivery)
-            .where(self._ids, condition, not_(and_(_subscribed(), _not_suppressed())))
-            .values(state=S.SUPPRESSED, state_at=NOW, reason=case((_subscribed(), SUPPRESSED), else_=UNSUBSCRIBED))
+            .where(self._ids, condition, not_(may_leave(NOW, TODAY)))
+            .values(state=S.SUPPRESSED, state_at=NOW, reason=why_not(NOW, TODAY))
         )
 
     def _claim(self) -> Any:
@@ -216,7 +225,7 @@ class Statements:
     def _intent(self) -> Any:
         return (
             update(Delivery)
-            .where(self._ids, self._mine, Delivery.lease_until > NOW, _subscribed(), _not_suppressed())
+            .where(self._ids, self._mine, Delivery.lease_until > NOW, may_leave(NOW, TODAY))
             .values(state=S.INTENT, state_at=NOW)
         )
 
@@ -293,20 +302,3 @@ def _cancelled() -> ColumnElement[bool]:
 
 def _as_text(value: ColumnElement[Any]) -> ColumnElement[str]:
     return type_coerce(value, String)
-
-
-def _subscribed() -> ColumnElement[bool]:
-    return exists().where(
-        Subscription.subscriber_id == Delivery.subscriber_id,
-        Subscription.list_id == Delivery.list_id,
-        Subscription.state == SubscriptionState.SUBSCRIBED,
-    )
-
-
-def _not_suppressed() -> ColumnElement[bool]:
-    return not_suppressed(
-        NOW,
-        address_hash_column=Delivery.address_hash,
-        domain_column=Delivery.domain,
-        list_id_column=Delivery.list_id,
-    )

@@ -19,7 +19,7 @@ TRANSITIONS: Mapping[tuple[S, S], str] = MappingProxyType(
         (S.DEFERRED, S.CLAIMED): "its time to be tried again has come",
         (S.PENDING, S.DEFERRED): "its provider refuses our mail; it waits for the provider, and nobody is charged",
         (S.DEFERRED, S.HELD): "its provider takes other copies but refused this one again and again",
-        (S.PENDING, S.SUPPRESSED): "consent or suppression changed between the plan and the claim",
+        (S.PENDING, S.SUPPRESSED): "consent, suppression or a choice changed between the plan and the claim",
         (S.DEFERRED, S.SUPPRESSED): "as above, while it waited to be tried again",
         (S.CLAIMED, S.SUPPRESSED): "as above, at the intent: the body was on the wire, the dot never left",
         (S.CLAIMED, S.INTENT): "committed before the dot leaves; from here on a stop means `uncertain`",

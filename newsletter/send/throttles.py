@@ -22,6 +22,7 @@ from newsletter.tables import Delivery, Throttle
 from newsletter.tables import DeliveryState as S
 
 BREAKER = "breaker:"
+SIGN_UP_BREAKER = "sign-up:breaker"
 REFUSED_FOR_ITSELF = "its provider takes other copies but not this one"
 
 
@@ -36,11 +37,11 @@ class Refusal:
 
 def locked_use(connection: Connection, name: str) -> Used:
     """Return what a limit has used; nobody else changes it until the transaction ends."""
-    return Used.from_json(_locked(connection, name))
+    return Used.from_json(locked_value(connection, name))
 
 
 def store_use(connection: Connection, name: str, used: Used) -> None:
-    _store(connection, name, used.to_json())
+    store_value(connection, name, used.to_json())
 
 
 def open_breakers(connection: Connection) -> tuple[Breaker, ...]:
@@ -97,21 +98,23 @@ def _is_under_way(connection: Connection, delivery: int | None) -> bool:
 
 
 def _locked_breaker(connection: Connection, provider: str) -> Breaker:
-    return Breaker.from_json(provider, _locked(connection, BREAKER + provider))
+    return Breaker.from_json(provider, locked_value(connection, BREAKER + provider))
 
 
 def _store_breaker(connection: Connection, breaker: Breaker) -> None:
-    _store(connection, BREAKER + breaker.provider, breaker.to_json())
+    store_value(connection, BREAKER + breaker.provider, breaker.to_json())
 
 
-def _locked(connection: Connection, name: str) -> Any:
+def locked_value(connection: Connection, name: str) -> Any:
+    """Return what is stored under *name*, empty when nothing is; nobody else changes it until the transaction ends."""
     if connection.dialect.name == "postgresql":  # only a row that is there can be locked
         empty = postgresql_insert(Throttle).values(name=name, value={})
         connection.execute(empty.on_conflict_do_nothing())
     return connection.scalar(select(Throttle.value).where(Throttle.name == name).with_for_update())
 
 
-def _store(connection: Connection, name: str, value: Any) -> None:
+def store_value(connection: Connection, name: str, value: Any) -> None:
+    """Store what a limit, or somebody's turn, is to remember."""
     stored = connection.execute(update(Throttle).where(Throttle.name == name).values(value=value))
     if not stored.rowcount:
         connection.execute(insert(Throttle).values(name=name, value=value))

@@ -1,11 +1,12 @@
 """
-An event as an iCalendar file that a calendar takes in, and takes in again when the event has changed.
+Events as iCalendar: one as a file that a calendar takes in, and again when it has changed; all coming ones as a feed.
 
 The UID stays the same for ever and the sequence number never falls, so a second download replaces the first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from icalendar import Event as CalendarEvent
 
 from newsletter.tables import Item, ItemState
 
+REFRESH_HOURS = 6
 PRODUCT = "-//network-newsletter//events//EN"
 
 
@@ -26,6 +28,26 @@ def calendar_file(item: Item, *, host: str, fallback_timezone: str) -> bytes | N
 
     Source: RFC 5545 3.6.1, 3.6.5 and 3.8; RFC 5546 3.2.1 (METHOD:PUBLISH).
     """
+    event = _event(item, host, fallback_timezone)
+    return bytes(_calendar([item], [event]).to_ical()) if event else None
+
+
+def calendar_feed(items: Sequence[Item], *, host: str, fallback_timezone: str, name: str) -> bytes:
+    """
+    Return what a calendar subscribes to. Each event is the same as in its own file; one without a day is left out.
+
+    Source: RFC 7986 5.1 and 5.7 (NAME, REFRESH-INTERVAL); X-PUBLISHED-TTL is what Outlook reads.
+    """
+    events = [event for item in items if (event := _event(item, host, fallback_timezone))]
+    calendar = _calendar(items, events)
+    for label in ("name", "x-wr-calname"):
+        calendar.add(label, name)
+    calendar.add("refresh-interval", timedelta(hours=REFRESH_HOURS), parameters={"VALUE": "DURATION"})
+    calendar.add("x-published-ttl", f"PT{REFRESH_HOURS}H")
+    return bytes(calendar.to_ical())
+
+
+def _event(item: Item, host: str, fallback_timezone: str) -> CalendarEvent | None:
     event = CalendarEvent()
     if not _set_times(event, item, ZoneInfo(item.timezone or fallback_timezone)):
         return None
@@ -38,25 +60,30 @@ def calendar_file(item: Item, *, host: str, fallback_timezone: str) -> bytes | N
         if value:
             event.add(name, value)
     event.add("status", "CANCELLED" if item.state is ItemState.CANCELLED else "CONFIRMED")
+    return event
+
+
+def _calendar(items: Sequence[Item], events: Sequence[CalendarEvent]) -> Calendar:
     calendar = Calendar()
     calendar.add("prodid", PRODUCT)
     calendar.add("version", "2.0")
     calendar.add("method", "PUBLISH")
-    calendar.add_component(event)
-    if item.starts_at:
-        year = item.starts_at.year
-        calendar.add_missing_timezones(first_date=date(year - 1, 1, 1), last_date=date(year + 2, 1, 1))
-    return bytes(calendar.to_ical())
+    for event in events:
+        calendar.add_component(event)
+    years = [item.starts_at.year for item in items if item.starts_at]
+    if years:
+        calendar.add_missing_timezones(first_date=date(min(years) - 1, 1, 1), last_date=date(max(years) + 2, 1, 1))
+    return calendar
 
 
 def sequence_number(stated: int, first_seen: datetime, updated: datetime) -> int:
     """
     Return a number that rises with each change.
 
-    Many sources never count their changes, and a change by hand has no number at all; so the minutes until the last
+    Many sources never count their changes, and a change by hand has no number at all; so the seconds until the last
     change are added to what the source states.
     """
-    return stated + max(0, int((updated - first_seen).total_seconds() // 60))
+    return stated + max(0, int((updated - first_seen).total_seconds()))
 
 
 def _set_times(event: CalendarEvent, item: Item, zone: ZoneInfo) -> bool:

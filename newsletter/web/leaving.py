@@ -1,26 +1,46 @@
 """
-Leaving a list by the link of a mail: what a request asks for, and the one write that does it.
+Leaving a list by the link of a mail: what a request asks for, the write that does it, and what may follow at once.
 
 Only a POST comes here. It is durable before it is answered, the same however often it is repeated, and done for good
-also when the person, the list or the issue has been deleted since.
+also when the person, the list or the issue has been deleted since. The answer to a person's own POST carries a receipt:
+by it alone, and for minutes, that very leaving is taken back or explained.
 
 Source: RFC 8058 3.1 and 3.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from subscribers import consent, people
-from subscribers.tables import MailingList
+from subscribers import consent, one_time, people, suppression
+from subscribers.errors import TokenInvalid
+from subscribers.naming import clean_text
+from subscribers.tables import (
+    ConsentAction,
+    ConsentEvent,
+    LeavingReason,
+    MailingList,
+    OneTimeToken,
+    Subscriber,
+    Suppression,
+    WhyLeft,
+)
 from subscribers.tokens import ALL_LISTS, UnsubscribeClaim
+from subscribers.withdrawing import withdraw_many
 
 ONE_CLICK_FIELD, ONE_CLICK_VALUE = "List-Unsubscribe", "One-Click"
-ACTOR = "subscriber"
+ACTOR, EVIDENCE = "subscriber", "link in a mail, POST"
+RECEIPT = "left"
+RECEIPT_FOR = timedelta(minutes=15)
+UNDO_SOURCE = "undo on the unsubscribe page"
+MOST_UNDOS_A_DAY = 5  # whoever has the link could else make the ledger grow without end
+LONGEST_WORDS = 500
 
 
 class Scope(StrEnum):
@@ -37,6 +57,13 @@ class Way(StrEnum):
     PAGE = "unsubscribe page"
 
 
+class Afterwards(StrEnum):
+    """What the answer's receipt may be used for."""
+
+    UNDO = "undo"
+    EXPLAIN = "explain"
+
+
 def read_request(fields: Mapping[str, object]) -> tuple[Scope, Way] | None:
     """Return what the fields of a POST ask for; None when they ask for nothing we know, and nothing may change."""
     if str(fields.get(ONE_CLICK_FIELD, "")).strip().lower() == ONE_CLICK_VALUE.lower():
@@ -45,15 +72,121 @@ def read_request(fields: Mapping[str, object]) -> tuple[Scope, Way] | None:
     return (Scope(asked), Way.PAGE) if asked in set(Scope) else None
 
 
-def leave(session: Session, claim: UnsubscribeClaim, scope: Scope, way: Way, *, now: datetime) -> None:
-    """Withdraw the consent that the token speaks for. Somebody or some list that is gone has nothing to withdraw."""
-    subscriber = people.by_token(session, claim.subscriber_token_id)
-    if subscriber is None:
-        return
+def leave(session: Session, claim: UnsubscribeClaim, scope: Scope, way: Way, *, now: datetime) -> str:
+    """
+    Withdraw the consent that the token speaks for. Somebody or some list that is gone has nothing to withdraw.
+
+    Returns:
+        The receipt for a person's page; empty for a mail program, which shows nobody the answer. One is always
+        returned, and is good for nothing where nothing was withdrawn: the page never tells whom it met.
+    """
+    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
     everything = scope is Scope.ALL or claim.list_id == ALL_LISTS
     mailing_list = None if everything else session.get(MailingList, claim.list_id)
-    if mailing_list is None and not everything:
-        return
-    consent.withdraw(
-        session, subscriber, mailing_list, source=way.value, actor=ACTOR, evidence="link in a mail, POST", at=now
+    if subscriber is None or (mailing_list is None and not everything):
+        return "" if way is Way.ONE_CLICK else _worthless()
+    before = _own_wishes(session, subscriber, now) if way is Way.PAGE else frozenset()
+    lines = consent.withdraw(
+        session, subscriber, mailing_list, source=way.value, actor=ACTOR, evidence=EVIDENCE, at=now
     )
+    if way is Way.ONE_CLICK:
+        return ""
+    entries = sorted(_own_wishes(session, subscriber, now) - before)
+    if not (lines or entries) or _undone_lately(session, subscriber, now) >= MOST_UNDOS_A_DAY:
+        return _worthless()
+    about = lines[0].id if lines else _last_left(session, subscriber)
+    did = {"events": [line.id for line in lines], "suppressions": entries, "about": about}
+    return one_time.mint(session, RECEIPT, now=now, lifetime=RECEIPT_FOR, subscriber_id=subscriber.id, payload=did)
+
+
+def leave_together(session: Session, claims: Sequence[UnsubscribeClaim], now: datetime) -> list[None]:
+    """Withdraw for many whose mail programs asked: as `leave` with the one-click way, for all of them at once."""
+    by_list: dict[int, list[bytes]] = {}
+    for claim in claims:
+        if claim.list_id == ALL_LISTS:
+            leave(session, claim, Scope.LIST, Way.ONE_CLICK, now=now)
+        else:
+            by_list.setdefault(claim.list_id, []).append(claim.subscriber_token_id)
+    for list_id, people_leaving in sorted(by_list.items()):
+        withdraw_many(
+            session, list_id, people_leaving, source=Way.ONE_CLICK.value, actor=ACTOR, evidence=EVIDENCE, at=now
+        )
+    return [None] * len(claims)
+
+
+def undo(session: Session, claim: UnsubscribeClaim, receipt: str, *, now: datetime) -> bool:
+    """Take back what the POST of this receipt withdrew, and no more; false when the receipt is good for nothing."""
+    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
+    if subscriber is None or not _belongs(session, receipt, subscriber, now):
+        return False
+    token = one_time.spend(session, RECEIPT, receipt, now=now)
+    events, entries = token.payload["events"], token.payload["suppressions"]
+    evidence = "receipt of the answer to the POST that left"
+    done = consent.take_back(session, subscriber, events, source=UNDO_SOURCE, actor=ACTOR, evidence=evidence, at=now)
+    lifted = session.scalars(select(Suppression).where(Suppression.id.in_(entries), suppression.active(now))).all()
+    for entry in lifted:
+        suppression.lift(session, entry, by=ACTOR, why=UNDO_SOURCE, at=now)
+    session.execute(delete(LeavingReason).where(LeavingReason.event_id.in_(events)))
+    return bool(done or lifted)
+
+
+def explain(
+    session: Session, claim: UnsubscribeClaim, receipt: str, fields: Mapping[str, object], *, now: datetime
+) -> bool:
+    """Keep why somebody left, the last of several words; false without a good receipt, or when nothing was said."""
+    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
+    asked, words = str(fields.get("why", "")), clean_text(str(fields.get("words", "")))[:LONGEST_WORDS]
+    choice = WhyLeft(asked) if asked in set(WhyLeft) else None
+    if subscriber is None or not (choice or words) or not _belongs(session, receipt, subscriber, now):
+        return False
+    event = one_time.look(session, RECEIPT, receipt, now=now).payload["about"]
+    if event is None:
+        return False
+    session.execute(delete(LeavingReason).where(LeavingReason.event_id == event))
+    session.add(LeavingReason(subscriber_id=subscriber.id, event_id=event, at=now, choice=choice, words=words))
+    return True
+
+
+def _worthless() -> str:
+    return secrets.token_urlsafe(one_time.TOKEN_BYTES)
+
+
+def _belongs(session: Session, receipt: str, subscriber: Subscriber, now: datetime) -> bool:
+    """Whether a receipt can be used now, and is of a leaving of this person."""
+    try:
+        found: OneTimeToken = one_time.look(session, RECEIPT, receipt, now=now)
+    except TokenInvalid:
+        return False
+    return found.subscriber_id == subscriber.id
+
+
+def _own_wishes(session: Session, subscriber: Subscriber, now: datetime) -> frozenset[int]:
+    """Return the suppressions that the person made by leaving every list."""
+    return frozenset(
+        session.scalars(
+            select(Suppression.id).where(
+                suppression.active(now),
+                Suppression.address_hash == subscriber.address_hash,
+                Suppression.list_id.is_(None),
+                Suppression.reason == suppression.UNSUBSCRIBED,
+            )
+        )
+    )
+
+
+def _last_left(session: Session, subscriber: Subscriber) -> int | None:
+    return session.scalar(
+        select(func.max(ConsentEvent.id)).where(
+            ConsentEvent.subscriber_id == subscriber.id, ConsentEvent.action == ConsentAction.WITHDRAWN
+        )
+    )
+
+
+def _undone_lately(session: Session, subscriber: Subscriber, now: datetime) -> int:
+    undone = select(func.count(ConsentEvent.at.distinct())).where(
+        ConsentEvent.subscriber_id == subscriber.id,
+        ConsentEvent.action == ConsentAction.UNDONE,
+        ConsentEvent.source == UNDO_SOURCE,
+        ConsentEvent.at > now - timedelta(days=1),
+    )
+    return session.scalar(undone) or 0

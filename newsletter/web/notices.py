@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from newsletter.web.languages import marked
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A heading and what to do next."""
+    """A heading and what to do next, in English: the page translates them."""
 
     heading: str
     lines: tuple[str, ...]
 
 
 NOT_FOUND = Notice(
-    "Page not found",
+    marked("Page not found"),
     (
-        "This link does not lead anywhere. It may have been cut off on its way to you.",
-        "Try the link in the email once more, or copy the whole of it.",
+        marked("This link does not lead anywhere. It may have been cut off on its way to you."),
+        marked("Try the link in the email once more, or copy the whole of it."),
     ),
 )
 NOT_ASKED = Notice(
-    "Nothing has changed", ("We could not tell what was asked.", "Go back, then press one of the buttons.")
+    marked("Nothing has changed"),
+    (marked("We could not tell what was asked."), marked("Go back, then press one of the buttons.")),
 )
-NOT_ALLOWED = Notice("This page cannot do that", ("Open the link from the email again.",))
+NOT_ALLOWED = Notice(marked("This page cannot do that"), (marked("Open the link from the email again."),))
 TOO_LARGE = Notice(
-    "Nothing has changed", ("More was sent than this page takes.", "Open the link from the email again.")
+    marked("Nothing has changed"),
+    (marked("More was sent than this page takes."), marked("Open the link from the email again.")),
 )
 BUSY = Notice(
-    "Not done yet",
-    ("We could not save this just now, so nothing has changed.", "Please wait a minute, then press the button again."),
+    marked("Not done yet"),
+    (
+        marked("We could not save this just now, so nothing has changed."),
+        marked("Please wait a minute, then press the button again."),
+    ),
 )
-FAULT = Notice("Something went wrong", ("The fault is ours. Please try again in a few minutes.",))
+FAULT = Notice(marked("Something went wrong"), (marked("The fault is ours. Please try again in a few minutes."),))
 
 BY_STATUS = {400: NOT_ASKED, 404: NOT_FOUND, 405: NOT_ALLOWED, 413: TOO_LARGE, 500: FAULT, 503: BUSY}

@@ -1,5 +1,8 @@
 """
-The pages of the site as finished HTML: one style in the head, allowed by its hash, no script and nothing remote.
+The pages of the site as finished HTML, in the language that is asked for.
+
+Every page carries one style and one script, each allowed by its hash and by nothing else. The script is the quick exit:
+without it the exit is a plain link, and nothing on a page needs it. Nothing remote is loaded.
 
 No page is handed a name, an address or a list: what a page is not given it cannot show.
 """
@@ -18,8 +21,10 @@ from markupsafe import Markup
 
 from newsletter.config import Organisation
 from newsletter.errors import TemplateError
+from newsletter.web.catalogues import read_catalogues
+from newsletter.web.languages import Languages, Wanted, choose, keep, languages_of, switches, words_in
 
-STYLE_FILE = "web/style.css"
+STYLE_FILE, SCRIPT_FILE = "web/style.css", "web/exit.js"
 TEMPLATES = "web/"
 
 
@@ -29,24 +34,59 @@ class Pages:
     The templates of the site, ready to render.
 
     Attributes:
-        style_hash: What the Content-Security-Policy allows: the hash of the style that every page carries.
+        script: Of the quick exit, as every page carries it.
+        exit_url: Where the quick exit leads.
     """
 
     environment: ImmutableSandboxedEnvironment
     organisation: Organisation
     style: str
+    script: str
+    exit_url: str
+    languages: Languages
 
     @property
     def style_hash(self) -> str:
-        return "sha256-" + base64.b64encode(hashlib.sha256(self.style.encode()).digest()).decode()
+        return content_hash(self.style)
 
-    def render(self, name: str, **values: object) -> str:
-        """Render ``templates/web/NAME.html.j2``."""
-        template = self.environment.get_template(f"web/{name}.html.j2")
-        return template.render(organisation=self.organisation, style=Markup(self.style), **values)  # noqa: S704  # ours
+    @property
+    def script_hash(self) -> str:
+        return content_hash(self.script)
+
+    def render(self, name: str, wanted: Wanted, *, person_language: str = "", **values: object) -> tuple[str, str]:
+        """
+        Render ``templates/web/NAME.html.j2``.
+
+        Args:
+            wanted: What the request says about languages.
+            person_language: What the person of the page has chosen; empty where the page knows nobody.
+
+        Returns:
+            The page and its language.
+        """
+        language, asked = choose(wanted, person_language, self.languages.default, self.languages.offered)
+        words = words_in(self.languages, language)
+        page = self.environment.get_template(f"web/{name}.html.j2").render(
+            **{"languages": switches(self.languages, wanted, language), "asked_language": asked, **words, **values},
+            organisation=self.organisation,
+            exit_url=self.exit_url,
+            style=Markup(self.style),  # noqa: S704  # ours
+            exit_script=Markup(self.script),  # noqa: S704  # ours
+        )
+        return keep(page, asked), language
+
+    def say(self, text: str, wanted: Wanted, *, person_language: str = "", **values: object) -> str:
+        """Return a marked text as `render` shows it on a page of the same request and person."""
+        language, _ = choose(wanted, person_language, self.languages.default, self.languages.offered)
+        return self.languages.catalogues[language].gettext(text) % values
 
 
-def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> Pages:
+def content_hash(text: str) -> str:
+    """Return what a Content-Security-Policy names an inline style or script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def load_pages(template_folders: Sequence[Path], organisation: Organisation, *, exit_url: str) -> Pages:
     """
     Compile the templates of the site; a workspace's own file wins over the shipped one.
 
@@ -55,8 +95,9 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> 
     Raises:
         TemplateError: When one cannot be read or compiled, with file and line.
     """
+    loader = FileSystemLoader([folder for folder in template_folders if folder.is_dir()])
     environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader([folder for folder in template_folders if folder.is_dir()]),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -64,14 +105,13 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> 
         auto_reload=False,
         extensions=["jinja2.ext.i18n"],
     )
-    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]  # the extension adds it
+    environment.policies["ext.i18n.trimmed"] = True
     names = environment.list_templates(filter_func=lambda name: name.startswith(TEMPLATES) and name.endswith(".j2"))
     try:
         for name in names:
             environment.get_template(name)
-        source, _, _ = (
-            environment.loader.get_source(environment, STYLE_FILE) if environment.loader else ("", None, None)
-        )
+        style, script = (loader.get_source(environment, name)[0] for name in (STYLE_FILE, SCRIPT_FILE))
     except TemplateSyntaxError as error:
         raise TemplateError(
             f"{error.filename or error.name}, line {error.lineno}: {error.message}",
@@ -79,4 +119,5 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation) -> 
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(f"A template of the site cannot be read: {error}.") from None
-    return Pages(environment, organisation, source)
+    languages = languages_of(read_catalogues(template_folders), organisation.language)
+    return Pages(environment, organisation, style, script, exit_url, languages)

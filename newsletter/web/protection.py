@@ -14,18 +14,32 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ONE_YEAR_SECONDS = 365 * 24 * 3600
+REFUSED_FEATURES = (
+    "accelerometer",
+    "browsing-topics",
+    "camera",
+    "display-capture",
+    "geolocation",
+    "gyroscope",
+    "microphone",
+    "payment",
+    "usb",
+)
 logger = logging.getLogger("newsletter.web")
 
 
-def page_headers(style_hash: str, *, https: bool) -> dict[str, str]:
+def page_headers(style_hash: str, script_hash: str, *, https: bool) -> dict[str, str]:
     """
     Return the headers of every answer; a handler that sets one of them itself keeps its own.
+
+    Only the style and the script of the site run, named by their hashes: what somebody slips into a page does not.
 
     Source: ``default-src 'none'`` refuses what is not named after it (CSP Level 3, 6.1.3). RFC 6797 6.1: HSTS.
     """
     headers = {
         "content-security-policy": (
-            f"default-src 'none'; style-src '{style_hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+            f"default-src 'none'; style-src '{style_hash}'; script-src '{script_hash}'; img-src 'self'; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         ),
         "referrer-policy": "no-referrer",
         "x-content-type-options": "nosniff",
@@ -33,7 +47,7 @@ def page_headers(style_hash: str, *, https: bool) -> dict[str, str]:
         "x-robots-tag": "noindex, nofollow",
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
-        "permissions-policy": "camera=(), geolocation=(), microphone=(), browsing-topics=()",
+        "permissions-policy": ", ".join(f"{feature}=()" for feature in REFUSED_FEATURES),
         "cache-control": "no-store",
     }
     if https:
@@ -85,4 +99,18 @@ def _kind(path: str) -> str:
     return f"/{first}" if first in KINDS else "/other"
 
 
-KINDS = ("unsubscribe", "preferences", "view", "media", "events", "health", "webhooks")
+KINDS = (
+    "sign-up",
+    "unsubscribe",
+    "preferences",
+    "settings",
+    "view",
+    "media",
+    "events",
+    "health",
+    "webhooks",
+    "api",
+    "archive",
+    "robots.txt",
+    "favicon.ico",
+)

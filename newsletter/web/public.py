@@ -17,11 +17,18 @@ from starlette.responses import Response
 
 from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
+from newsletter.web.api.application import make_interface
+from newsletter.web.archive import Archive
+from newsletter.web.languages import Spoken
+from newsletter.web.link_requests import LinkRequests
 from newsletter.web.pages import load_pages
 from newsletter.web.protection import Protection, page_headers
+from newsletter.web.settings_pages import SettingsPages
 from newsletter.web.showing import Showing
+from newsletter.web.signing_up import SigningUp
 from newsletter.web.site import Site
 from newsletter.web.sns_certificates import Certificates
+from newsletter.web.standing import Standing, without_slash
 from newsletter.web.unsubscribing import Unsubscribing
 from newsletter.web.webhooks import Webhooks
 from subscribers.errors import DatabaseUnavailable
@@ -31,13 +38,22 @@ MOST_BODY_BYTES = 16 * 1024
 
 def make_site(app: App, *, certificates: Certificates | None = None) -> Protection:
     """Return the site as an ASGI application. Keys are read and templates compiled now, so a fault shows at once."""
-    pages = load_pages(app.template_folders, app.config.organisation)
+    pages = load_pages(app.template_folders, app.config.organisation, exit_url=app.config.web.exit_url)
     writers = anyio.CapacityLimiter(1 if app.database.is_sqlite else 10)
     site = Site(app, pages, FreshKeys(app.workspace.secrets), writers)
     webhooks = Webhooks(app.config, door=app.intake, clock=app.now, writers=writers, certificates=certificates)
     faults = _Faults(site)
     starlette = Starlette(
-        routes=[*Unsubscribing(site).routes(), *Showing(site).routes(), webhooks.route()],
+        routes=[
+            *Unsubscribing(site).routes(),
+            *LinkRequests(site).routes(),
+            *SettingsPages(site).routes(),
+            *Showing(site).routes(),
+            *SigningUp(site).routes(),
+            *Archive(site).routes(),
+            *Standing(site).routes(),
+            webhooks.route(),
+        ],
         exception_handlers={
             HTTPException: faults.refused,
             DatabaseUnavailable: faults.database_away,
@@ -46,7 +62,9 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
         max_body_size=MOST_BODY_BYTES,
     )
     starlette.router.redirect_slashes = False
-    return Protection(starlette, page_headers(pages.style_hash, https=app.config.web.url.startswith("https:")))
+    https = app.config.web.url.startswith("https:")
+    door = make_interface(site, Spoken(starlette))
+    return Protection(door, page_headers(pages.style_hash, pages.script_hash, https=https))
 
 
 @dataclass
@@ -55,8 +73,10 @@ class _Faults:
 
     site: Site
 
-    async def refused(self, _request: Request, error: Exception) -> Response:
+    async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 404 and (elsewhere := without_slash(request)):
+            return elsewhere
         answer = self.site.later() if error.status_code == 503 else self.site.notice(error.status_code)
         answer.headers.update(error.headers or {})
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import exists, or_, select
@@ -26,19 +27,23 @@ def media_path(folder: Path, name: str) -> tuple[Path, str] | None:
     return (folder / name, MEDIA_KINDS[found[1]]) if found else None
 
 
-def calendar_of(app: App, marks: Keyring, name: str, host: str) -> bytes | None:
-    """Return the calendar file of an event that an issue has announced, by its marked name; None for every other."""
+def announced_event(session: Session, marks: Keyring, name: str) -> Item | None:
+    """Return the event that an issue has announced, by its marked name; None for every other."""
     number, _, mark = name.partition("-")
     if not EVENT_NUMBER.fullmatch(number):
         return None
     item_id = int(number)
     if not any(hmac.compare_digest(mark.encode(), event_mark(key, item_id).encode()) for key in marks.keys):
         return None
+    item = session.get(Item, item_id)
+    return item if item is not None and _announced(session, item_id) else None
+
+
+def calendar_of(app: App, marks: Keyring, name: str, host: str) -> bytes | None:
+    """Return the calendar file of an event that an issue has announced; None for every other."""
     with app.database.read() as session:
-        item = session.get(Item, item_id)
-        if item is None or not _announced(session, item_id):
-            return None
-        return calendar_file(item, host=host, fallback_timezone=app.config.organisation.timezone)
+        item = announced_event(session, marks, name)
+        return calendar_file(item, host=host, fallback_timezone=app.config.organisation.timezone) if item else None
 
 
 def _announced(session: Session, item_id: int) -> bool:
@@ -48,18 +53,13 @@ def _announced(session: Session, item_id: int) -> bool:
     return bool(session.scalar(select(exists(rows))))
 
 
-def web_version(app: App, marks: Keyring, name: str) -> str | None:
+def web_version(app: App, marks: Keyring, name: str, script: str) -> str | None:
     """
     Return the page of an issue, whose name ends with the mark that keeps it private; None for every other name.
 
     It is the issue as somebody outside every segment sees it: the link is the same in every copy and may be forwarded,
     so a block that is meant for some people only is not on it.
     """
-    # Here and not at the top: rendering is heavy, and an unsubscribe must not depend on it.
-    from newsletter.publishing import content_of
-    from newsletter.render.archive import render_web_version
-    from newsletter.render.environment import make_environment
-
     slug = _slug(marks, name)
     if slug is None:
         return None
@@ -67,8 +67,37 @@ def web_version(app: App, marks: Keyring, name: str) -> str | None:
         issue = session.scalar(select(Issue).where(Issue.slug == slug))
         if issue is None or (issue.planned_at is None and issue.tested_hash is None):
             return None
-        content = content_of(app, session, issue, [block for block in issue.blocks if not block.audience])
-    page = render_web_version(content, make_environment(app.template_folders))
+        return page_of(app, session, issue, for_everybody(issue), script=script)
+
+
+def for_everybody(issue: Issue) -> list[Block]:
+    """Return the blocks that every reader got."""
+    return [block for block in issue.blocks if not block.audience]
+
+
+def page_of(
+    app: App, session: Session, issue: Issue, blocks: Sequence[Block], *, script: str, archive_url: str = ""
+) -> str:
+    """
+    Return an issue's page with the script of the quick exit.
+
+    Args:
+        archive_url: The list of issues, relative to the page; empty where the page is not of the archive.
+    """
+    # Here and not at the top: rendering is heavy, and an unsubscribe must not depend on it.
+    from newsletter.publishing import content_of
+    from newsletter.render.archive import Surroundings, render_web_version
+    from newsletter.render.environment import make_environment
+
+    around = Surroundings(
+        app.config.web.exit_url,
+        issue.planned_at.astimezone(app.config.organisation.zone).date() if issue.planned_at else None,
+        archive_url,
+        is_indexed=bool(archive_url) and issue.indexed,
+    )
+    page = render_web_version(content_of(app, session, issue, blocks), make_environment(app.template_folders), around)
+    body, end, rest = page.rpartition("</body>")
+    page = f"{body}<script>{script}</script>{end}{rest}"
     # Relative: the pictures come from wherever the page was reached, which is all that its policy allows.
     return page.replace(media_url(app.config.web.url, ""), "../media/")
 

@@ -11,14 +11,23 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from newsletter.web.conditional import conditional
 from newsletter.web.published import calendar_of, media_path, web_version
 from newsletter.web.site import Site, found
 from subscribers.errors import DatabaseUnavailable
 
-ISSUE_POLICY = (
-    "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'none'; sandbox allow-popups allow-popups-to-escape-sandbox"
-)
+
+def issue_policy(script_hash: str) -> str:
+    """
+    Return the policy of an issue's page, which holds what others wrote: an origin of its own, and no form.
+
+    The one script that runs is the quick exit, named by its hash.
+    """
+    return (
+        f"default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; script-src '{script_hash}'; "
+        "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
+        "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox"
+    )
 
 
 @dataclass
@@ -36,9 +45,9 @@ class Showing:
         ]
 
     async def view(self, request: Request) -> Response:
-        site = self.site
-        body = await site.read(lambda: web_version(site.app, site.keys.current().marks, request.path_params["name"]))
-        return HTMLResponse(found(body), headers={"content-security-policy": ISSUE_POLICY})
+        site, name, pages = self.site, request.path_params["name"], self.site.pages
+        body = await site.read(lambda: web_version(site.app, site.keys.current().marks, name, pages.script))
+        return HTMLResponse(found(body), headers={"content-security-policy": issue_policy(pages.script_hash)})
 
     async def media(self, request: Request) -> Response:
         site = self.site
@@ -57,7 +66,8 @@ class Showing:
         marks = self.site.keys.current().marks
         content = found(await self.site.read(lambda: calendar_of(app, marks, name, host)))
         headers = {"content-disposition": 'attachment; filename="event.ics"', "cache-control": "no-cache"}
-        return Response(content, media_type="text/calendar; charset=utf-8; method=PUBLISH", headers=headers)
+        answer = Response(content, media_type="text/calendar; charset=utf-8; method=PUBLISH", headers=headers)
+        return conditional(request, answer)
 
     async def health(self, _request: Request) -> Response:
         def look() -> None:

@@ -1,17 +1,26 @@
-"""The pages of leaving: GET and HEAD show a button, only the POST writes, and it is committed before it is answered."""
+"""
+The pages of leaving: GET and HEAD show a button, only the POST writes, and it is committed before it is answered.
+
+Why somebody leaves is asked after they have left, so that it never stands in the way.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from newsletter.web import leaving
+from newsletter.web.leaving import Afterwards
 from newsletter.web.site import Site
+from newsletter.web.writing import Together
+from subscribers.tables import WhyLeft
+from subscribers.tokens import UnsubscribeClaim
 
 
 @dataclass
@@ -20,30 +29,41 @@ class Unsubscribing:
 
     site: Site
 
+    def __post_init__(self) -> None:
+        # A mail that goes to many is left by many within minutes.
+        self._one_clicks = Together(self.site.app, self.site.writers, leaving.leave_together)
+
     def routes(self) -> Sequence[BaseRoute]:
-        return [
-            Route("/unsubscribe/{token}", self.unsubscribe, methods=["GET", "POST"]),
-            Route("/preferences/{token}", self.preferences),
-        ]
+        return [Route("/unsubscribe/{token}", self.unsubscribe, methods=["GET", "POST"])]
 
     async def unsubscribe(self, request: Request) -> Response:
-        site = self.site
-        claim = site.unsubscribe_claim(request)
+        claim = self.site.unsubscribe_claim(request)
         if request.method != "POST":
-            return site.page("unsubscribe")
-        async with site.form(request) as form:
-            asked = leaving.read_request(form)
-        if asked is None:
+            return self.site.page("unsubscribe")
+        async with self.site.form(request) as form:
+            asked, after = leaving.read_request(form), str(form.get("after", ""))
+        if asked is not None:
+            return await self._leave(request, claim, *asked)
+        if after not in set(Afterwards):
             raise HTTPException(400)
-        scope, way = asked
+        return await self._afterwards(request, claim, Afterwards(after), form)
 
-        def write() -> None:
-            with site.app.database.write() as session:
-                leaving.leave(session, claim, scope, way, now=site.app.now())
+    async def _leave(
+        self, request: Request, claim: UnsubscribeClaim, scope: leaving.Scope, way: leaving.Way
+    ) -> Response:
+        if way is leaving.Way.ONE_CLICK:  # a mail program asks, and shows nobody the answer
+            await self.site.in_time(self._one_clicks.do(claim))
+            return PlainTextResponse("Unsubscribed.\n")
+        receipt = await self.site.change(lambda session, now: leaving.leave(session, claim, scope, way, now=now))
+        token = request.path_params["token"]
+        return self.site.page("unsubscribed", scope=scope, receipt=receipt, reasons=list(WhyLeft), token=token)
 
-        await site.write(write)
-        return site.page("unsubscribed", scope=scope)
-
-    async def preferences(self, request: Request) -> Response:
-        self.site.unsubscribe_claim(request)
-        return self.site.page("preferences", token=request.path_params["token"], contact=self.site.contact)
+    async def _afterwards(
+        self, request: Request, claim: UnsubscribeClaim, after: Afterwards, form: FormData
+    ) -> Response:
+        receipt, token = str(form.get("receipt", "")), request.path_params["token"]
+        if after is Afterwards.UNDO:
+            done = await self.site.change(lambda session, now: leaving.undo(session, claim, receipt, now=now))
+        else:
+            done = await self.site.change(lambda session, now: leaving.explain(session, claim, receipt, form, now=now))
+        return self.site.page("left_afterwards", after=after, done=done, receipt=receipt, token=token)

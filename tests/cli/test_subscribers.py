@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
 from newsletter.tables import Issue, IssueState
+from subscribers.tables import ConsentEvent, LeavingReason, WhyLeft
 
 CONFIG = """
 [organisation]
@@ -290,3 +292,68 @@ def test_lists_are_made_shown_and_archived(filled: Run) -> None:
     filled("lists", "archive", "members", "--undo")
     assert filled("lists", "show", "members")["archived"] is None
     assert "cannot name a list" in filled("lists", "create", "Our Members", code=1)
+
+
+def test_a_list_is_offered_on_the_site_and_has_a_form_for_others(filled: Run) -> None:
+    assert filled("lists", "create", "press", "--open")["open"] is True
+    assert "not open" in filled("lists", "form", "members", code=1)
+    changed = filled("lists", "set", "members", "--open", "--title", "Members' news", "--description", "Monthly.")
+    assert changed == {"name": "members", "title": "Members' news", "description": "Monthly.", "open": True}
+    assert "news.example.org/sign-up" in filled("lists", "set", "members", "--open", as_json=False)
+    assert [(row["name"], row["open"]) for row in filled("lists", "list")] == [("members", True), ("press", True)]
+    html = filled("lists", "form", "members", "--page", "https://charity.example/")["html"]
+    assert '<form action="https://news.example.org/sign-up" method="post"' in html
+    assert filled("lists", "set", "members", "--closed")["open"] is False
+    assert "needs a title" in filled("lists", "set", "members", "--title", " ", code=1)
+    assert "what to change" in filled("lists", "set", "members", code=2)
+    filled("lists", "archive", "press")
+    assert "archived" in filled("lists", "set", "press", "--open", code=1)
+
+
+def test_what_somebody_chose_is_set_shown_and_written_down(filled: Run, app: App) -> None:
+    until = f"{app.now() + timedelta(days=30):%Y-%m-%d}"
+    filled("subscribers", "set", "ann@example.org", f"paused_until={until}", "frequency=monthly", "discreet=yes")
+    shown = filled("subscribers", "show", "ann@example.org")
+    assert (shown["paused_until"], shown["frequency"], shown["discreet"]) == (until, "monthly", True)
+    assert [(each["field"], each["after"], each["actor"]) for each in shown["choices"]] == [
+        ("paused_until", until, "tester"),
+        ("frequency", "monthly", "tester"),
+        ("discreet", "yes", "tester"),
+    ]
+    words = filled("subscribers", "show", "ann@example.org", as_json=False)
+    assert "What was chosen" in words
+    filled("subscribers", "set", "ann@example.org", "paused_until=", "frequency=", "discreet=", "language=cy")
+    shown = filled("subscribers", "show", "ann@example.org")
+    assert (shown["paused_until"], shown["frequency"], shown["discreet"]) == (None, "each", False)
+    assert len(shown["choices"]) == 7
+    assert "choices" not in filled("subscribers", "list")[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("paused_until=2020-01-01", "within a year"),
+        ("paused_until=soon", "not a date"),
+        ("frequency=montly", "Did you mean 'monthly'?"),
+        ("discreet=perhaps", "yes or no"),
+        ("language=klingon-language", "no language tag"),
+    ],
+)
+def test_a_choice_that_makes_no_sense_is_refused_in_words(filled: Run, value: str, words: str) -> None:
+    assert words in filled("subscribers", "set", "ann@example.org", value, code=1)
+    assert filled("subscribers", "show", "ann@example.org")["choices"] == []
+
+
+def test_why_somebody_left_is_shown_and_is_part_of_their_data(filled: Run, app: App) -> None:
+    filled("subscribers", "unsubscribe", "ann@example.org", "members")
+    with app.database.write() as session:
+        event = session.scalars(select(ConsentEvent).where(ConsentEvent.action == "withdrawn")).one()
+        reason = LeavingReason(
+            subscriber_id=1, event_id=event.id, at=app.now(), choice=WhyLeft.TOO_MANY, words="Every day!"
+        )
+        session.add(reason)
+    shown = filled("subscribers", "show", "ann@example.org")
+    (told,) = shown["leaving_reasons"]
+    assert (told["list"], told["reason"], told["words"]) == ("members", "too many", "Every day!")
+    assert "Every day!" in filled("subscribers", "show", "ann@example.org", as_json=False)
+    assert filled("subscribers", "export", "--person", "ann@example.org")["leaving_reasons"][0]["words"] == "Every day!"

@@ -7,6 +7,7 @@ untested unseen.
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -87,6 +88,13 @@ def folder_for(owner: str | None) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """A PostgreSQL server; the URL of its `postgres` database, without a driver's name."""
+    with running_postgresql("fsync=off") as url:
+        yield url
+
+
+@contextmanager
+def running_postgresql(*settings: str) -> Iterator[str]:
+    """Start a PostgreSQL with these settings; yield the URL of its `postgres` database, without a driver's name."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     found = str(binaries[-1]) if binaries else shutil.which("initdb")
     if found is None:
@@ -103,7 +111,8 @@ def postgresql_server() -> Iterator[str]:
             cwd=folder,
         )
         command = [*become, str(folder_of_programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60"]
+        for setting in ("listen_addresses=127.0.0.1", "max_connections=60", *settings):
+            command += ["-c", setting]
         url = f"postgresql://tester@127.0.0.1:{port}/postgres"
         with running(command, folder / "log", stop=signal.SIGINT):
             wait_until(lambda: _answers(url), "PostgreSQL did not start")
@@ -121,13 +130,20 @@ def _answers(url: str) -> bool:
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """An empty database of a test's own, as `database.url` takes it."""
+    with empty_database(postgresql_server) as url:
+        yield url
+
+
+@contextmanager
+def empty_database(server: str) -> Iterator[str]:
+    """Make a database on a server and drop it again; yield its URL, as `database.url` takes it."""
     name = f"test_{os.getpid()}_{time.monotonic_ns()}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         # Sorted as people sort, which hides no comparison that should go by code points.
         locale = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-GB'"
         connection.execute(f'CREATE DATABASE "{name}" {locale}'.encode())
-    yield postgresql_server.replace("postgresql://", "postgresql+psycopg://").replace("/postgres", f"/{name}")
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+    yield server.replace("postgresql://", "postgresql+psycopg://").replace("/postgres", f"/{name}")
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
@@ -250,3 +266,20 @@ def chromium() -> str:
     if found is None:
         missing("Chromium")
     return str(found)
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, in the version that the measuring tools beside the checkout name."""
+    package = Path(__file__).resolve().parents[3] / "shared" / "tools" / "mail-audit" / "package.json"
+    if not package.is_file():
+        pytest.skip(f"{package} is not here: it names the version of axe-core that judges the pages")
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed: it fetches axe-core, which judges the pages")
+    version = json.loads(package.read_text())["dependencies"]["axe-core"]
+    folder = tmp_path_factory.mktemp("axe")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-save", f"axe-core@{version}"]
+    fetched = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+    if fetched.returncode != 0:
+        pytest.skip(f"axe-core cannot be fetched: {fetched.stderr[-300:]}")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

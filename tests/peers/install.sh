@@ -24,7 +24,12 @@ need rspamd command -v rspamd
 need dovecot-imapd command -v dovecot
 need dovecot-pop3d test -x /usr/lib/dovecot/pop3
 need dovecot-lmtpd test -x /usr/lib/dovecot/lmtp
+need curl command -v curl
 need strace command -v strace
+need age command -v age
+need gpg command -v gpg
+need gpg-agent command -v gpg-agent
+need postgresql-client command -v pg_dump
 need faketime command -v faketime
 need libfaketime has_libfaketime
 [ -n "$missing" ] || exit 0

@@ -86,6 +86,7 @@ VALUES = {
         "planned": 9,
     },
     "relay": {"issues": ["2026-11", "extra"], "what": "The mail server 127.0.0.1:25 cannot be reached."},
+    "digest": {"issue": "digest-2026-11"},
     "schedule": {"issue": "2026-11", "what": "No worker ran at 2026-11-02 10:00."},
     "ended": {"issue": "2026-11", "planned": 9, "sent": 3, "held": 1, "expired": 2, "uncertain": 3},
     "refusals": {"issue": "2026-11", "count": 12},

@@ -23,6 +23,7 @@ from newsletter.send.plan import PlannedVariant, freeze
 from newsletter.tables import Delivery, Issue
 from subscribers.tables import Basis, MailingList, Subscriber, Subscription, SubscriptionState
 from subscribers.tokens import address_hash
+from tests.send.chosen import Network
 from tests.send.issue_out import Sent
 from tests.send.raw_server import RawServer, Wire
 
@@ -199,4 +200,28 @@ def sent(request: pytest.FixtureRequest, plan_issue: Callable[..., int]) -> Sent
     made = Sent(app, plan_issue)
     app.now = lambda: made.time
     made.issue("one")
+    return made
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.journey)])
+def network(request: pytest.FixtureRequest, tmp_path: Path, start_sink: Callable[..., RunningSink]) -> Network:
+    """A network without members yet, on each database."""
+    app = request.getfixturevalue("app" if request.param == "sqlite" else "app_on_postgresql")
+    return _network(app, tmp_path, start_sink)
+
+
+@pytest.fixture
+def small_network(app: App, tmp_path: Path, start_sink: Callable[..., RunningSink]) -> Network:
+    """The same on SQLite alone."""
+    return _network(app, tmp_path, start_sink)
+
+
+def _network(app: App, tmp_path: Path, start_sink: Callable[..., RunningSink]) -> Network:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    sink = start_sink("--keep", str(folder))
+    values = {**app.config.smtp.model_dump(mode="python"), "port": sink.port, "connections": 2}
+    app.config = app.config.model_copy(update={"smtp": type(app.config.smtp).model_validate(values)})
+    made = Network(app, folder)
+    app.now = lambda: made.time
     return made

@@ -6,7 +6,7 @@ import email
 import email.policy
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -400,3 +400,19 @@ def test_an_alert_that_cannot_be_written_keeps_no_other_notice_from_leaving(star
     assert "Alerts cannot be written" in " ".join(said)
     with pytest.raises(ValueError, match="plain ASCII"):
         Alerts(to=("p\u00f6@charity.example",))
+
+
+def test_a_digest_that_was_drafted_and_never_sent_mails_the_chair(start_sink, alerted, mailbox):
+    """No worker sends what a person drafted, so its readers would wait for ever."""
+    sink = start_sink("--keep", str(mailbox))
+    app = alerted(sink.port)
+    app.now.time = datetime(2026, 11, 30, 9, tzinfo=UTC)
+    with app.database.write() as session:
+        values = {"created_at": app.now(), "edited_at": app.now(), "edited_by": "chair", "digest_of": "2026-11"}
+        session.add(Issue(slug="digest-2026-11", **values))
+    work(app)
+    assert received(mailbox) == []
+    app.now.tick(days=2)
+    work(app)
+    work(app)
+    assert subjects(mailbox) == ["The monthly digest digest-2026-11 waits for you"]

@@ -15,14 +15,18 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from newsletter.app import App
+from newsletter.send import journal as journal_module
 from newsletter.send import sent_mark
 from newsletter.send.claims import Wanted
 from newsletter.send.journal import Granted, Journal, Outcome
 from newsletter.send.owner import Owner
+from newsletter.send.permission import NOW_DISCREET, PAUSED
 from newsletter.send.states import TRANSITIONS
 from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S
 from subscribers.errors import DatabaseUnavailable
+from subscribers.tables import Subscriber
+from tests.peers.fixtures import wait_until
 
 LEASE = timedelta(minutes=15)
 
@@ -71,6 +75,21 @@ def test_an_intent_of_another_worker_is_never_taken_for_ones_own(frozen: tuple[A
     assert state_of(app, 2).owner == 2
 
 
+def test_the_last_outcome_waits_for_no_intent(frozen: tuple[App, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing else in hand no intent will come that could carry it."""
+    monkeypatch.setattr(journal_module, "OUTCOMES_WAIT_SECONDS", 3600)
+    app, issue = frozen
+
+    async def send_all(journal: Journal) -> None:
+        ids = await claim(journal, issue)
+        await asyncio.gather(*(journal.intend(n) for n in ids))
+        for n in ids:
+            journal.record(Outcome(n, S.SENT, 1))
+        await asyncio.to_thread(wait_until, lambda: state_of(app, ids[-1]).state is S.SENT, "the outcome waits")
+
+    with_journal(app, send_all)
+
+
 def test_one_row_is_granted_once_however_often_it_is_asked_for(frozen: tuple[App, int]) -> None:
     app, issue = frozen
 
@@ -95,6 +114,26 @@ def test_a_row_in_hand_is_not_given_out_again_by_a_later_claim(frozen: tuple[App
 
     first, again, settled = with_journal(app, wake)
     assert (again, settled) == ([], [first[2]])
+
+
+def test_what_a_person_chose_meanwhile_is_asked_at_the_intent(frozen: tuple[App, int]) -> None:
+    """Between claim and dot: a pause, and discreet mail, stop the copy; a pause that is over does not."""
+    app, issue = frozen
+    today = app.now().date()
+
+    def choose(person: int, **chosen: Any) -> None:
+        with app.database.write() as session:
+            session.execute(update(Subscriber).where(Subscriber.id == person).values(**chosen))
+
+    async def wake(journal: Journal) -> list[Granted]:
+        ids = await claim(journal, issue)
+        choose(1, paused_until=today + timedelta(days=2))
+        choose(2, discreet=True)
+        choose(3, paused_until=today)
+        return list(await asyncio.gather(*(journal.intend(n) for n in ids)))
+
+    assert with_journal(app, wake) == [Granted.SUPPRESSED, Granted.SUPPRESSED, Granted.YES, Granted.YES]
+    assert [state_of(app, n).reason for n in (1, 2)] == [PAUSED, NOW_DISCREET]
 
 
 def test_a_lost_lease_puts_the_row_back_uncharged(frozen: tuple[App, int]) -> None:

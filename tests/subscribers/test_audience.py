@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from subscribers import consent, lists, people, suppression
-from subscribers.audience import Audience, audience_counts, select_audience
+from subscribers.audience import LEFT_OUT, Audience, audience_counts, select_audience
 from subscribers.errors import Conflict, InvalidValue, NotFound
-from subscribers.tables import MailingList, Subscriber
+from subscribers.tables import Frequency, MailingList, Subscriber
 
 ZONE = "Europe/London"
 Make = Callable[..., Subscriber]
@@ -23,8 +23,7 @@ def _mailed(session: Session, audience: Audience, at: datetime) -> dict[str, str
     assert len(found) == len(rows), "somebody stands twice"
     counts = audience_counts(session, audience, now=at, timezone=ZONE)
     assert counts["mailed"] == len(rows)
-    rest = counts["excluded"] + counts["without_subscription"] + counts["suppressed"]
-    assert counts["matched"] == counts["mailed"] + rest
+    assert counts["matched"] == counts["mailed"] + sum(counts[name] for name in LEFT_OUT)
     assert min(counts.values()) >= 0
     return found
 
@@ -109,6 +108,24 @@ def test_the_unsubscribed_are_not_mailed(network: Session, at: datetime) -> None
         "both@example.org",
         "members@example.org",
     }
+
+
+def test_who_paused_or_gets_the_digest_is_left_out_and_counted(network: Session, at: datetime) -> None:
+    """A pause counts before the digest: both end with the same answer, and only the pause ends by itself."""
+    both, members = (people.find(network, f"{name}@example.org") for name in ("both", "members"))
+    both.frequency = Frequency.MONTHLY
+    members.paused_until, members.frequency = at.date() + timedelta(days=1), Frequency.MONTHLY
+    audience = Audience(lists=("members", "events"))
+    assert set(_mailed(network, audience, at)) == {"events@example.org"}
+    counts = audience_counts(network, audience, now=at, timezone=ZONE)
+    assert (counts["paused"], counts["monthly"]) == (1, 1)
+    everybody = select_audience(network, audience, now=at, timezone=ZONE, with_monthly=True)
+    assert {row[0] for row in network.execute(everybody)} == {both.id, people.find(network, "events@example.org").id}
+
+
+def test_a_pause_is_over_on_its_day(network: Session, at: datetime) -> None:
+    people.find(network, "members@example.org").paused_until = at.date()
+    assert "members@example.org" in _mailed(network, Audience(lists=("members",)), at)
 
 
 def test_an_unknown_or_archived_list_is_refused(network: Session, at: datetime) -> None:

@@ -104,6 +104,17 @@ def test_merging_keeps_the_stricter_consent_and_the_replay_agrees(
     assert [entry.reason for entry in held] == ["complaint"]
 
 
+def test_what_was_asked_of_either_record_holds_after_they_are_joined(
+    session: Session, make_person: Make, at: datetime
+) -> None:
+    """Discreet mail above all: the kept record alone would show a network's name to whoever looks."""
+    kept, gone = make_person("ann@example.org"), make_person("ann@example.net")
+    gone.discreet, gone.paused_until = True, at.date() + timedelta(days=9)
+    kept.paused_until = at.date() + timedelta(days=2)
+    leaving.merge(session, kept, gone, actor="t", at=at)
+    assert (kept.discreet, kept.paused_until) == (True, at.date() + timedelta(days=9))
+
+
 def test_a_change_of_address_keeps_the_wish_not_to_be_mailed(
     session: Session, make_person: Make, at: datetime, pepper: bytes
 ) -> None:

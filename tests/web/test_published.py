@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import icalendar
 import pytest
+from lxml import html
 from sqlalchemy import select
 
 from newsletter.app import App
-from newsletter.render.links import event_mark, issue_mark
-from newsletter.tables import Block, BlockKind, Issue, Item, ItemKind, ItemState, Picture
+from newsletter.render.links import event_mark
+from newsletter.tables import Issue, Item, ItemState, Picture
 from newsletter.web.calendar_file import calendar_file, sequence_number
 from newsletter.web.published import media_path
-
-NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
-
-
-def make_event(**given: object) -> Item:
-    values: dict[str, object] = {
-        "id": 7,
-        "kind": ItemKind.EVENT,
-        "state": ItemState.ACTIVE,
-        "title": "Drop-in, with tea; and a very long name that has to be folded because it passes 75 octets",
-        "norm_title": "drop-in",
-        "summary": "Bring letters.\nAsk anything.",
-        "starts_at": datetime(2026, 12, 3, 14, 0, tzinfo=UTC),
-        "ends_at": datetime(2026, 12, 3, 16, 0, tzinfo=UTC),
-        "timezone": "Europe/London",
-        "place": "Library, Mill Lane",
-        "url": "https://www.example.org/drop-in",
-        "sequence": 0,
-        "fingerprint": "x",
-        "first_seen_at": NOW,
-        "updated_at": NOW,
-    }
-    return Item(**{**values, **given})
+from tests.web.conftest import NOW, make_event
+from tests.web.test_protection import SCRIPT, digest
 
 
 def read(content: bytes | None) -> icalendar.Calendar:
@@ -114,40 +94,6 @@ def test_no_path_leaves_the_media_folder(site: httpx.Client, path: str) -> None:
     assert site.get(path).status_code == 404
 
 
-@pytest.fixture
-def issue(app: App) -> Callable[..., str]:
-    """Return a function that stores an issue with one event for all and one for some, and gives its name."""
-
-    def store(*, planned: bool = True, tested: bool = False) -> str:
-        with app.database.write() as session:
-            made = Issue(
-                slug="2026-11",
-                subject="November for {{first_name|friend}}",
-                preheader="What is on",
-                letter="Dear {{first_name|friend}},\n\nwelcome.",
-                letter_name="The chair",
-                created_at=NOW,
-                edited_at=NOW,
-                edited_by="tester",
-                planned_at=NOW if planned else None,
-                tested_hash="x" if tested else None,
-            )
-            session.add(made)
-            for number, (title, audience) in enumerate((("For all", None), ("Police only", "role = 'police'"))):
-                item = make_event(id=number + 1, title=title, fingerprint=str(number))
-                session.add(item)
-                snapshot = {"kind": "event", "title": title, "summary": "", "starts_at": "2026-12-03T14:00:00+00:00"}
-                made.blocks.append(
-                    Block(
-                        section="events", position=number, kind=BlockKind.ITEM, item=item,
-                        snapshot=snapshot, audience=audience,
-                    )
-                )  # fmt: skip
-        return f"2026-11-{issue_mark(app.keys.marks.current, '2026-11')}"
-
-    return store
-
-
 def test_the_page_of_an_issue_holds_what_is_for_everybody_and_nothing_personal(site, issue) -> None:
     answer = site.get(f"/view/{issue()}")
     assert answer.status_code == 200
@@ -156,7 +102,19 @@ def test_the_page_of_an_issue_holds_what_is_for_everybody_and_nothing_personal(s
     assert "Police only" not in answer.text
     assert "/unsubscribe/" not in answer.text
     assert "sandbox" in answer.headers["content-security-policy"]
-    assert "script" not in answer.headers["content-security-policy"]
+    policy = answer.headers["content-security-policy"]
+    assert re.findall("script-src ([^;]*)", policy) == [f"'{digest(SCRIPT.search(answer.text))}'"]
+    assert "allow-same-origin" not in policy
+    assert "allow-forms" not in policy
+
+
+def test_the_title_of_an_issues_page_is_neutral_and_has_the_way_out(site, issue) -> None:
+    page = html.fromstring(site.get(f"/view/{issue()}").content)
+    assert page.findtext(".//title") == "Newsletter, Monday 2 November 2026"
+    assert page.findtext(".//h1") == "November for friend"
+    leave = page.find(".//header//a[@class='exit']")
+    assert (leave.get("href"), leave.get("rel")) == ("https://www.bbc.co.uk/weather", "noreferrer nofollow")
+    assert [e.tag for e in page.iter("header", "main", "footer")] == ["header", "main", "footer"]
 
 
 def test_the_pictures_of_the_page_come_from_the_same_site(app: App, site, issue) -> None:

@@ -13,7 +13,8 @@ from sqlalchemy import func, select
 from newsletter.app import App
 from newsletter.keys import LINKS, load_keys, rotate_key
 from newsletter.web import site as web_site
-from subscribers.tables import ConsentEvent, Suppression
+from subscribers import consent, lists, people
+from subscribers.tables import Basis, ConsentEvent, MailingList, Subscription, SubscriptionState, Suppression
 from subscribers.tokens import ALL_LISTS, unsubscribe_token
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -62,6 +63,62 @@ def test_one_click_needs_no_cookie_and_gives_none_and_does_not_redirect(site: ht
     assert answer.status_code == 200
     assert "set-cookie" not in answer.headers
     assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "null"},
+        {"origin": "https://mail.google.com", "sec-fetch-site": "cross-site"},
+        {"referer": "https://outlook.office.com/mail/", "cookie": "session=somebody-else"},
+        {"authorization": "Basic eDp5", "user-agent": ""},
+    ],
+    ids=["no origin", "null origin", "foreign origin", "referer and cookie", "credentials"],
+)
+def test_one_click_is_honoured_wherever_it_comes_from(site, member, states: States, headers: dict[str, str]) -> None:
+    answer = site.post(link(member), data=ONE_CLICK, headers=headers)
+    assert (answer.status_code, answer.history) == (200, [])
+    assert not {"set-cookie", "location", "www-authenticate", "refresh"} & set(answer.headers)
+    assert states()["members"] == "unsubscribed"
+
+
+def test_a_post_that_names_both_encodings_of_one_click_in_any_case_is_one_click(site, member, states: States) -> None:
+    body = b"list-unsubscribe=ignored&List-Unsubscribe=one-click"
+    kind = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
+    assert site.post(link(member), content=body, headers=kind).status_code == 200
+    assert states()["members"] == "unsubscribed"
+
+
+def test_one_click_is_not_limited_by_where_it_comes_from(app: App, serve, member) -> None:
+    """A mail service posts for all of its members from few machines: three hundred of one, all honoured."""
+    with app.database.write() as session:
+        tokens = []
+        for number in range(300):
+            person = people.add(session, pepper=app.keys.pepper, address=f"p{number}@example.org", at=app.now())
+            consent.grant(
+                session,
+                person,
+                session.get_one(MailingList, member.list_id),
+                basis=Basis.CONSENT,
+                source="test",
+                actor="tester",
+                evidence="form",
+                at=app.now(),
+            )
+            tokens.append(unsubscribe_token(app.keys.links.current, person.token_id, member.list_id))
+    with serve(app) as address, httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+        assert {client.post(f"/unsubscribe/{token}", data=ONE_CLICK).status_code for token in tokens} == {200}
+    with app.database.read() as session:
+        left = select(func.count()).where(Subscription.state == SubscriptionState.UNSUBSCRIBED)
+        assert session.scalar(left) == 300
+
+
+def test_it_works_after_the_list_is_archived(app: App, site, member, states: States) -> None:
+    with app.database.write() as session:
+        lists.archive(session, session.get_one(MailingList, member.list_id), at=app.now())
+    assert site.post(link(member), data=ONE_CLICK).status_code == 200
+    assert states()["members"] == "unsubscribed"
 
 
 def test_one_click_twice_is_one_line_in_the_ledger(app: App, site: httpx.Client, member) -> None:
@@ -196,7 +253,7 @@ def test_a_fault_shows_and_logs_nobody(
     def broken(*_a: object, **_k: object) -> None:
         raise RuntimeError("amina@example.org has no row")
 
-    monkeypatch.setattr("newsletter.web.leaving.leave", broken)
+    monkeypatch.setattr("newsletter.web.leaving.leave_together", broken)
     with serve(app) as address:
         answer = httpx.post(address + link(member), data=ONE_CLICK, trust_env=False)
     assert answer.status_code == 500

@@ -10,10 +10,23 @@ from sqlalchemy.orm import Session
 from newsletter.send.notice_rows import cancel
 from newsletter.send.returns import reply_name
 from newsletter.tables import Delivery, DeliveryState, Notice
+from subscribers import leaving
 from subscribers.bounces.records import forget_person, reports_about
 from subscribers.tables import Subscriber
 
 _NOT_BEGUN = (DeliveryState.PENDING, DeliveryState.DEFERRED)
+
+
+def remove_person(session: Session, person: Subscriber, *, evidence: str, at: datetime) -> None:
+    """Delete a record; lists that the person had left stay left."""
+    stop_deliveries(session, person.id, reason="removed", at=at)
+    leaving.remove(session, person, evidence=evidence, at=at)
+
+
+def merge_people(session: Session, kept: Subscriber, gone: Subscriber, *, actor: str, at: datetime) -> None:
+    """Join two records of one person, with their copies."""
+    hand_over(session, gone.id, kept.id)
+    leaving.merge(session, kept, gone, actor=actor, at=at)
 
 
 def stop_deliveries(session: Session, subscriber_id: int, *, reason: str, at: datetime) -> None:
