@@ -32,7 +32,7 @@ from subscribers.import_reading import Prepared, Source, Survey, look_through, p
 from subscribers.import_writing import Writer
 from subscribers.incoming import RowReader
 from subscribers.peers import Export
-from subscribers.reading_ahead import read_ahead
+from subscribers.reading_ahead import Ahead
 from subscribers.tables import Basis, ImportBatch, MailingList
 from subscribers.tabular import Row, Table
 
@@ -140,8 +140,9 @@ class _Import:
         rows = self.table.rows()
         last = max((row.number for row in islice(rows, done)), default=0)
         with closing(self._errors(f"import-{batch.id}-errors.csv", keep_to=last)) as errors:
-            prepared = (prepare(chunk, reader, self.pepper) for chunk in _chunks(rows))
-            for chunk in prepared if self.database.is_sqlite else read_ahead(prepared):
+            chunks = Ahead(prepare(chunk, reader, self.pepper) for chunk in _chunks(rows))
+            writer.meanwhile = chunks.make_next
+            for chunk in chunks:
                 errors.add(chunk.refused)  # before the commit: a stop between the two must not lose them
                 self._write(writer, chunk, known, done)
                 done += chunk.rows
