@@ -7,14 +7,17 @@ A value is stored as any other statement would store it: the columns' own types 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     ColumnElement,
     Connection,
     Dialect,
@@ -25,6 +28,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
+    literal,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -35,6 +39,8 @@ from subscribers.db import Base
 
 Encoder = Callable[[Any], Any]
 _REMEMBERED = 4096
+_COPIED_ROWS = 2_500  # so that the server has something to do while the rest is made
+_SWITCH_SECONDS = 0.0002  # the thread that feeds the server wants little, but at once
 _CACHE_KIB = 48 * 1024
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -51,19 +57,26 @@ class Inserter:
         self._connection, self._thread = connection, thread
         self._under_way: list[Future[None]] = []
 
-    def insert(self, table: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        if not rows:
-            return
+    def insert(self, table: type[Base], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows; those that are only made when asked for are made while the server stores the ones before."""
         encoders = [_encoder(_table(table), name, self._connection.dialect) for name in columns]
         named = ", ".join(f'"{name}"' for name in columns)
         if self._thread is not None:
             statement = f'COPY "{table.__tablename__}" ({named}) FROM STDIN'
-            text = _copy_text(encoders, rows)
-            self._under_way.append(self._thread.submit(_copy, self._connection, statement, text))
+            waiting = iter(rows)
+            while some := list(islice(waiting, _COPIED_ROWS)):
+                text = _copy_text(encoders, some)
+                self._under_way.append(self._thread.submit(_copy, self._connection, statement, text))
             return
         places = ", ".join("?" * len(columns))
         statement = f'INSERT INTO "{table.__tablename__}" ({named}) VALUES ({places})'  # noqa: S608  (names of our own)
-        self._connection.exec_driver_sql(statement, _encoded(encoders, rows))
+        if encoded := _encoded(encoders, list(rows)):
+            self._connection.exec_driver_sql(statement, encoded)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a server still stores rows, so that there is time for something else."""
+        return any(not copying.done() for copying in self._under_way)
 
     def finish(self) -> None:
         """Wait until all is stored."""
@@ -83,10 +96,15 @@ def inserting(session: Session) -> Iterator[Inserter]:
     if connection.dialect.name != "postgresql":
         yield Inserter(connection, None)
         return
-    with ThreadPoolExecutor(1, "copy") as thread:
-        inserter = Inserter(connection, thread)
-        yield inserter
-        inserter.finish()
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        with ThreadPoolExecutor(1, "copy") as thread:
+            inserter = Inserter(connection, thread)
+            yield inserter
+            inserter.finish()
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def make_room(session: Session) -> None:
@@ -118,14 +136,17 @@ def new_ids(session: Session, table: type[Base], number: int) -> Sequence[int]:
     if session.connection().dialect.name != "postgresql":
         last = session.scalar(select(func.max(key))) or 0
         return range(last + 1, last + 1 + number)
-    sequence = func.pg_get_serial_sequence(table.__tablename__, key.name)
-    return session.scalars(select(func.nextval(sequence)).select_from(func.generate_series(1, number))).all()
+    sequence = session.scalar(select(func.pg_get_serial_sequence(table.__tablename__, key.name)))
+    drawn = select(func.array_agg(func.nextval(sequence), type_=ARRAY(BigInteger)))
+    return session.scalar(drawn.select_from(func.generate_series(1, number))) or ()
 
 
 def one_of(session: Session, column: Any, values: Sequence[Any]) -> ColumnElement[bool]:
     """Return the condition that *column*, of text or whole numbers, is one of many values: one parameter in all."""
     kind = column.type
     if session.connection().dialect.name == "postgresql":
+        if isinstance(kind, LargeBinary) and len(set(map(len, values))) == 1:
+            return _one_of_even(column, values)
         found: ColumnElement[bool] = column == any_(bindparam(None, list(values), ARRAY(kind), unique=True))
         return found
     if isinstance(kind, LargeBinary):
@@ -134,6 +155,15 @@ def one_of(session: Session, column: Any, values: Sequence[Any]) -> ColumnElemen
     assert isinstance(kind, String | Integer), kind
     told = func.json_each(json.dumps(list(values), ensure_ascii=False)).table_valued("value")
     inside: ColumnElement[bool] = column.in_(select(told.c.value))
+    return inside
+
+
+def _one_of_even(column: Any, values: Sequence[bytes]) -> ColumnElement[bool]:
+    """The same of hashes, which are of one length: as one value that the server cuts; an array is slow to hand over."""
+    length = len(values[0])
+    number = func.generate_series(0, len(values) - 1).column_valued("number")
+    cut = func.substr(literal(b"".join(values), LargeBinary()), number * length + 1, length)
+    inside: ColumnElement[bool] = column.in_(select(cut))
     return inside
 
 
@@ -154,9 +184,9 @@ def _encoder(table: Table, name: str, dialect: Dialect) -> Encoder | None:
     return None if encode is None else lru_cache(_REMEMBERED)(encode)
 
 
-def _encoded(encoders: Sequence[Encoder | None], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    if not any(encoders):
-        return rows if isinstance(rows, list) else list(map(tuple, rows))
+def _encoded(encoders: Sequence[Encoder | None], rows: Sequence[Sequence[Any]]) -> list[Any]:
+    if not any(encoders) or not rows:
+        return list(rows)
     columns = zip(*rows, strict=True)
     return list(zip(*(_column(encode, values) for encode, values in zip(encoders, columns, strict=True)), strict=True))
 

@@ -7,7 +7,7 @@ What a batch did to each person is written beside it, so that it can be undone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -51,7 +51,7 @@ _CHANGE = ("batch_id", "subscriber_id", "before", "after")
 
 @dataclass
 class Writer:
-    """Writes the chunks of one batch."""
+    """Writes the chunks of one batch; `meanwhile` is called where it waits for a server that stores one."""
 
     batch_id: int
     list_id: int
@@ -60,6 +60,7 @@ class Writer:
     actor: str
     now: datetime
     source: str
+    meanwhile: Callable[[], None] | None = None
 
     def write(
         self,
@@ -121,15 +122,17 @@ class Writer:
             return
         people = list(zip(bulk.new_ids(session, Subscriber, len(rows)), rows, strict=True))
         tokens = new_token_ids(len(rows))
-        made = [self._person(*one, token, chunk) for one, token in zip(people, tokens, strict=True)]
+        made = (self._person(*one, token, chunk) for one, token in zip(people, tokens, strict=True))
         after = {"updated_at": self.now.isoformat()}
         with bulk.inserting(session) as into:
             into.insert(Subscriber, _SUBSCRIBER, made)
-            self._store_values(into, [(i, row.attributes) for i, row in people], attributes)
             self._put_on_list(into, [i for i, _ in people])
+            into.insert(ImportChange, _CHANGE, ((self.batch_id, i, None, after) for i, _ in people))
             self._grant(into, people, chunk)
             self._store_tags(into, [(i, row.tags) for i, row in people if row.tags])
-            into.insert(ImportChange, _CHANGE, [(self.batch_id, i, None, after) for i, _ in people])
+            self._store_values(into, [(i, row.attributes) for i, row in people], attributes)
+            if self.meanwhile is not None and into.is_waiting:
+                self.meanwhile()
 
     def _person(self, subscriber_id: int, row: Incoming, token: bytes, chunk: Chunk) -> tuple[Any, ...]:
         address, key, domain, _ = row.address
@@ -184,13 +187,13 @@ class Writer:
             self._grant(into, people, chunk)
 
     def _put_on_list(self, into: Inserter, ids: Sequence[int]) -> None:
-        rows = [(i, self.list_id, SubscriptionState.SUBSCRIBED, self.basis, self.now) for i in ids]
+        rows = ((i, self.list_id, SubscriptionState.SUBSCRIBED, self.basis, self.now) for i in ids)
         into.insert(Subscription, _SUBSCRIPTION, rows)
 
     def _grant(self, into: Inserter, people: Sequence[tuple[int, Incoming]], chunk: Chunk) -> None:
         actor = self.actor[:200]
         same = (self.list_id, ConsentAction.GRANTED, self.basis, self.now)
-        lines = [
+        lines = (
             (
                 i,
                 chunk.hashes[row.address.key],
@@ -201,7 +204,7 @@ class Writer:
                 self.batch_id,
             )
             for i, row in people
-        ]
+        )
         into.insert(ConsentEvent, _EVENT, lines)
 
     def _drop_values(
@@ -230,16 +233,16 @@ class Writer:
         attributes: Mapping[str, Attribute],
     ) -> None:
         ids = {name: attribute.id for name, attribute in attributes.items()}
-        rows = [
+        rows = (
             (subscriber_id, ids[name], position, value.text, value.number, value.day)
             for subscriber_id, values in people
             for name, several in values.items()
             for position, value in enumerate(several)
-        ]
+        )
         into.insert(AttributeValue, _VALUE, rows)
 
     def _store_tags(self, into: Inserter, people: Sequence[tuple[int, frozenset[str]]]) -> None:
-        into.insert(Tag, ("subscriber_id", "tag"), [(i, tag) for i, tags in people for tag in sorted(tags)])
+        into.insert(Tag, ("subscriber_id", "tag"), ((i, tag) for i, tags in people for tag in sorted(tags)))
 
     def _remember(self, session: Session, people: Sequence[tuple[int, dict[str, Any], dict[str, Any]]]) -> None:
         """Write down what changed; somebody whom this batch touched before keeps the oldest `before`."""

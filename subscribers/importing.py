@@ -7,51 +7,38 @@ stopped. A suppressed, erased or unsubscribed person is never brought back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from subscribers import attributes as attribute_store
-from subscribers import columns as fields
 from subscribers import consent, lists
 from subscribers.attributes import Attribute
 from subscribers.bulk import make_room
-from subscribers.columns import ColumnMap, Learner, map_columns
 from subscribers.db import Database
-from subscribers.errors import Conflict, InvalidValue
+from subscribers.errors import Conflict
 from subscribers.import_diff import Difference
 from subscribers.import_errors import ErrorFile
-from subscribers.import_lookup import Chunk, Outcome, Overlay, hash_addresses
+from subscribers.import_lookup import Chunk, Outcome, Overlay
+from subscribers.import_reading import Prepared, Source, Survey, look_through, prepare, repeated_addresses
 from subscribers.import_writing import Writer
-from subscribers.incoming import Incoming, RowReader
+from subscribers.incoming import RowReader
 from subscribers.peers import Export
-from subscribers.reading_ahead import read_ahead
-from subscribers.tables import AttributeKind, Basis, ImportBatch, MailingList
+from subscribers.reading_ahead import Ahead
+from subscribers.tables import Basis, ImportBatch, MailingList
 from subscribers.tabular import Row, Table
 
 CHUNK_ROWS = 10_000
 COUNTED = ("read", "new", "changed", "unchanged", "refused", "suppressed")
 _ATTEMPTS = 3
-
-
-class Source(Protocol):
-    """A file as rows under a header: `Table`, or the export of another program read as one."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def columns(self) -> tuple[str, ...]: ...
-    def rows(self) -> Iterator[Row]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +61,6 @@ class ImportResult:
     def to_json(self) -> dict[str, Any]:
         counts = {name: getattr(self, name) for name in COUNTED}
         return {"batch": self.batch, **counts, "errors_file": str(self.errors_file) if self.errors_file else None}
-
-
-@dataclass(frozen=True, slots=True)
-class _Survey:
-    """What a first pass over the file found."""
-
-    rows: int
-    mapping: ColumnMap
-    kinds: Mapping[str, AttributeKind]
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """Some rows, read: all that is done with them before the database is asked."""
-
-    rows: int
-    good: Sequence[Incoming]
-    refused: Sequence[tuple[Row, str]]
-    hashes: Mapping[str, bytes]
 
 
 def import_file(
@@ -138,42 +106,10 @@ def import_file(
     mapping = {**table.meaning, **(mapping or {})} if isinstance(table, Export) else mapping
     with database.read() as session:
         mailing_list = lists.get_open(session, list_name)
-        survey = _look_through(table, mapping, attribute_store.definitions(session))
+        survey = look_through(table, mapping, attribute_store.definitions(session))
     task = _Import(database, table, survey, mailing_list, basis, evidence, actor, pepper, now, progress, errors_folder)
     task.audited = audited
     return task.rehearse(differs) if dry_run else task.run()
-
-
-def _look_through(table: Source, said: Mapping[str, str] | None, known: Mapping[str, Attribute]) -> _Survey:
-    """Learn the kinds of new attributes and count rows, in one pass without keeping any."""
-    mapping = map_columns(table.columns, said)
-    learners = {name: Learner() for name in mapping.attributes if name not in known}
-    status = Learner()
-    watched = [(mapping.attributes[name], learner) for name, learner in learners.items()]
-    if fields.STATUS in mapping.fields:
-        watched.append((mapping.fields[fields.STATUS], status))
-    rows = 0
-    for row in table.rows():
-        rows += 1
-        if not row.problem:
-            for position, learner in watched:
-                if (cell := row.cells[position]) not in learner.seen:
-                    learner.see(cell)
-    mapping = _without_plain_status(mapping, status, said)
-    kinds = {name: learner.kind for name, learner in learners.items()}
-    for name in mapping.attributes:
-        if name not in known and name not in kinds:
-            kinds[name] = status.kind
-    return _Survey(rows, mapping, kinds)
-
-
-def _without_plain_status(mapping: ColumnMap, status: Learner, said: Mapping[str, str] | None) -> ColumnMap:
-    """A column headed "status" that never speaks of leaving ("volunteer", "trustee") is an attribute."""
-    asked_for = fields.STATUS in {target.casefold() for target in (said or {}).values()}
-    if fields.STATUS not in mapping.fields or status.withdrawn or asked_for:
-        return mapping
-    rest = {name: position for name, position in mapping.fields.items() if name != fields.STATUS}
-    return ColumnMap(rest, {**mapping.attributes, "status": mapping.fields[fields.STATUS]})
 
 
 @dataclass
@@ -182,7 +118,7 @@ class _Import:
 
     database: Database
     table: Source
-    survey: _Survey
+    survey: Survey
     mailing_list: MailingList
     basis: Basis
     evidence: str
@@ -209,8 +145,9 @@ class _Import:
         rows = self.table.rows()
         last = max((row.number for row in islice(rows, done)), default=0)
         with closing(self._errors(f"import-{batch.id}-errors.csv", keep_to=last)) as errors:
-            prepared = (_prepare(chunk, reader, self.pepper) for chunk in _chunks(rows))
-            for chunk in prepared if self.database.is_sqlite else read_ahead(prepared):
+            chunks = Ahead(prepare(chunk, reader, self.pepper) for chunk in _chunks(rows))
+            writer.meanwhile = chunks.make_next
+            for chunk in chunks:
                 errors.add(chunk.refused)  # before the commit: a stop between the two must not lose them
                 self._write(writer, chunk, known, done)
                 done += chunk.rows
@@ -221,7 +158,7 @@ class _Import:
             self._tell_audit(session, stored)
         return self._result(batch.id, errors.path, started)
 
-    def _write(self, writer: Writer, chunk: _Prepared, known: Mapping[str, Attribute], done: int) -> None:
+    def _write(self, writer: Writer, chunk: Prepared, known: Mapping[str, Attribute], done: int) -> None:
         """Commit one chunk; where somebody joined by another way at that very moment, once more."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -248,11 +185,11 @@ class _Import:
         with self.database.read() as session:
             known = self._planned(attribute_store.definitions(session))
         reader = RowReader(self.survey.mapping, known)
-        overlay = Overlay(_repeated(self.table, reader))
+        overlay = Overlay(repeated_addresses(self.table, reader))
         done = 0
         with closing(self._errors("import-dry-run-errors.csv")) as errors:
             for rows in _chunks(self.table.rows()):
-                chunk = _prepare(rows, reader, self.pepper)
+                chunk = prepare(rows, reader, self.pepper)
                 outcome = Outcome()
                 with self.database.read() as session:
                     loaded = Chunk.load(session, chunk.good, chunk.hashes, self.mailing_list.id, self.now)
@@ -313,7 +250,7 @@ class _Import:
         planned = {name: Attribute(None, name, kind) for name, kind in self.survey.kinds.items()}
         return {**planned, **known}
 
-    def _sum(self, outcome: Outcome, chunk: _Prepared) -> tuple[dict[str, int], dict[str, int]]:
+    def _sum(self, outcome: Outcome, chunk: Prepared) -> tuple[dict[str, int], dict[str, int]]:
         """Return the counts so far with those of one more chunk."""
         counts = {name: self._counts[name] + getattr(outcome, name, 0) for name in COUNTED}
         counts["read"] += chunk.rows
@@ -340,32 +277,6 @@ class _Import:
             continued_at=continued_at,
             **self._counts,
         )
-
-
-def _prepare(rows: Sequence[Row], reader: RowReader, pepper: bytes) -> _Prepared:
-    good, refused = [], []
-    for row in rows:
-        if row.problem:
-            refused.append((row, row.problem))
-            continue
-        try:
-            good.append(reader.read(row))
-        except InvalidValue as error:
-            refused.append((row, error.message))
-    return _Prepared(len(rows), good, refused, hash_addresses(good, pepper))
-
-
-def _repeated(table: Source, reader: RowReader) -> set[str]:
-    """Return the addresses that stand in more than one row; of the others a number each is kept meanwhile."""
-    seen: set[int] = set()
-    repeated = set()
-    for row in table.rows():
-        if not row.problem and (key := reader.key_of(row)):
-            number = hash(key)
-            if number in seen:
-                repeated.add(key)
-            seen.add(number)
-    return repeated
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -6,29 +6,40 @@ from collections.abc import Iterator
 
 import pytest
 
-from subscribers.reading_ahead import read_ahead
+from subscribers.reading_ahead import Ahead
+
+
+def counted(made: list[int], until: int) -> Iterator[int]:
+    for number in range(until):
+        made.append(number)
+        yield number
+    raise ValueError("no more can be read")
 
 
 def test_items_come_in_their_order_and_an_error_in_its_place() -> None:
-    def slow() -> Iterator[int]:
-        yield from (0, 1, 2)
-        raise ValueError("the fourth cannot be read")
-
+    reading = Ahead(counted([], 3))
     seen = []
-    with pytest.raises(ValueError, match="the fourth"):
-        seen.extend(read_ahead(slow()))
+    for _ in range(3):
+        seen.append(next(reading))
+        reading.make_next()
+        reading.make_next()
     assert seen == [0, 1, 2]
+    with pytest.raises(ValueError, match="no more"):
+        next(reading)
 
 
-def test_who_stops_early_leaves_no_more_than_one_item_made_in_vain() -> None:
-    made = []
+def test_the_end_is_the_end_whether_it_was_met_ahead_or_not() -> None:
+    reading = Ahead(iter([1]))
+    reading.make_next()
+    assert list(reading) == [1]
+    reading.make_next()
+    assert list(reading) == []
 
-    def counted() -> Iterator[int]:
-        for number in range(100):
-            made.append(number)
-            yield number
 
-    reading = read_ahead(counted())
+def test_no_more_than_one_item_is_made_in_advance() -> None:
+    made: list[int] = []
+    reading = Ahead(counted(made, 100))
     assert next(reading) == 0
-    reading.close()  # type: ignore[attr-defined]
-    assert len(made) <= 2
+    for _ in range(5):
+        reading.make_next()
+    assert made == [0, 1]
