@@ -19,13 +19,9 @@ if TYPE_CHECKING:
     from newsletter.app import App
     from newsletter.cli.output import Output
     from subscribers.import_diff import Difference
-<<<<<<< HEAD
-    from subscribers.importing import ImportResult, Source
-    from subscribers.tables import ImportBatch
-=======
     from subscribers.import_reading import Source
     from subscribers.importing import ImportResult
->>>>>>> imports
+    from subscribers.tables import ImportBatch
 
 SHOWN_DIFFERENCES = 20
 
