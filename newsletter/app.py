@@ -5,6 +5,7 @@ The composition root: configuration, workspace, keys, database and clock, wired 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from newsletter.config import Config
+from newsletter.errors import WorkspaceError
 from newsletter.keys import Keys, load_keys
 from newsletter.paths import Workspace
 from subscribers.db import Database
 
 if TYPE_CHECKING:
+    from newsletter.audit import AuditLog
     from newsletter.never_mail import Keeper
     from subscribers.bounces.intake import Intake
 
@@ -33,7 +36,8 @@ class App:
     Attributes:
         actor: Who does it, for the ledger and the audit: `--as NAME`, else the login name.
         now: The clock; tests hand in their own.
-        check_schema: Refuse a database of another version when it is first opened; commands do.
+        check_schema: Refuse a database of another version when it is first opened, and notice a changed configuration;
+            commands do.
     """
 
     workspace: Workspace
@@ -49,6 +53,7 @@ class App:
             from newsletter.migrations import require_current
 
             require_current(database)
+            self._notice_settings(database)
         return database
 
     @property
@@ -58,6 +63,20 @@ class App:
     @cached_property
     def keys(self) -> Keys:
         return load_keys(self.workspace.secrets)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        from newsletter.audit import AuditLog
+        from newsletter.audit_anchor import Anchor
+
+        anchor = Anchor(self.workspace.audit_anchor)
+        return AuditLog(self.keys.audit, anchor, actor=self.actor, clock=lambda: self.now())
+
+    def _notice_settings(self, database: Database) -> None:
+        from newsletter import audit_settings
+
+        with suppress(WorkspaceError):  # keys that are not in order are told by whatever needs them
+            audit_settings.notice(database, self.config, self.keys.audit, self.audit)
 
     @cached_property
     def keeper(self) -> Keeper:

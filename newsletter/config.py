@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from newsletter.config_choices import Digest, Discreet
 from newsletter.config_group import Group
 from newsletter.config_group import each_once as _each_once
+from newsletter.config_retention import Retention
 from newsletter.config_returning import BouncePolicy, ListPatience, Mailbox, Receiver, Webhook
 from newsletter.config_signup import SignUpSettings
 from newsletter.config_values import (
@@ -178,6 +179,20 @@ class Web(Group):
     exit_url: PageUrl = Field("https://www.bbc.co.uk/weather", min_length=1)
 
 
+class Log(Group):
+    """What the site and the worker write to standard error; addresses are masked at every level."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+
+
+class Metrics(Group):
+    """Where Prometheus may look; 0 is nowhere."""
+
+    bind: BindAddress = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535)
+
+
 class Archive(Group):
     """Past issues on the site, for everybody. Off, and with it on still only those that `issue publish` named."""
 
@@ -315,7 +330,10 @@ class Config(Group):
     bounces: Bounces = Bounces()
     dkim: Dkim = Dkim()
     alerts: Alerts = Alerts()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
     database: DatabaseSettings = DatabaseSettings()
+    retention: Retention = Retention()
     attributes: tuple[AttributeRule, ...] = ()
 
     @field_validator("attributes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,26 +13,31 @@ from newsletter.errors import WorkspaceError
 from subscribers.tokens import Key, Keyring
 
 LINKS, MARKS, MESSAGE_IDS = "links", "marks", "message-ids"
-PEPPER = "pepper"
-PURPOSES = (LINKS, MARKS, MESSAGE_IDS, PEPPER)
+PEPPER, AUDIT = "pepper", "audit"
+PURPOSES = (LINKS, MARKS, MESSAGE_IDS, PEPPER, AUDIT)
 SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Every key of a workspace. The pepper and the Message-ID key never rotate: what they made must stay comparable."""
+    """
+    Every key of a workspace.
+
+    The pepper, the Message-ID key and that of the audit log never rotate: what they made must stay comparable.
+    """
 
     links: Keyring
     marks: Keyring
     message_ids: Key
     pepper: bytes
+    audit: bytes
     dkim: DkimKeys
 
 
-def create_keys(folder: Path) -> None:
+def create_keys(folder: Path, *, only: Sequence[str] = PURPOSES) -> None:
     """Write the files that are absent; keys that exist are never touched."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for purpose in PURPOSES:
+    for purpose in only:
         path = _path(folder, purpose)
         if not path.exists():
             _write(path, f"1:{secrets.token_hex(SECRET_BYTES)}\n")
@@ -45,7 +51,14 @@ def load_keys(folder: Path) -> Keys:
         WorkspaceError: When one is missing, malformed, or readable by others than its owner.
     """
     rings = {purpose: _read(_path(folder, purpose)) for purpose in PURPOSES}
-    return Keys(rings[LINKS], rings[MARKS], rings[MESSAGE_IDS].current, rings[PEPPER].current.secret, DkimKeys(folder))
+    return Keys(
+        links=rings[LINKS],
+        marks=rings[MARKS],
+        message_ids=rings[MESSAGE_IDS].current,
+        pepper=rings[PEPPER].current.secret,
+        audit=rings[AUDIT].current.secret,
+        dkim=DkimKeys(folder),
+    )
 
 
 def rotate_key(folder: Path, purpose: str) -> Key:

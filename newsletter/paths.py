@@ -65,3 +65,8 @@ class Workspace:
     @property
     def locks(self) -> Path:
         return self.root / "locks"
+
+    @property
+    def audit_anchor(self) -> Path:
+        """How far the audit log was seen to reach, outside the database."""
+        return self.root / "audit-anchor"

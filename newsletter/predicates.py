@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from newsletter.compose.issue import find
 from newsletter.compose.monthly_people import is_owed
 from newsletter.errors import NewsletterError
-from newsletter.tables import Delivery, DeliveryState
+from newsletter.tables import Delivery, DeliveryState, IssueTotals
 from subscribers.errors import InvalidValue
 from subscribers.segments import Predicate
 from subscribers.tables import Subscriber
@@ -27,6 +27,8 @@ def _had_outcome(session: Session, name: str, verb: str) -> ColumnElement[bool]:
         raise InvalidValue(error.message, hint=error.hint) from None
     if verb == MONTHLY:
         return is_owed(issue.id)
+    if session.get(IssueTotals, issue.id) is not None:  # `not issue ...` would then mean everybody
+        raise InvalidValue(f"Who was sent {issue.slug} is forgotten; only its counts are kept.")
     people = select(Delivery.subscriber_id).where(
         Delivery.issue_id == issue.id,
         Delivery.state == _STATES[verb],

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from subscribers.append_only import only_grows
 from subscribers.db import Base
 from subscribers.tables import stored_enum
 
@@ -85,6 +86,17 @@ class WebRequestKind(StrEnum):
 
     SIGN_UP = "sign-up"
     LINK = "link"
+    REQUEST = "request"
+
+
+class PersonRequestKind(StrEnum):
+    """What somebody wants about their own data, or that they complain."""
+
+    COMPLAINT = "complaint"
+    ACCESS = "access"
+    CORRECTION = "correction"
+    ERASURE = "erasure"
+    OTHER = "other"
 
 
 class Setting(Base):
@@ -473,6 +485,31 @@ class ApiAnswer(Base):
     document: Mapped[Any] = mapped_column(JSON)
 
 
+class PersonRequest(Base):
+    """
+    A complaint, or a request about somebody's own data, until a person has closed it.
+
+    `contact_hash` is of an address in `contact`. Both words of the person are blanked by an erasure; the row stays with
+    its dates, since it shows that somebody was answered.
+    """
+
+    __tablename__ = "person_requests"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[PersonRequestKind] = mapped_column(stored_enum(PersonRequestKind))
+    received_at: Mapped[datetime]
+    due_on: Mapped[date]
+    way: Mapped[str] = mapped_column(String(100))
+    contact: Mapped[str] = mapped_column(Text)
+    contact_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16), index=True)
+    words: Mapped[str] = mapped_column(Text)
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None] = mapped_column(String(200))
+    closed_at: Mapped[datetime | None] = mapped_column(index=True)
+    closed_by: Mapped[str | None] = mapped_column(String(200))
+    outcome: Mapped[str | None] = mapped_column(Text)
+
+
 class Worker(Base):
     """A process that sends. Its life is a lock it holds, not this row; the row tells people who it was."""
 
@@ -483,3 +520,36 @@ class Worker(Base):
     pid: Mapped[int]
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """
+    One entry of the audit log, see `audit`: it only grows, which the database itself enforces.
+
+    `person` is the keyed hash of whom it is about. `code` is over all of it and over `previous`, the code before.
+    """
+
+    __tablename__ = "audit_entries"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(index=True)
+    actor: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str] = mapped_column(String(32))
+    subject: Mapped[str] = mapped_column(String(200))
+    person: Mapped[bytes | None] = mapped_column(LargeBinary(16), index=True)
+    details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    previous: Mapped[bytes] = mapped_column(LargeBinary(32))
+    code: Mapped[bytes] = mapped_column(LargeBinary(32))
+
+
+class IssueTotals(Base):
+    """What came of an issue as counts, kept when its deliveries go: from then on its report is made of these."""
+
+    __tablename__ = "issue_totals"
+
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id", ondelete="CASCADE"), primary_key=True)
+    kept_at: Mapped[datetime]
+    report: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+only_grows(AuditEntry.__table__)

@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 
 from newsletter.app import App
 from newsletter.asked.answering import Answering
+from newsletter.audit import Action
 from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
 from newsletter.publishing import start_issue
@@ -279,6 +280,7 @@ class Worker:
             if issue is None or issue.state is not IssueState.SCHEDULED:
                 return  # a person was quicker
             issue.state, issue.reason = IssueState.PAUSED, reason
+            self.app.audit.record(session, Action.SEND_PAUSED, f"issue {issue.slug}", kind="schedule")
         self.say(f"{task.slug} is paused: {reason}")
 
     def _to_send(self) -> list[Task]:
@@ -287,8 +289,12 @@ class Worker:
             if not issues_to_send(session, config, now, only_look=True):
                 return []
         with self.app.database.write() as session:
-            ids = sorted(issues_to_send(session, config, now), key=lambda issue_id: issue_id == self._gave_way)
+            resumed: list[str] = []
+            due = issues_to_send(session, config, now, resumed=lambda issue: resumed.append(issue.slug))
+            ids = sorted(due, key=lambda issue_id: issue_id == self._gave_way)
             slugs = {row.id: row.slug for row in session.execute(select(Issue.id, Issue.slug).where(Issue.id.in_(ids)))}
+            for slug in resumed:
+                self.app.audit.record(session, Action.SEND_RESUMED, f"issue {slug}", kind="relay")
         return [Task(issue_id, slugs[issue_id]) for issue_id in ids]
 
     def _pause(self) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -94,6 +94,8 @@ class Database:
             yield session
             session.commit()
             self.written = True
+            for then in session.info.get(_AFTER_COMMIT, ()):
+                then()
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -106,8 +108,26 @@ class Database:
                 raise
             raise explained from error
 
+    def drop_traces(self) -> None:
+        """Take out of SQLite's log what was deleted: pages of before stay there until it is written back."""
+        if self.is_sqlite:
+            with self.guarded(), self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
+                connection.rollback()
+                raw: Any = connection.connection.driver_connection
+                raw.execute("PRAGMA busy_timeout=200")  # whoever reads an older page now is not waited for
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+_AFTER_COMMIT = "after commit"
+
+
+def after_commit(session: Session, then: Callable[[], None]) -> None:
+    """Have something done once `Database.write` has committed; a session of another kind never does it."""
+    session.info.setdefault(_AFTER_COMMIT, []).append(then)
 
 
 def explain_database_error(error: SqlDatabaseError) -> DatabaseUnavailable | None:
@@ -172,6 +192,7 @@ def _sqlite_engine(url: str) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA secure_delete=ON")  # what an erasure deletes is overwritten too
         cursor.close()
 
     @event.listens_for(engine, "begin")

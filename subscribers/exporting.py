@@ -23,6 +23,7 @@ from subscribers.tables import (
     Subscriber,
     Subscription,
     SubscriptionState,
+    Suppression,
     Tag,
 )
 
@@ -228,28 +229,42 @@ def everything_about(session: Session, subscriber: Subscriber, *, now: datetime)
         "updated_at": subscriber.updated_at,
         "tags": people.tags_of(session, subscriber.id),
         "subscriptions": _subscriptions(session, subscriber.id),
-        "ledger": [_line(event, name) for event, name in consent.ledger(session, subscriber.id)],
+        "ledger": [ledger_line(event, name) for event, name in consent.ledger(session, subscriber.id)],
         "leaving_reasons": _leaving_reasons(session, subscriber.id),
         "choices": [
             {name: getattr(each, name) for name in ("at", "field", "before", "after", "source", "actor")}
             for each in preferences.changes_of(session, subscriber.id)
         ],
-        "suppressions": [
-            {
-                "reason": entry.reason,
-                "since": entry.since,
-                "evidence": entry.evidence,
-                "expires": entry.expires_at,
-                "lifted": entry.lifted_at,
-                "domain": entry.domain,
-                "list": entry.list_id and session.get_one(MailingList, entry.list_id).name,
-            }
-            for entry in suppression.of_address(
-                session, address_hash=subscriber.address_hash, domain=subscriber.domain, now=now, lifted=True
-            )
-        ],
-        "returned_mail": held_about(session, subscriber.address_hash),
+        "suppressions": suppressions_of(
+            session, people.hashes_of(session, subscriber.id), domain=subscriber.domain, now=now
+        ),
+        "returned_mail": returned_mail_of(session, people.hashes_of(session, subscriber.id)),
     }
+
+
+def suppressions_of(session: Session, hashes: Iterable[bytes], *, domain: str, now: datetime) -> list[dict[str, Any]]:
+    """Return every entry, also ended ones, that covers one of these hashes or the domain."""
+    found: dict[int, Suppression] = {}
+    for digest in sorted(hashes):
+        for entry in suppression.of_address(session, address_hash=digest, domain=domain, now=now, lifted=True):
+            found[entry.id] = entry
+    return [
+        {
+            "reason": entry.reason,
+            "since": entry.since,
+            "evidence": entry.evidence,
+            "expires": entry.expires_at,
+            "lifted": entry.lifted_at,
+            "domain": entry.domain,
+            "list": entry.list_id and session.get_one(MailingList, entry.list_id).name,
+        }
+        for _, entry in sorted(found.items())
+    ]
+
+
+def returned_mail_of(session: Session, hashes: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return what came back about or from a person, under any address of theirs."""
+    return [line for digest in sorted(hashes) for line in held_about(session, digest)]
 
 
 def _subscriptions(session: Session, subscriber_id: int) -> list[dict[str, Any]]:
@@ -278,7 +293,8 @@ def _leaving_reasons(session: Session, subscriber_id: int) -> list[dict[str, Any
     ]
 
 
-def _line(event: Any, list_name: str) -> dict[str, Any]:
+def ledger_line(event: ConsentEvent, list_name: str) -> dict[str, Any]:
+    """Return a line of the ledger as a document."""
     return {
         "at": event.at,
         "list": list_name,

@@ -91,7 +91,11 @@ class Withdrawer:
         return set(found)
 
     def _suppress(self, session: Session, rows: Sequence[Incoming], hashes: Mapping[str, bytes]) -> set[bytes]:
-        """Suppress those who are not yet for that reason; return the hashes of the new entries."""
+        """
+        Suppress those who are not yet for that reason; return the hashes of the new entries.
+
+        Whoever was erased is suppressed for ever already: of them nothing is written down again.
+        """
         there = session.execute(
             select(Suppression.address_hash, Suppression.reason).where(
                 suppression.active(self.now),
@@ -101,7 +105,13 @@ class Withdrawer:
             )
         )
         known = {(row[0], row[1]) for row in there}
-        fresh = [row for row in rows if (hashes[row.address.key], row.withdrawn) not in known]
+        fresh = [
+            row
+            for row in rows
+            if known.isdisjoint(
+                ((hashes[row.address.key], row.withdrawn), (hashes[row.address.key], suppression.ERASED))
+            )
+        ]
         ids = bulk.new_ids(session, Suppression, len(fresh))
         entries = [self._entry(i, row, hashes[row.address.key]) for i, row in zip(ids, fresh, strict=True)]
         bulk.insert(session, Suppression, _SUPPRESSION, entries)

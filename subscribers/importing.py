@@ -80,6 +80,7 @@ def import_file(
     errors_folder: Path | None = None,
     charity_number: str = "",
     collected_on: date | None = None,
+    audited: Callable[[Session, ImportBatch], object] | None = None,
 ) -> ImportResult:
     """
     Import people from a CSV, TSV, Excel or OpenDocument file onto a list.
@@ -92,6 +93,7 @@ def import_file(
         progress: Called with rows done and rows in all.
         errors_folder: Where the file with refused rows goes; without it they are only counted.
         collected_on: When people gave their details; the soft opt-in needs it.
+        audited: Called in the transactions that begin a batch, or take it up again, and that end it.
 
     Raises:
         InvalidValue: When the basis is not shown, or the file cannot be read as a table.
@@ -106,6 +108,7 @@ def import_file(
         mailing_list = lists.get_open(session, list_name)
         survey = look_through(table, mapping, attribute_store.definitions(session))
     task = _Import(database, table, survey, mailing_list, basis, evidence, actor, pepper, now, progress, errors_folder)
+    task.audited = audited
     return task.rehearse(differs) if dry_run else task.run()
 
 
@@ -124,6 +127,7 @@ class _Import:
     now: datetime
     progress: Callable[[int, int], None] | None
     errors_folder: Path | None
+    audited: Callable[[Session, ImportBatch], object] | None = None
     _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     _kept_out: dict[str, int] = field(default_factory=dict)
 
@@ -131,6 +135,7 @@ class _Import:
         """Write chunk by chunk, from the start or from where an earlier run of the same file stopped."""
         with self.database.write() as session:
             batch, known = self._begin(session), self._declare(session)
+            self._tell_audit(session, batch)
         done = started = batch.rows_done
         self._counts.update(batch.counts)
         self._kept_out.update(batch.kept_out)
@@ -148,7 +153,9 @@ class _Import:
                 done += chunk.rows
                 self._tell(done)
         with self.database.write() as session:
-            session.get_one(ImportBatch, batch.id).finished_at = self.now
+            stored = session.get_one(ImportBatch, batch.id)
+            stored.finished_at = self.now
+            self._tell_audit(session, stored)
         return self._result(batch.id, errors.path, started)
 
     def _write(self, writer: Writer, chunk: Prepared, known: Mapping[str, Attribute], done: int) -> None:
@@ -194,6 +201,10 @@ class _Import:
                 errors.add(chunk.refused)
                 self._tell(done)
         return self._result(None, errors.path, 0)
+
+    def _tell_audit(self, session: Session, batch: ImportBatch) -> None:
+        if self.audited is not None:
+            self.audited(session, batch)
 
     def _begin(self, session: Session) -> ImportBatch:
         """Return the batch of an earlier run of this file that did not finish, or a new one."""

@@ -4,10 +4,11 @@ Records that end: merged into another, removed, or erased; the wish not to be ma
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, Update, case, or_, select, update
 from sqlalchemy.orm import Session
 
 from subscribers import consent, never_mail, people, signing_up, suppression
@@ -28,28 +29,42 @@ from subscribers.tables import (
 )
 
 
-def erase(session: Session, subscriber: Subscriber, *, evidence: str, at: datetime) -> Suppression:
+def erase(
+    session: Session, subscriber: Subscriber | None, *, hashes: Iterable[bytes] = (), evidence: str, at: datetime
+) -> list[Suppression]:
     """
-    Delete a person at their request and keep only the keyed hash, so that no spreadsheet brings them back.
+    Delete a person at their request and keep only keyed hashes, so that no spreadsheet brings them back.
 
-    The ledger's lines stay with the hash; the readable address goes from every suppression too, and every mail that
-    came back about or from the person goes as a whole.
+    The ledger's lines stay with the hash, without what people wrote there; readable addresses and words go from every
+    suppression too, and every mail that came back about or from the person goes as a whole.
+
+    Args:
+        subscriber: None when the record is gone already.
+        hashes: Of other addresses that the person is known to have had.
     """
-    digest = subscriber.address_hash
-    session.delete(subscriber)
-    session.flush()
-    records.forget_person(session, digest)
-    signing_up.forget_address(session, digest)
-    session.execute(
-        update(Suppression)
-        .where(Suppression.address_hash == digest)
-        .values(address=None, evidence="")
-        .execution_options(synchronize_session="fetch")
-    )
-    entry = suppression.suppress(session, address_hash=digest, reason=suppression.ERASED, evidence=evidence, at=at)
-    entry.address = None
-    session.flush()
-    return entry
+    digests = {*hashes, *([subscriber.address_hash] if subscriber is not None else ())}
+    lines: ColumnElement[bool] = ConsentEvent.address_hash.in_(digests)
+    if subscriber is not None:
+        lines = or_(lines, ConsentEvent.subscriber_id == subscriber.id)
+    _update(session, update(ConsentEvent).where(lines).values(evidence=""))
+    if subscriber is not None:
+        session.delete(subscriber)
+        session.flush()
+    for digest in digests:
+        records.forget_person(session, digest)
+        signing_up.forget_address(session, digest)
+    wordless = case((Suppression.lifted_reason.is_(None), None), else_="")
+    blank = {"address": None, "evidence": "", "lifted_reason": wordless}
+    _update(session, update(Suppression).where(Suppression.address_hash.in_(digests)).values(blank))
+    session.expire_all()
+    return [
+        suppression.suppress(session, address_hash=digest, reason=suppression.ERASED, evidence=evidence, at=at)
+        for digest in sorted(digests)
+    ]
+
+
+def _update(session: Session, statement: Update) -> None:
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def remove(session: Session, subscriber: Subscriber, *, evidence: str, at: datetime) -> None:

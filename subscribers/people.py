@@ -16,7 +16,7 @@ from subscribers import suppression
 from subscribers.addresses import Address, parse_address
 from subscribers.errors import Conflict, InvalidValue, NotFound
 from subscribers.naming import clean_person_name, clean_tag, clean_text
-from subscribers.tables import Subscriber, Tag
+from subscribers.tables import ConsentEvent, Subscriber, Tag
 from subscribers.tokens import SUBSCRIBER_ID_BYTES
 from subscribers.tokens import address_hash as hash_address
 
@@ -95,6 +95,13 @@ def by_token(session: Session, token_id: bytes, *, lock: bool = False) -> Subscr
     """
     wanted = select(Subscriber).where(Subscriber.token_id == token_id)
     return session.scalar(wanted.with_for_update(key_share=True) if lock else wanted)
+
+
+def hashes_of(session: Session, subscriber_id: int) -> set[bytes]:
+    """Return the keyed hash of a person's address, and of those that the ledger knows them to have had before."""
+    own = select(Subscriber.address_hash).where(Subscriber.id == subscriber_id)
+    earlier = select(ConsentEvent.address_hash).where(ConsentEvent.subscriber_id == subscriber_id).distinct()
+    return {*session.scalars(own), *session.scalars(earlier)}
 
 
 def _nearest_address(session: Session, parsed: Address) -> str:

@@ -62,7 +62,8 @@ def suppress(
         reason: A short word such as ``hard bounce``; one active entry is kept for each reason and scope.
         evidence: What shows it: an SMTP reply, a letter, a file and row.
         pepper: Key of the address hash; needed with *address*.
-        address: Whom; it is kept readable. Or *address_hash* where the address is gone, or *domain* (and below).
+        address: Whom; it is kept readable, unless it was erased. Or *address_hash* where the address is gone, or
+            *domain* (and below).
         list_id: None for every list.
         expires_at: None for ever.
 
@@ -70,26 +71,21 @@ def suppress(
         InvalidValue: When it is not exactly one of address or hash, and domain; or the address cannot be read.
     """
     shown, digest, host = _identify(pepper, address, address_hash, domain)
-    found = session.scalar(
-        select(Suppression).where(
-            active(at),
-            Suppression.reason == reason,
-            _same(Suppression.address_hash, digest),
-            _same(Suppression.domain, host),
-            _same(Suppression.list_id, list_id),
-        )
+    scope = (
+        _same(Suppression.address_hash, digest),
+        _same(Suppression.domain, host),
+        _same(Suppression.list_id, list_id),
     )
+    found = session.scalar(select(Suppression).where(active(at), Suppression.reason == reason, *scope))
     if found is not None:
-        if found.expires_at is not None and (expires_at is None or expires_at > found.expires_at):
-            found.expires_at = expires_at
-            found.evidence = evidence
+        _prolong(found, expires_at, evidence)
         # Shown once more, by something else: an undo of the import that made it must not lift it.
         session.execute(delete(ImportSuppression).where(ImportSuppression.suppression_id == found.id))
         return found
     made = Suppression(
         address_hash=digest,
         domain=host,
-        address=shown,
+        address=None if digest is not None and is_erased(session, digest, at) else shown,
         list_id=list_id,
         reason=reason,
         since=at,
@@ -99,6 +95,18 @@ def suppress(
     session.add(made)
     session.flush()
     return made
+
+
+def _prolong(entry: Suppression, expires_at: datetime | None, evidence: str) -> None:
+    """Let an entry hold for as long as is asked for now, if that is longer."""
+    if entry.expires_at is not None and (expires_at is None or expires_at > entry.expires_at):
+        entry.expires_at, entry.evidence = expires_at, evidence
+
+
+def is_erased(session: Session, digest: bytes, at: datetime) -> bool:
+    """Return whether an address was erased: then it is nowhere written down again."""
+    erased = exists().where(active(at), Suppression.address_hash == digest, Suppression.reason == ERASED)
+    return bool(session.scalar(select(erased)))
 
 
 def _identify(

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from subscribers.append_only import only_grows
 from subscribers.bounces.event import BounceClass, Reason, ReportKind
 from subscribers.bounces.policy import Rule, Sign
 from subscribers.comparing import folded
@@ -470,6 +471,10 @@ class BounceEvent(Base):
     undone_at: Mapped[datetime | None]
     undone_by: Mapped[str | None] = mapped_column(String(200))
     undone_reason: Mapped[str | None] = mapped_column(Text)
+
+
+# An erasure takes the person and the words away; a merge gives the line to the record that is kept. Nothing else moves.
+only_grows(ConsentEvent.__table__, movable=("subscriber_id",), blankable={"evidence": "''", "wording": "NULL"})
 
 
 @event.listens_for(Base.metadata, "after_create")

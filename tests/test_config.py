@@ -213,7 +213,7 @@ def test_no_secret_is_ever_shown(load) -> None:
 def test_every_leaf_is_shown(load) -> None:
     shown = {key for key, _ in shown_values(load().config)}
     tables = {"organisation", "smtp", "web", "send", "issue", "digest", "discreet", "bounces", "bounces.policy", "dkim"}
-    tables |= {"alerts", "database", "archive", "signup"}
+    tables |= {"alerts", "database", "archive", "signup", "log", "metrics", "retention"}
     in_lists = ("smtp.accounts.", "send.domains.", "send.window.", "issue.sections.", "attributes.")
     in_lists += ("bounces.mailboxes.", "bounces.receiver.", "bounces.lists.", "bounces.webhooks.")
     assert shown == {k for k in known_keys() if not k.startswith(in_lists)} - tables

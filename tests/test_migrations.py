@@ -72,3 +72,24 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> 
         names = session.connection().exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     assert [name for (name,) in names] == ["workers"]
     database.close()
+
+
+def trigger_names(database: Database) -> set[str]:
+    of = {"sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'", "postgresql":
+          "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"}  # fmt: skip
+    with database.read() as session:
+        connection = session.connection()
+        return {row[0] for row in connection.exec_driver_sql(of[connection.dialect.name])}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.journey)])
+def test_the_migrated_tables_that_only_grow_have_their_triggers(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    """A later migration that copies such a table in Alembic's batch mode would lose them."""
+    url = f"sqlite:///{tmp_path / 'new.sqlite3'}" if kind == "sqlite" else request.getfixturevalue("postgresql_url")
+    database = Database(url)
+    migrations.upgrade(database)
+    kinds = ("no_delete", "no_change", *(("no_truncate",) if kind == "postgresql" else ()))
+    assert trigger_names(database) >= {f"{t}_{k}" for t in ("audit_entries", "consent_events") for k in kinds}
+    database.close()

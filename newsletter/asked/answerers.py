@@ -14,6 +14,7 @@ from types import MappingProxyType
 from sqlalchemy.orm import Session
 
 from newsletter.asked import sign_up
+from newsletter.asked.person_request import answer_request
 from newsletter.asked.requests import Asked
 from newsletter.asked.settings_link import answer_link
 from newsletter.send.report import Parts
@@ -22,5 +23,9 @@ from newsletter.tables import WebRequestKind
 Answerer = Callable[[Parts, Session, Asked], None]
 
 ANSWERERS: Mapping[WebRequestKind, Answerer] = MappingProxyType(
-    {WebRequestKind.SIGN_UP: sign_up.answer, WebRequestKind.LINK: answer_link}
+    {
+        WebRequestKind.SIGN_UP: sign_up.answer,
+        WebRequestKind.LINK: answer_link,
+        WebRequestKind.REQUEST: answer_request,
+    }
 )

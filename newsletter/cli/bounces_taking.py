@@ -68,6 +68,7 @@ def undo(context: Context, report: int, reason: str) -> None:
 
     Example: newsletter bounces undo 17 --reason "their server was misconfigured for a day"
     """
+    from newsletter.audit import Action
     from newsletter.cli.issue_text import tell
     from newsletter.send.patience import patiences
     from subscribers.bounces import undoing
@@ -77,6 +78,7 @@ def undo(context: Context, report: int, reason: str) -> None:
         undone = undoing.undo(
             session, report, by=app.actor, reason=reason, patiences=patiences(app.config), now=app.now()
         )
+        app.audit.record(session, Action.BOUNCE_UNDONE, f"report {report}", events=len(undone.events))
     if output.as_json:
         output.data({"undone": undone.events, "done": undone.done, "untouched": undone.untouched})
         return

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from newsletter.cli import db_backup, db_moving
 from newsletter.cli.main import Context, Verbs, pass_context
+
+if TYPE_CHECKING:
+    from newsletter.app import App
 
 
 @click.group(cls=Verbs)
@@ -29,7 +34,10 @@ def upgrade(context: Context) -> None:
     """
     from newsletter.migrations import HEAD, open_and_upgrade
 
-    before = open_and_upgrade(context.app.database_url)
+    app = context.app
+    before = open_and_upgrade(app.database_url)
+    if before != HEAD:
+        _record_upgrade(app, before)
     if context.output.as_json:
         context.output.data({"before": before, "now": HEAD, "changed": before != HEAD})
     elif before == HEAD:
@@ -55,6 +63,7 @@ def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
     """
     from dataclasses import asdict
 
+    from newsletter.audit import Action
     from newsletter.never_mail import apply
     from newsletter.send.instance import adopt as make_live
     from newsletter.send.instance import is_live, require_no_sender, to_do
@@ -80,6 +89,8 @@ def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
         require_no_sender(session, app.workspace.locks)
         applied = apply(session, [app.workspace.never_mail], app.keys.pepper, at=app.now())
         made = make_live(session, now=app.now(), nothing_sent_since=nothing_sent_since)
+        lost = app.audit.begin_again(session)
+        app.audit.record(session, Action.DATABASE_ADOPTED, "database", uncertain=made.uncertain, entries_lost=lost)
     if output.as_json:
         told = {"changed": True, "uncertain": made.uncertain, "paused": list(made.paused)}
         output.data({**told, "never_mail": asdict(applied.replayed)})
@@ -93,6 +104,18 @@ def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
         output.show(f"{made.uncertain:,} copies are uncertain: newsletter uncertain list")
     for slug in made.paused:
         output.show(f"{slug} is paused. Look at it: newsletter issue status {slug}")
+
+
+def _record_upgrade(app: App, before: str | None) -> None:
+    """Record the new version. A workspace of before the audit log has no key for it yet; its log is empty."""
+    from newsletter.audit import Action, head_of
+    from newsletter.keys import AUDIT, create_keys
+    from newsletter.migrations import HEAD
+
+    with app.database.write() as session:
+        if head_of(session).number == 0:
+            create_keys(app.workspace.secrets, only=(AUDIT,))
+        app.audit.record(session, Action.DATABASE_UPGRADED, "database", before=before, now=HEAD)
 
 
 def _tell_live(context: Context) -> None:

@@ -33,12 +33,16 @@ def keygen(context: Context, selector: str | None, domain: str | None) -> None:
 
     Example: newsletter dkim keygen
     """
+    from newsletter.audit import Action
+
     app, keys = context.app, context.app.keys.dkim
     domain = _domain(context, domain)
     before = keys.names
     _refuse_an_open_choice(context, before)
     name = selector or keys.unused_name(app.now())
-    keys.create(name)
+    with app.database.write() as session:
+        keys.create(name)
+        app.audit.record(session, Action.DKIM_KEYGEN, f"dkim {name}")
     _show(context, keys.records(name, domain))
     context.output.note(_what_next(name, domain, is_first=not before))
 

@@ -90,6 +90,7 @@ def undo(context: Context, batch: int, reason: str) -> None:
 
     Example: newsletter imports undo 3 --reason "wrong list"
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import people_words
     from subscribers import batches
 
@@ -102,6 +103,8 @@ def undo(context: Context, batch: int, reason: str) -> None:
         result = batches.undo(
             session, batches.get(session, batch), actor=context.app.actor, why=reason, at=context.app.now()
         )
+        counts = {"removed": result.removed, "restored": result.restored, "kept": len(result.kept)}
+        context.app.audit.record(session, Action.IMPORT_UNDONE, f"import {batch}", details=counts)
     kept = [{"address": address, "reason": why} for address, why in result.kept]
     counts = {"removed": result.removed, "restored": result.restored, "lifted": result.lifted}
     if context.output.as_json:

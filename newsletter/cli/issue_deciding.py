@@ -40,11 +40,15 @@ def approve(context: Context, issue_name: str) -> None:
     Example: newsletter --as "Ann Lee" issue approve 2026-11
     """
     from newsletter.compose import issue as issues
+    from newsletter.publishing import record_approval
 
     app = context.app
     with app.database.write() as session:
         issue = issues.find(session, issue_name)
+        before = issue.approved_at
         issues.approve(issue, app.config, actor=app.actor, now=app.now())
+        if issue.approved_at != before:
+            record_approval(app.audit, session, issue)
         slug, state = issue.slug, issue.state.value
     after = f"Next: newsletter issue send {slug}, or schedule it."
     words = f"{app.actor} approved {slug}. {'It goes out as scheduled.' if state == 'scheduled' else after}"
@@ -63,9 +67,11 @@ def schedule(context: Context, issue_name: str, at: str | None, off: bool) -> No
 
     Example: newsletter issue schedule 2026-11 --at 2026-11-25T09:30
     """
+    from newsletter.audit import Action
     from newsletter.cli.issue_text import local_time
     from newsletter.compose import issue as issues
     from newsletter.compose.dates import parse_moment
+    from newsletter.publishing import record_approval
 
     if (at is None) == (not off):
         raise click.UsageError("Give a time with --at, or --off.")
@@ -75,15 +81,20 @@ def schedule(context: Context, issue_name: str, at: str | None, off: bool) -> No
             issue = issues.find(session, issue_name)
             issues.unschedule(issue)
             slug = issue.slug
+            app.audit.record(session, Action.ISSUE_UNSCHEDULED, f"issue {slug}")
         state_done(context.output, slug, "approved", f"{slug} is off the schedule; it stays approved.")
         return
     moment = parse_moment(at, app.config.organisation.zone)
     slug = _check_before_schedule(context, issue_name, moment)
     with app.database.write() as session:
         issue = issues.find(session, slug)
+        before = issue.approved_at
         if app.config.issue.approval == "single":
             issues.approve(issue, app.config, actor=app.actor, now=app.now())
         issues.schedule(issue, app.config, at=moment, now=app.now())
+        if issue.approved_at != before:
+            record_approval(app.audit, session, issue)
+        app.audit.record(session, Action.ISSUE_SCHEDULED, f"issue {slug}", at_time=moment.isoformat())
     words = f"{slug} goes out on {local_time(app, moment)}. `newsletter work` or `newsletter serve` must run then."
     state_done(context.output, slug, "scheduled", words, scheduled_at=moment)
 
@@ -97,6 +108,7 @@ def pause(context: Context, issue_name: str, reason: str) -> None:
 
     Example: newsletter issue pause 2026-11 --reason "Wrong date in the second event"
     """
+    from newsletter.audit import Action
     from newsletter.compose.issue import find
     from newsletter.send import control
 
@@ -105,6 +117,7 @@ def pause(context: Context, issue_name: str, reason: str) -> None:
         issue = find(session, issue_name)
         control.pause(session, issue, reason or f"Paused by {app.actor}.", now=app.now())
         slug = issue.slug
+        app.audit.record(session, Action.SEND_PAUSED, f"issue {slug}", kind="person")
     state_done(context.output, slug, "paused", f"{slug} is paused. Go on with: newsletter issue resume {slug}")
 
 
@@ -116,6 +129,7 @@ def resume(context: Context, issue_name: str) -> None:
 
     Example: newsletter issue resume 2026-11
     """
+    from newsletter.audit import Action
     from newsletter.compose.issue import find
     from newsletter.send import control
 
@@ -124,6 +138,7 @@ def resume(context: Context, issue_name: str) -> None:
         issue = find(session, issue_name)
         control.resume(session, issue, now=app.now())
         slug, state = issue.slug, issue.state.value
+        app.audit.record(session, Action.SEND_RESUMED, f"issue {slug}", kind="person")
     words = f"{slug} goes on. `newsletter work` takes it up, or: newsletter issue send {slug}"
     state_done(context.output, slug, state, words)
 
@@ -136,6 +151,7 @@ def cancel(context: Context, issue_name: str) -> None:
 
     Example: newsletter issue cancel 2026-11
     """
+    from newsletter.audit import Action
     from newsletter.compose.issue import find
     from newsletter.send import control
     from newsletter.send.status import state_counts
@@ -150,6 +166,7 @@ def cancel(context: Context, issue_name: str) -> None:
         issue = find(session, slug)
         stopped = control.cancel(session, issue, now=app.now())
         counts = state_counts(session, issue.id)
+        app.audit.record(session, Action.SEND_CANCELLED, f"issue {slug}", stopped=stopped, sent=counts[S.SENT])
     sent, on_the_wire, doubtful = counts[S.SENT], counts[S.INTENT], counts[S.UNCERTAIN]
     words = f"{slug} is cancelled; {people_words(stopped)} will not get it."
     words += f" {people_words(sent)} {'has' if sent == 1 else 'have'} it." if sent else ""
@@ -169,6 +186,7 @@ def retry(context: Context, issue_name: str, failed: bool, dry_run: bool) -> Non
 
     Example: newsletter issue retry 2026-11 --failed --dry-run
     """
+    from newsletter.audit import Action
     from newsletter.compose.issue import find
     from newsletter.send import control
     from newsletter.send.failed import count_failed
@@ -193,6 +211,8 @@ def retry(context: Context, issue_name: str, failed: bool, dry_run: bool) -> Non
         issue = find(session, slug)
         if found.people or not found.not_mailed:  # where nothing failed, a wrong state is still refused
             count = control.retry_failed(session, issue, now=app.now())
+        if count:
+            app.audit.record(session, Action.SEND_RETRIED, f"issue {slug}", copies=count)
         state, go_on = issue.state, go_on_command(session, issue)
     words = f"{slug}: {_failed_words(found)}"
     if count and state is IssueState.PAUSED:

@@ -60,12 +60,13 @@ def report(context: Context, issue_name: str, page: Path | None) -> None:
     """
     from newsletter.cli.report_text import MOST_PEOPLE, report_text
     from newsletter.compose.issue import find
-    from newsletter.send.reporting import report_document, report_issue
+    from newsletter.send.reporting import report_document
+    from newsletter.send.totals import report_of
 
     app, output = context.app, context.output
     most = None if output.as_json else MOST_ON_A_PAGE if page else MOST_PEOPLE
     with app.database.read() as session:
-        found = report_issue(session, find(session, issue_name), zone=app.config.organisation.zone, most_people=most)
+        found = report_of(session, find(session, issue_name), zone=app.config.organisation.zone, most_people=most)
     if page is not None:
         _write_page(context, found, page)
     if output.as_json:

@@ -32,6 +32,7 @@ def send(ctx: click.Context, issue_name: str, dry_run: bool) -> None:
 
     Example: newsletter issue send 2026-11 --dry-run
     """
+    from newsletter.audit import Action
     from newsletter.compose.issue import find
     from newsletter.publishing import prepare, refuse, start_issue
     from newsletter.send import control
@@ -64,6 +65,7 @@ def send(ctx: click.Context, issue_name: str, dry_run: bool) -> None:
             again = find(session, issue.slug)
             _refuse_held_by_person(session, again)
             control.resume(session, again, now=app.now())
+            app.audit.record(session, Action.SEND_RESUMED, f"issue {again.slug}", kind="person")
     ctx.exit(_send(context, issue.id, issue.slug))
 
 

@@ -28,12 +28,15 @@ def rotate(context: Context, purpose: str) -> None:
 
     Example: newsletter keys rotate marks
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from newsletter.keys import rotate_key
 
     app = context.app
     app.keys  # noqa: B018  # a folder that is not in order is told before anything is written
-    key = rotate_key(app.workspace.secrets, purpose)
+    with app.database.write() as session:
+        key = rotate_key(app.workspace.secrets, purpose)
+        app.audit.record(session, Action.KEY_ROTATED, f"key {purpose}", number=key.key_id)
     done(
         context.output,
         {"purpose": purpose, "key": key.key_id},

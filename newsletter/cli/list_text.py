@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from newsletter.app import App
+    from newsletter.cli.main import Context
 
 BASES = ("consent", "soft-opt-in", "corporate", "service")
 limit_option = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
@@ -44,6 +45,29 @@ def done(output: Output, document: Mapping[str, Any], words: str) -> None:
 
 def people_words(count: int) -> str:
     return "1 person" if count == 1 else f"{count:,} people"
+
+
+_CONDITIONS = (
+    "The charity soft opt-in: did they give you their details directly, when they showed interest in your charitable "
+    "purposes or supported them, and were they offered a simple way to refuse then?"
+)
+_STATED = "given directly, with interest or support shown and a way to refuse offered, as {} stated"
+
+
+def evidence_of(context: Context, basis: str | None, evidence: str) -> str:
+    """
+    Return the evidence; for the soft opt-in with who stated that its conditions are met, which is asked here.
+
+    Raises:
+        click.Abort: When they are not.
+
+    Source: PECR 2003 reg. 22(3A).
+    """
+    if basis != "soft-opt-in":
+        return evidence
+    if not context.output.confirm(_CONDITIONS):
+        raise click.Abort
+    return f"{evidence}; {_STATED.format(context.actor)}" if evidence.strip() else evidence
 
 
 def day_of(moment: datetime | None) -> date | None:

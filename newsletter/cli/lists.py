@@ -28,12 +28,14 @@ def create(context: Context, name: str, title: str, description: str, open_to_al
 
     Example: newsletter lists create members --title "Members' newsletter" --open
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from subscribers import lists
 
     with context.app.database.write() as session:
         at = context.app.now()
         made = lists.create(session, name, title=title, description=description, open_to_all=open_to_all, at=at)
+        context.app.audit.record(session, Action.LIST_CREATED, f"list {made.name}", open=made.open)
     facts = {"name": made.name, "title": made.title, "open": made.open}
     done(context.output, facts, f"Made the list {made.name}: {made.title}")
 
@@ -53,6 +55,7 @@ def set_values(
 
     Example: newsletter lists set members --open --description "Four times a year."
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from newsletter.render.links import sign_up_url
     from subscribers import lists
@@ -62,6 +65,7 @@ def set_values(
     with context.app.database.write() as session:
         one = lists.get_open(session, name) if open_to_all else lists.get(session, name)
         lists.change(session, one, title=title, description=description, open_to_all=open_to_all)
+        context.app.audit.record(session, Action.LIST_CHANGED, f"list {name}", open=one.open)
     words = f"Changed the list {name}."
     if open_to_all:
         words += f" Everybody may sign up for it: {sign_up_url(context.app.config.web.url)}"
@@ -162,12 +166,15 @@ def archive(context: Context, name: str, undo: bool) -> None:
 
     Example: newsletter lists archive campaign-2025
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from subscribers import lists
 
     with context.app.database.write() as session:
         one = lists.get(session, name)
         changed = lists.reopen(session, one) if undo else lists.archive(session, one, at=context.app.now())
+        if changed:
+            context.app.audit.record(session, Action.LIST_REOPENED if undo else Action.LIST_ARCHIVED, f"list {name}")
     state = "in use" if undo else "archived"
     words = f"The list {name} is {state}." if changed else f"The list {name} was {state} already."
     done(context.output, {"name": name, "archived": one.archived_at}, words)

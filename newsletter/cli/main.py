@@ -50,6 +50,9 @@ NOUNS = {
     "keys": "newsletter.cli.keys",
     "tokens": "newsletter.cli.tokens",
     "db": "newsletter.cli.db",
+    "audit": "newsletter.cli.audit",
+    "retention": "newsletter.cli.retention",
+    "requests": "newsletter.cli.requests",
     "config": "newsletter.cli.config",
 }
 
@@ -76,6 +79,9 @@ SUMMARIES = {
     "keys": "The secrets of the workspace.",
     "tokens": "Tokens of the programming interface, for forms and other programs.",
     "db": "Look after the database: its version, backups, and which copy is the live one.",
+    "audit": "Who did what, and when; and whether the log of it is whole.",
+    "retention": "Forget what is older than it is kept.",
+    "requests": "Complaints and requests about somebody's own data, and by when each must be answered.",
     "config": "See the configuration that is in force.",
 }
 

@@ -54,6 +54,7 @@ def create(context: Context, name: str, expression: str, replace: bool) -> None:
 
     Example: newsletter segments create police-north "town in ('Dudley', 'Walsall') and role = 'police'"
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import declare_attributes, done, people_words
     from newsletter.compose.issue import no_longer_approved
     from subscribers import segments
@@ -65,6 +66,7 @@ def create(context: Context, name: str, expression: str, replace: bool) -> None:
         made = segments.create(session, name, expression, at=app.now(), replace=replace)
         number = _count(context, session, name)
         voided = [issue.slug for issue in no_longer_approved(session, app.config) if issue not in void_before]
+        app.audit.record(session, Action.SEGMENT_SAVED, f"segment {made.name}", people=number)
     document = {"name": made.name, "expression": made.expression, "count": number}
     done(context.output, document, f"Saved {made.name}: {people_words(number)} now.")
     for slug in voided:
@@ -195,9 +197,11 @@ def remove(context: Context, name: str) -> None:
 
     Example: newsletter segments remove police-north
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from subscribers import segments
 
     with context.app.database.write() as session:
         segments.remove(session, name)
+        context.app.audit.record(session, Action.SEGMENT_REMOVED, f"segment {name}")
     done(context.output, {"removed": name}, f"Removed the segment {name}.")

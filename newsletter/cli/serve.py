@@ -33,7 +33,7 @@ def command(
     Example: newsletter serve --port 8025
     """
     from newsletter.web.pages import load_pages
-    from newsletter.web.server import listen, serve_site
+    from newsletter.web.server import handed_over, listen, serve_site
 
     app = context.app
     if descriptor is not None:
@@ -42,14 +42,16 @@ def command(
         return
     address, number = bind or app.config.web.bind, port or app.config.web.port
     app.keys  # noqa: B018  # a missing key or a broken template is told before anything starts
-    load_pages(app.template_folders, app.config.organisation, exit_url=app.config.web.exit_url)
-    sock = listen(address, number)
+    load_pages(app.template_folders, app.config.organisation, web=app.config.web)
+    sock = handed_over() or listen(address, number)
+    address, number = sock.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     context.output.note(f"The site listens on http://{shown}:{number} for {app.config.web.url}. Stop it with Ctrl-C.")
     _watch(context, sock, worker=not no_worker)
 
 
 def _watch(context: Context, sock: socket.socket, *, worker: bool) -> None:
+    from newsletter.logs import say_as_json, start_logging
     from newsletter.web.supervisor import Child, Supervisor
 
     base = [sys.executable, "-m", "newsletter.cli.main", "--workspace", str(context.app.workspace.root)]
@@ -59,7 +61,10 @@ def _watch(context: Context, sock: socket.socket, *, worker: bool) -> None:
     children = [Child("The site", [*base, "serve", "--socket", str(descriptor), *parent], (descriptor,))]
     if worker:
         children.append(Child("The worker", [*base, "work", *parent]))
-    Supervisor(children, context.output.warn).run()
+    as_json = context.app.config.log.format == "json"
+    if as_json:
+        start_logging(context.app.config.log, "supervisor")
+    Supervisor(children, say_as_json if as_json else context.output.warn).run()
     sock.close()
 
 

@@ -25,7 +25,7 @@ def form_of(app: App, mailing_list: MailingList, *, page: str, language: str) ->
         )
     if page and not (page.isprintable() and page.startswith(("https://", "http://"))):
         raise InvalidValue(f"'{page}' is no page.", hint="Write its address, such as https://www.example.org/news")
-    pages = load_pages(app.template_folders, app.config.organisation, exit_url=app.config.web.exit_url)
+    pages = load_pages(app.template_folders, app.config.organisation, web=app.config.web)
     offered = pages.languages.offered
     if language and language not in offered:
         raise InvalidValue(

@@ -60,13 +60,15 @@ def add(
 
     Example: newsletter subscribers add ann@example.org --list members --basis consent --evidence "form of 2 May"
     """
-    from newsletter.cli.list_text import done
+    from newsletter.cli.list_text import done, evidence_of
     from newsletter.cli.subscribers_records import put_on_list
     from subscribers import people
 
     app = context.app
     if list_name and not (basis and evidence):
         raise click.UsageError("Nobody is put on a list without --basis and --evidence.")
+    if list_name:
+        evidence = evidence_of(context, basis, evidence)
     with app.database.write() as session:
         made = people.add(
             session,

@@ -76,6 +76,7 @@ def export(
 
         export_person(context, person, file)
         return
+    _audit_export(context.app, list_name=list_name, segment=segment, state=state)
     lines = (shape or ("jsonl" if file and file.suffix == ".jsonl" else "csv")) == "jsonl"
     chosen = {"list_name": list_name, "segment": segment, "state": state}
     if file is None:
@@ -87,6 +88,24 @@ def export(
         context.output.data({"file": str(file), "written": number})
     else:
         context.output.note(f"Wrote {people_words(number)} to {file}; only you can read it.")
+
+
+def _audit_export(app: App, *, list_name: str | None, segment: str | None, state: str | None) -> None:
+    """Record an export before anything leaves: whom it is about, and how many."""
+    from newsletter.audit import Action
+    from subscribers import exporting
+    from subscribers.naming import is_slug
+
+    with app.database.read() as session:
+        number = exporting.count(
+            session, wanted_people(app, session, list_name=list_name, segment=segment, state=state)
+        )
+    # An expression may hold a name or an address, which no entry may.
+    shown = segment if segment is None or is_slug(segment) else "(an expression)"
+    chosen = {"list": list_name, "segment": shown, "state": state}
+    with app.database.write() as session:
+        given = {name: value for name, value in chosen.items() if value}
+        app.audit.record(session, Action.EXPORT, "people", people=number, details=given)
 
 
 def _export(app: App, out: Any, chosen: dict[str, str | None], *, as_lines: bool, raw: bool) -> int:

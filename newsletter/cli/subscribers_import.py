@@ -14,11 +14,14 @@ from newsletter.cli.list_text import basis_option, collected_option, evidence_op
 from newsletter.cli.main import Context, pass_context
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from newsletter.app import App
     from newsletter.cli.output import Output
     from subscribers.import_diff import Difference
     from subscribers.import_reading import Source
     from subscribers.importing import ImportResult
+    from subscribers.tables import ImportBatch
 
 SHOWN_DIFFERENCES = 20
 
@@ -64,7 +67,7 @@ def import_people(
 
     Example: newsletter subscribers import members.csv --list members --basis consent --evidence "forms of 2026"
     """
-    from newsletter.cli.list_text import day_of, declare_attributes
+    from newsletter.cli.list_text import day_of, declare_attributes, evidence_of
     from subscribers.columns import parse_mapping
     from subscribers.importing import import_file
     from subscribers.tables import Basis
@@ -79,6 +82,7 @@ def import_people(
     for source in sources:
         if not _agree_on_columns(output, source, said, ask=not dry_run, agreed=profile is not None):
             raise click.Abort
+    evidence = evidence if dry_run else evidence_of(context, basis, evidence)
     documents = []
     for source in sources:
         diff = _Diff(whole=whole_diff)
@@ -99,6 +103,7 @@ def import_people(
                 errors_folder=app.workspace.outbox,
                 charity_number=app.config.organisation.charity_number,
                 collected_on=day_of(collected_at),
+                audited=lambda session, batch: _audit(app, session, batch, list_name),
             )
         documents.append({**result.to_json(), **diff.to_json(dry_run=dry_run)})
         if not output.as_json:
@@ -107,6 +112,17 @@ def import_people(
         _save_profile(app, output, save_profile, sources[0], said)
     if output.as_json:
         output.data(documents if len(documents) > 1 else documents[0])
+
+
+def _audit(app: App, session: Session, batch: ImportBatch, list_name: str) -> None:
+    """Record that an import has begun or gone on, and what came of it."""
+    from newsletter.audit import Action
+
+    action, counts = Action.IMPORT_DONE, {**batch.counts}
+    if batch.finished_at is None:
+        action, counts = Action.IMPORT_BEGUN, {"rows_done": batch.rows_done}
+    basis = batch.basis.value
+    app.audit.record(session, action, f"import {batch.id}", list=list_name, basis=basis, details=counts)
 
 
 def _of_profile(app: App, name: str | None) -> dict[str, str]:

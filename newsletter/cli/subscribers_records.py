@@ -78,10 +78,11 @@ def subscribe(
 
     Example: newsletter subscribers subscribe ann@example.org members --basis consent --evidence "form of 2 May"
     """
-    from newsletter.cli.list_text import done
+    from newsletter.cli.list_text import done, evidence_of
     from subscribers import people
 
     app = context.app
+    evidence = evidence_of(context, basis, evidence)
     with app.database.write() as session:
         person = people.find(session, address)
         put_on_list(app, session, person, list_name, basis=basis, evidence=evidence, collected_at=collected_at)
@@ -152,6 +153,7 @@ def merge(context: Context, kept: str, gone: str) -> None:
 
     Example: newsletter subscribers merge ann@example.org a.jones@example.net
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from newsletter.send.ended_records import merge_people
     from subscribers import people
@@ -161,7 +163,11 @@ def merge(context: Context, kept: str, gone: str) -> None:
     app = context.app
     with app.database.write() as session:
         first, second = people.find(session, kept), people.find(session, gone)
+        gone_hash = second.address_hash
         merge_people(session, first, second, actor=app.actor, at=app.now())
+        app.audit.record(
+            session, Action.PERSON_MERGED, "person", person=first.address_hash, merged_hash=gone_hash.hex()
+        )
     done(context.output, {"kept": first.address, "gone": gone}, f"{gone} is now part of {first.address}.")
 
 
@@ -174,6 +180,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
 
     Example: newsletter subscribers remove ann@example.org
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from newsletter.send.ended_records import remove_person
     from subscribers import people
@@ -185,7 +192,9 @@ def remove(context: Context, address: str, evidence: str) -> None:
         return
     with app.database.write() as session:
         person = people.find(session, address)
+        digest = person.address_hash
         remove_person(session, person, evidence=evidence, at=app.now())
+        app.audit.record(session, Action.PERSON_REMOVED, "person", person=digest)
     done(context.output, {"removed": shown}, f"Removed {shown}.")
 
 
@@ -200,16 +209,22 @@ def erase(context: Context, address: str, evidence: str) -> None:
     """
     from newsletter.cli.list_text import done
     from newsletter.erasing import erase_address
-    from subscribers import people
+    from newsletter.erasing_files import forget_in_files
 
-    app = context.app
-    with app.database.read() as session:
-        shown = people.find(session, address).address
+    shown = address.strip()
     if not context.output.confirm(f"Erase {shown} for good?"):
         return
+    app = context.app
     erased = erase_address(app, address, evidence=evidence)
+    left = [
+        *erased.left,
+        *(f"the file {path}" for path in forget_in_files(app.workspace.outbox, erased.addresses).left),
+    ]
     words = "Erased. Backups made before today still hold the person until they are deleted."
-    done(context.output, {"erased": True, "deliveries": erased}, words)
+    document = {"erased": True, "deliveries": erased.copies, "left": left}
+    done(context.output, document, words)
+    for what in left if not context.output.as_json else ():
+        context.output.warn(f"The address still stands in {what}. Look at it yourself.")
 
 
 VERBS = (subscribe, unsubscribe, move, merge, remove, erase)

@@ -71,6 +71,7 @@ def add(context: Context, what: str, list_name: str | None, reason: str, evidenc
     """
     from datetime import timedelta
 
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from subscribers import lists, suppression
 
@@ -90,6 +91,14 @@ def add(context: Context, what: str, list_name: str | None, reason: str, evidenc
             at=app.now(),
             expires_at=expires,
         )
+        app.audit.record(
+            session,
+            Action.SUPPRESSION_ADDED,
+            f"suppression {entry.id}",
+            person=entry.address_hash,
+            list=list_name,
+            whole_domain=entry.domain is not None,
+        )
     row = _row(entry, list_name)
     done(context.output, row, f"{row['address']} is not mailed any more ({row['scope']}).")
 
@@ -103,6 +112,7 @@ def lift(context: Context, what: str, reason: str) -> None:
 
     Example: newsletter suppressions lift ann@example.org --reason "mailbox works again, by telephone"
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
     from subscribers import suppression
 
@@ -111,6 +121,8 @@ def lift(context: Context, what: str, reason: str) -> None:
         found = suppression.find(session, pepper=app.keys.pepper, what=what, now=app.now())
         for entry in found:
             suppression.lift(session, entry, by=app.actor, why=reason, at=app.now())
+        for entry in found:
+            app.audit.record(session, Action.SUPPRESSION_LIFTED, f"suppression {entry.id}", person=entry.address_hash)
     reasons = [entry.reason for entry in found]
     done(context.output, {"lifted": len(found), "reasons": reasons}, f"Lifted for {what}: {', '.join(reasons)}.")
 
@@ -125,6 +137,7 @@ def import_file(context: Context, file: Path, reason: str, evidence: str) -> Non
 
     Example: newsletter suppressions import bounced.csv --reason "hard bounce" --evidence "old system, 2025"
     """
+    from newsletter.audit import Action
     from subscribers.suppression_files import import_suppressions
 
     app = context.app
@@ -132,6 +145,8 @@ def import_file(context: Context, file: Path, reason: str, evidence: str) -> Non
         result = import_suppressions(
             session, file, pepper=app.keys.pepper, reason=reason, evidence=evidence, at=app.now()
         )
+        counts = {"read": result.read, "added": result.added, "refused": len(result.refused)}
+        app.audit.record(session, Action.SUPPRESSIONS_IMPORTED, "suppressions", details=counts)
     refused = [{"row": number, "reason": why} for number, why in result.refused]
     if context.output.as_json:
         context.output.data({"read": result.read, "added": result.added, "known": result.known, "refused": refused})
@@ -151,11 +166,14 @@ def export(context: Context, file: Path) -> None:
 
     Example: newsletter suppressions export suppressions.csv
     """
+    from newsletter.audit import Action
     from newsletter.cli.list_files import private_file
     from newsletter.cli.list_text import done
     from subscribers import suppression
     from subscribers.suppression_files import export_suppressions
 
+    with context.app.database.write() as session:
+        context.app.audit.record(session, Action.EXPORT_SUPPRESSIONS, "suppressions")
     with context.app.database.read() as session, private_file(file) as out:
         rows = [(entry, name) for entry, name in session.execute(suppression.entries(now=context.app.now()))]
         number = export_suppressions(out, rows)

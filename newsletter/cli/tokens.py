@@ -57,6 +57,7 @@ def create(
     Example: newsletter tokens create website --scope subscribers:ask --list members --expires 2027-12-31
     """
     from newsletter import api_tokens
+    from newsletter.audit import Action
     from subscribers import lists
 
     app = context.app
@@ -72,6 +73,8 @@ def create(
             by=app.actor,
             now=app.now(),
         )
+        shown = {"scopes": sorted(scope.value for scope in wanted), "lists": sorted(list_names)}
+        app.audit.record(session, Action.TOKEN_CREATED, f"token {name}", details=shown)
     if context.output.as_json:
         context.output.data(
             {"name": name, "token": text, "scopes": sorted(wanted), "lists": list(list_names) or None, "expires": ends}
@@ -136,9 +139,11 @@ def revoke(context: Context, name: str) -> None:
     Example: newsletter tokens revoke website
     """
     from newsletter import api_tokens
+    from newsletter.audit import Action
     from newsletter.cli.list_text import done
 
     app = context.app
     with app.database.write() as session:
         token = api_tokens.revoke(session, name, by=app.actor, now=app.now())
+        app.audit.record(session, Action.TOKEN_REVOKED, f"token {name}")
     done(context.output, {"name": name, "revoked": token.revoked_at}, f"The token '{name}' is refused from now on.")

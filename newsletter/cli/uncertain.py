@@ -72,6 +72,7 @@ def resolve(context: Context, deliveries: tuple[int, ...], issue_name: str | Non
 
     Example: newsletter uncertain resolve 17 18 --sent
     """
+    from newsletter.audit import Action
     from newsletter.compose.issue import find
     from newsletter.send import uncertain
     from newsletter.send.left_behind import settle_left_behind
@@ -96,9 +97,12 @@ def resolve(context: Context, deliveries: tuple[int, ...], issue_name: str | Non
     with app.database.write() as session:
         if issue_name:
             issue = find(session, issue_name)
+            issue_name = issue.slug
             count = uncertain.resolve_issue(session, issue, as_sent=as_sent, actor=app.actor, now=app.now())
         else:
             count = uncertain.resolve(session, deliveries, as_sent=as_sent, actor=app.actor, now=app.now())
+        which = {"issue": issue_name} if issue_name else {"deliveries": sorted(deliveries)[:MOST_SHOWN]}
+        app.audit.record(session, Action.UNCERTAIN_RESOLVED, "deliveries", copies=count, settled=how, **which)
     if context.output.as_json:
         context.output.data({"resolved": count, "as": how})
     elif as_sent:

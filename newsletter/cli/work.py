@@ -26,13 +26,16 @@ def command(context: Context, once: bool, parent: int | None) -> int:
     from dataclasses import asdict
 
     from newsletter.cli.serve import end_with
+    from newsletter.logs import say_as_json, start_logging
     from newsletter.worker import Round, Worker
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     end_with(parent)
-    worker = Worker(context.app, context.output.note, stop)
+    settings = context.app.config.log
+    start_logging(settings, "worker", verbose=context.verbose)
+    worker = Worker(context.app, say_as_json if settings.format == "json" else context.output.note, stop)
     if not once:
         context.output.note("Working: what is scheduled or deferred goes out when it is due. Stop it with Ctrl-C.")
         worker.run()

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from newsletter.config import Send
 from newsletter.doctor.findings import Finding, fail, ok, warn
+from newsletter.doctor.requests import check_requests
 from newsletter.doctor.waiting import check_waiting
 from newsletter.errors import NewsletterError, TemplateError, WorkspaceError
 from newsletter.keys import load_keys
@@ -101,6 +102,7 @@ def check_database(url: str, settings: Send | None = None, *, now: datetime) -> 
             yield from _check_integrity(database)
         if found == HEAD:
             yield from check_waiting(database, settings or Send(), now)
+            yield from check_requests(database, now)
     except DatabaseUnavailable as error:
         yield fail("database", error.message, error.hint)
     finally:

@@ -9,7 +9,7 @@ from newsletter.publishing.prepare import (
     prepare,
 )
 from newsletter.publishing.readers import issue_audience
-from newsletter.publishing.start import refuse, start_issue
+from newsletter.publishing.start import record_approval, refuse, start_issue
 
 __all__ = [
     "Prepared",
@@ -19,6 +19,7 @@ __all__ = [
     "issue_audience",
     "make_addresses",
     "prepare",
+    "record_approval",
     "refuse",
     "start_issue",
 ]

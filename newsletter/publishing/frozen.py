@@ -16,7 +16,7 @@ from newsletter.publishing.prepare import Prepared, content_of, prepare
 from newsletter.send.claims import Claimed
 from newsletter.send.copies import FrozenVariant
 from newsletter.send.plan import stored_rendering
-from newsletter.tables import Delivery, Issue, Variant
+from newsletter.tables import Delivery, Issue, IssueTotals, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,9 @@ def look_at(app: App, session: Session, issue: Issue) -> Look:
         select(Delivery.variant_id, func.count()).where(Delivery.issue_id == issue.id).group_by(Delivery.variant_id)
     )
     people = {row[0]: row[1] for row in session.execute(counted)}
+    kept = session.get(IssueTotals, issue.id)
+    if kept is not None:
+        people = {int(number): count for number, count in kept.report["variants"].items()}
     content = content_of(app, session, issue)
     rows = _variants(session, issue)
     variants = (RenderedVariant(r.number, content, stored_rendering(r), people.get(r.id, 0), r.discreet) for r in rows)

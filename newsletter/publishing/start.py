@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
+from newsletter.audit import Action, AuditLog
 from newsletter.compose.issue import approve, content_hash, go, is_approved
 from newsletter.compose.variants import ItemSet
 from newsletter.errors import Conflict, NotFound, PreflightRefused
@@ -84,7 +85,7 @@ def _freeze(app: App, session: Session, issue: Issue, prepared: Prepared, approv
     rendered = _matched(readers.sets, prepared)
     if readers.chosen is None or readers.counts is None or rendered is None:
         return None
-    _settle_approval(app, issue, approve_as)
+    approved = _settle_approval(app, issue, approve_as)
     headers = {kind: message_headers(session, issue, app.config, discreet=kind) for kind in (False, True)}
     note_place(session, now)
     variants = [
@@ -92,7 +93,7 @@ def _freeze(app: App, session: Session, issue: Issue, prepared: Prepared, approv
         for each, variant in zip(readers.sets, rendered, strict=True)
     ]
     issue.left_out = {name: readers.counts[name] for name in LEFT_OUT}
-    return freeze(
+    planned = freeze(
         session,
         issue,
         audience=readers.chosen if readers.with_monthly is None else readers.with_monthly,
@@ -102,6 +103,29 @@ def _freeze(app: App, session: Session, issue: Issue, prepared: Prepared, approv
         now=now,
         postponed=None if readers.with_monthly is None else wants_digest(),
     )
+    _record_start(app, session, issue, planned, approved=approved, as_scheduled=approve_as is None)
+    return planned
+
+
+def _record_start(
+    app: App, session: Session, issue: Issue, planned: int, *, approved: bool, as_scheduled: bool
+) -> None:
+    if approved:
+        record_approval(app.audit, session, issue)
+    app.audit.record(
+        session,
+        Action.SEND_STARTED,
+        f"issue {issue.slug}",
+        planned=planned,
+        content=issue.content_hash,
+        as_scheduled=as_scheduled,
+    )
+
+
+def record_approval(audit: AuditLog, session: Session, issue: Issue) -> None:
+    """Record who approved which content."""
+    subject = f"issue {issue.slug}"
+    audit.record(session, Action.ISSUE_APPROVED, subject, actor=issue.approved_by, content=issue.approved_hash)
 
 
 def _matched(sets: tuple[ItemSet, ...], prepared: Prepared) -> list[RenderedVariant] | None:
@@ -112,17 +136,19 @@ def _matched(sets: tuple[ItemSet, ...], prepared: Prepared) -> list[RenderedVari
     return None if None in found else [variant for variant in found if variant is not None]
 
 
-def _settle_approval(app: App, issue: Issue, approve_as: str | None) -> None:
+def _settle_approval(app: App, issue: Issue, approve_as: str | None) -> bool:
+    """Approve by whoever orders it, where one person decides; return whether that was done here."""
     if issue.state is IssueState.PAUSED and issue.planned_at is None:  # overdue, or refused at its time; now ordered
         go(issue, IssueState.APPROVED)
     if is_approved(issue, app.config):
-        return
+        return False
     if approve_as is None or app.config.issue.approval == "four-eyes":
         raise PreflightRefused(
             f"The issue {issue.slug} is not approved as it stands now.",
             hint=f"Approve it first: newsletter issue approve {issue.slug}",
         )
     approve(issue, app.config, actor=approve_as, now=app.now())
+    return True
 
 
 def _get(session: Session, issue_id: int, *, for_update: bool = False) -> Issue:

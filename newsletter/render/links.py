@@ -23,6 +23,11 @@ def preferences_url(web_url: str, token: str) -> str:
     return f"{web_url}/preferences/{token}"
 
 
+def requests_url(web_url: str) -> str:
+    """Return the page for complaints and for requests about one's own data."""
+    return f"{web_url.rstrip('/')}/requests"
+
+
 def sign_up_url(web_url: str) -> str:
     return f"{web_url}/sign-up"
 

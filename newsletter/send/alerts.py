@@ -31,7 +31,7 @@ from newsletter.send.report import Parts
 from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.status import state_counts
 from newsletter.send.throttles import SIGN_UP_BREAKER
-from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind, Throttle
+from newsletter.tables import Delivery, Issue, IssueState, Notice, NoticeKind, PersonRequest, Throttle
 from newsletter.tables import DeliveryState as S
 from subscribers.addresses import parse_address
 from subscribers.tokens import address_hash
@@ -119,6 +119,7 @@ def current_causes(session: Session, now: datetime, config: Config) -> Iterator[
     yield from _ended(session, now)
     yield from _refused(session)
     yield from _sign_ups(session, now)
+    yield from _asked_by_people(session)
 
 
 def plain_reason(reason: str) -> str:
@@ -199,6 +200,14 @@ def _sign_ups(session: Session, now: datetime) -> Iterator[Cause]:
     if stored and now.timestamp() - stored["opened"] < SIGN_UPS_TOLD_FOR.total_seconds():
         values = {"per_hour": stored["per_hour"], "minutes": round((stored["until"] - stored["opened"]) / 60)}
         yield Cause(f"{PREFIX}sign-ups", "sign-ups", values)
+
+
+def _asked_by_people(session: Session) -> Iterator[Cause]:
+    """A request that nobody has acknowledged; neither its words nor who asked are mailed."""
+    waits = select(PersonRequest).where(PersonRequest.acknowledged_at.is_(None), PersonRequest.closed_at.is_(None))
+    for request in session.scalars(waits.order_by(PersonRequest.id)):
+        values = {"number": request.id, "kind": request.kind.value, "due": f"{request.due_on:%Y-%m-%d}"}
+        yield Cause(f"{PREFIX}request/{request.id}", "request", values)
 
 
 def _end(session: Session, names: set[str], now: datetime) -> None:

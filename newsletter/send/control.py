@@ -7,6 +7,7 @@ is nobody's to end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -132,12 +133,18 @@ def retry_failed(session: Session, issue: Issue, *, now: datetime) -> int:
     return count
 
 
-def finish_if_done(session: Session, issue_id: int, now: datetime) -> None:
-    """Set the issue sent when every delivery has its end. Completion is that counts add up, never "no more rows"."""
+def finish_if_done(session: Session, issue_id: int, now: datetime) -> bool:
+    """
+    Set the issue sent when every delivery has its end; return whether it was just now.
+
+    Completion is that counts add up, never "no more rows".
+    """
     left = exists().where(Delivery.issue_id == issue_id, Delivery.state.in_(TO_DO))
     statement = update(Issue).where(Issue.id == issue_id, Issue.state == IssueState.SENDING, ~left)
-    if changed(session, statement.values(state=IssueState.SENT, finished_at=now, reason=None)):
+    finished = bool(changed(session, statement.values(state=IssueState.SENT, finished_at=now, reason=None)))
+    if finished:
         forget_pause(session, issue_id)
+    return finished
 
 
 def cancel_what_waits(session: Session, issue_id: int, now: datetime) -> int:
@@ -165,7 +172,14 @@ def forget_pause(session: Session, issue_id: int) -> None:
     session.execute(delete(Setting).where(Setting.name == _pause_name(issue_id)))
 
 
-def issues_to_send(session: Session, config: Config, now: datetime, *, only_look: bool = False) -> list[int]:
+def issues_to_send(
+    session: Session,
+    config: Config,
+    now: datetime,
+    *,
+    only_look: bool = False,
+    resumed: Callable[[Issue], object] = lambda _: None,
+) -> list[int]:
     """
     Return the issues that a worker should call `send_issue` for now, oldest first.
 
@@ -174,6 +188,7 @@ def issues_to_send(session: Session, config: Config, now: datetime, *, only_look
 
     Args:
         only_look: Resume nothing and lock nothing: the session reads.
+        resumed: Told of each issue that is resumed.
     """
     window = Window.of(config.send.window, config.organisation.zone)
     if window is not None and not window.is_open(now):
@@ -181,6 +196,8 @@ def issues_to_send(session: Session, config: Config, now: datetime, *, only_look
     retried = _due_relay_retries(session, now)
     if not only_look:
         retried = [issue for issue in retried if _resume_after_relay(session, issue, now)]
+        for issue in retried:
+            resumed(issue)
     doubtful_before = now - timedelta(hours=config.send.resend_after_hours)
     due: list[ColumnElement[bool]] = [
         Delivery.state.in_((S.PENDING, S.CLAIMED, S.INTENT)),

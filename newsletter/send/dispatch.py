@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from newsletter.audit import Action
 from newsletter.config import Config
 from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.errors import Conflict, NotFound
@@ -127,13 +128,13 @@ async def _run(
             try:
                 sender = await Sender.prepare(app, issue_id, journal, owner, on_progress, stop)
             except DkimKeyUnusable as error:
-                pausing = partial(_pause_unsigned, issue_id=issue_id, owner=owner, error=error, now=app.now())
+                pausing = partial(_pause_unsigned, app=app, issue_id=issue_id, owner=owner, error=error)
                 counts = await journal.in_session(pausing)
                 return _report(counts, started)
             sender.give_way = give_way
             with signals_drain(sender.drain) if signals else nullcontext():
                 await sender.run()
-            counts = await journal.in_session(lambda session: _close(session, issue_id, owner, app.now()))
+            counts = await journal.in_session(lambda session: _close(session, app, issue_id, owner))
         finally:
             await journal.close()
     sender.tell()
@@ -149,21 +150,27 @@ def _report(
 
 
 def _pause_unsigned(
-    session: Session, issue_id: int, owner: Owner, error: DkimKeyUnusable, now: datetime
+    session: Session, *, app: Parts, issue_id: int, owner: Owner, error: DkimKeyUnusable
 ) -> dict[str, Any]:
     """Pause an issue whose copies cannot be signed as they were planned: none of them leaves unsigned."""
     issue = session.get_one(Issue, issue_id, with_for_update=True)
     if issue.state is not IssueState.SENDING:
         raise error
-    pause(session, issue, f"{error.message} {error.hint}".strip(), now=now, kind=PauseKind.REFUSALS)
+    pause(session, issue, f"{error.message} {error.hint}".strip(), now=app.now(), kind=PauseKind.REFUSALS)
     owner.leave(session)
+    app.audit.record(session, Action.SEND_PAUSED, f"issue {issue.slug}", kind="unsigned")
     return issue_counts(session, issue_id)
 
 
-def _close(session: Session, issue_id: int, owner: Owner, now: datetime) -> dict[str, Any]:
-    finish_if_done(session, issue_id, now)
-    cancel_what_waits(session, issue_id, now)
+def _close(session: Session, app: Parts, issue_id: int, owner: Owner) -> dict[str, Any]:
+    finished = finish_if_done(session, issue_id, app.now())
+    cancel_what_waits(session, issue_id, app.now())
     owner.leave(session)
+    if finished:
+        counts = {state.value: count for state, count in state_counts(session, issue_id).items() if count}
+        app.audit.record(
+            session, Action.SEND_FINISHED, f"issue {session.get_one(Issue, issue_id).slug}", details=counts
+        )
     return issue_counts(session, issue_id)
 
 
@@ -362,6 +369,7 @@ class Sender:
             if self.results.counts[DeliveryState.SENT]:
                 forget_pause(session, issue.id)  # what was the matter before is over
             pause(session, issue, reason, now=self._app.now(), kind=kind)
+            self._app.audit.record(session, Action.SEND_PAUSED, f"issue {issue.slug}", kind=kind.value)
 
     async def _watch(self) -> None:
         """Progress, overdue replies and the wish to stop: also while the database is locked by another program."""

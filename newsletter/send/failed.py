@@ -12,9 +12,10 @@ from datetime import datetime
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
+from newsletter.errors import Conflict
 from newsletter.send.control import FAILED
 from newsletter.send.permission import may_leave
-from newsletter.tables import Delivery
+from newsletter.tables import Delivery, IssueTotals
 from subscribers.choices import local_day
 
 
@@ -31,7 +32,15 @@ class Failed:
 
 
 def count_failed(session: Session, issue_id: int, now: datetime, timezone: str) -> Failed:
-    """Count what bounced, was held, or expired of an issue; *timezone* is the organisation's."""
+    """
+    Count what bounced, was held, or expired of an issue; *timezone* is the organisation's.
+
+    Raises:
+        Conflict: When its copies are forgotten: nobody knows any more whose they were.
+    """
+    kept = session.get(IssueTotals, issue_id)
+    if kept is not None:
+        raise Conflict(f"Who was sent this issue was forgotten on {kept.kept_at:%Y-%m-%d}; only its counts are kept.")
     failed = and_(Delivery.issue_id == issue_id, Delivery.state.in_(FAILED))
     statement = select(Delivery.state, func.count()).where(failed).group_by(Delivery.state)
     every = {row[0]: row[1] for row in session.execute(statement)}

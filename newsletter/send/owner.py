@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import ColumnElement, CursorResult, Update, and_, case, exists, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, Update, and_, case, exists, or_, select, text, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
@@ -224,8 +224,8 @@ def crashes_happened(session: Session, issue_id: int) -> bool:
     return bool(session.scalar(select(exists().where(*charged))))
 
 
-def changed(session: Session, statement: Update) -> int:
-    """Run an update and return how many rows it changed."""
+def changed(session: Session, statement: Update | Delete) -> int:
+    """Run an update or delete and return how many rows it changed."""
     result = session.execute(statement.execution_options(synchronize_session=False))
     assert isinstance(result, CursorResult)
     return result.rowcount

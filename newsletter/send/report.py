@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from newsletter.audit import AuditLog
 from newsletter.config import Config
 from newsletter.keys import Keys
 from newsletter.paths import Workspace
@@ -29,6 +30,8 @@ class Parts(Protocol):
     def keys(self) -> Keys: ...
     @property
     def workspace(self) -> Workspace: ...
+    @property
+    def audit(self) -> AuditLog: ...
     @property
     def template_folders(self) -> tuple[Path, ...]: ...
     @property

@@ -128,7 +128,7 @@ class IssueReport:
             return self.domains
         rest = self.domains[most:]
         summed = {state: sum(d.states.get(state, 0) for d in rest) for state in (*FINAL, *TO_DO)}
-        return (*self.domains[:most], DomainCounts("", summed, len(rest)))
+        return (*self.domains[:most], DomainCounts("", summed, sum(d.merged for d in rest)))
 
     def bucket_labels(self) -> list[str]:
         """Return when each step begins, as a clock here shows it, with the day where there are several."""

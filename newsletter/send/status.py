@@ -16,13 +16,16 @@ from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.states import FINAL, TO_DO
 from newsletter.send.throttles import open_breakers
 from newsletter.send.window import Window
-from newsletter.tables import Delivery, DeliveryState, Issue, IssueState
+from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, IssueTotals
 
 RECENTLY = timedelta(minutes=1)
 
 
 def state_counts(session: Session, issue_id: int) -> dict[DeliveryState, int]:
-    """Return how many deliveries of an issue are in each state; every state is there."""
+    """Return how many deliveries of an issue are in each state; every state is there, also once they are forgotten."""
+    kept = session.get(IssueTotals, issue_id)
+    if kept is not None:
+        return {state: kept.report["states"].get(state.value, 0) for state in (*FINAL, *TO_DO)}
     statement = select(Delivery.state, func.count()).where(Delivery.issue_id == issue_id).group_by(Delivery.state)
     found: dict[DeliveryState, int] = {row[0]: row[1] for row in session.execute(statement)}
     return {state: found.get(state, 0) for state in (*FINAL, *TO_DO)}
@@ -106,6 +109,10 @@ def _recent_rate(session: Session, issue: Issue, now: datetime) -> float | None:
 def _rate(session: Session, issue: Issue, sent: int) -> float | None:
     if not sent or issue.planned_at is None:
         return None
+    kept = session.get(IssueTotals, issue.id)
+    if kept is not None:
+        rate: float | None = kept.report["rate"]
+        return rate
     condition = (Delivery.issue_id == issue.id, Delivery.state == DeliveryState.SENT)
     first, last = session.execute(
         select(func.min(Delivery.state_at), func.max(Delivery.state_at)).where(*condition)

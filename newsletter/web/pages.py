@@ -19,8 +19,9 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from newsletter.config import Organisation
+from newsletter.config import Organisation, Web
 from newsletter.errors import TemplateError
+from newsletter.render.links import requests_url
 from newsletter.web.catalogues import read_catalogues
 from newsletter.web.languages import Languages, Wanted, choose, keep, languages_of, switches, words_in
 
@@ -36,6 +37,7 @@ class Pages:
     Attributes:
         script: Of the quick exit, as every page carries it.
         exit_url: Where the quick exit leads.
+        requests_url: The page for complaints and for one's own data.
     """
 
     environment: ImmutableSandboxedEnvironment
@@ -43,6 +45,7 @@ class Pages:
     style: str
     script: str
     exit_url: str
+    requests_url: str
     languages: Languages
 
     @property
@@ -70,6 +73,7 @@ class Pages:
             **{"languages": switches(self.languages, wanted, language), "asked_language": asked, **words, **values},
             organisation=self.organisation,
             exit_url=self.exit_url,
+            requests_url=self.requests_url,
             style=Markup(self.style),  # noqa: S704  # ours
             exit_script=Markup(self.script),  # noqa: S704  # ours
         )
@@ -86,7 +90,7 @@ def content_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def load_pages(template_folders: Sequence[Path], organisation: Organisation, *, exit_url: str) -> Pages:
+def load_pages(template_folders: Sequence[Path], organisation: Organisation, *, web: Web) -> Pages:
     """
     Compile the templates of the site; a workspace's own file wins over the shipped one.
 
@@ -120,4 +124,4 @@ def load_pages(template_folders: Sequence[Path], organisation: Organisation, *, 
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(f"A template of the site cannot be read: {error}.") from None
     languages = languages_of(read_catalogues(template_folders), organisation.language)
-    return Pages(environment, organisation, style, script, exit_url, languages)
+    return Pages(environment, organisation, style, script, web.exit_url, requests_url(web.url), languages)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +25,7 @@ REFUSED_FEATURES = (
     "payment",
     "usb",
 )
+Count = Callable[[str, str, int, float], None]
 logger = logging.getLogger("newsletter.web")
 
 
@@ -56,11 +57,17 @@ def page_headers(style_hash: str, script_hash: str, *, https: bool) -> dict[str,
 
 
 class Protection:
-    """An ASGI layer around the whole site, outside even its own error pages."""
+    """
+    An ASGI layer around the whole site, outside even its own error pages.
 
-    def __init__(self, site: ASGIApp, headers: Mapping[str, str]) -> None:
+    Args:
+        count: Told of each request: method, kind of page, status, seconds.
+    """
+
+    def __init__(self, site: ASGIApp, headers: Mapping[str, str], count: Count | None = None) -> None:
         self.site = site
         self.headers = dict(headers)
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,8 +90,11 @@ class Protection:
             logger.error("fault %s at %s", type(error).__name__, _place(error))
             if not status:
                 raise
-        milliseconds = (time.perf_counter() - begun) * 1000
-        logger.info("%s %s %s %.0fms", scope["method"], _kind(scope["path"]), status, milliseconds)
+        seconds, method, kind = time.perf_counter() - begun, _method(scope["method"]), _kind(scope["path"])
+        if self._count is not None:
+            self._count(method, kind, status or 500, seconds)
+        fields = {"method": method, "kind": kind, "status": status, "milliseconds": round(seconds * 1000)}
+        logger.info("%s %s %s %.0fms", method, kind, status, seconds * 1000, extra={"fields": fields})
 
 
 def _place(error: Exception) -> str:
@@ -94,13 +104,19 @@ def _place(error: Exception) -> str:
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
 
 
+def _method(method: str) -> str:
+    return method if method in METHODS else "OTHER"
+
+
 def _kind(path: str) -> str:
     first = path.split("/", 2)[1] if path.startswith("/") else ""
     return f"/{first}" if first in KINDS else "/other"
 
 
+METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")
 KINDS = (
     "sign-up",
+    "requests",
     "unsubscribe",
     "preferences",
     "settings",
@@ -108,6 +124,7 @@ KINDS = (
     "media",
     "events",
     "health",
+    "ready",
     "webhooks",
     "api",
     "archive",

@@ -19,10 +19,13 @@ from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
 from newsletter.web.api.application import make_interface
 from newsletter.web.archive import Archive
+from newsletter.web.front import Front
+from newsletter.web.health import Health
 from newsletter.web.languages import Spoken
 from newsletter.web.link_requests import LinkRequests
 from newsletter.web.pages import load_pages
-from newsletter.web.protection import Protection, page_headers
+from newsletter.web.protection import Count, Protection, page_headers
+from newsletter.web.requesting import Requesting
 from newsletter.web.settings_pages import SettingsPages
 from newsletter.web.showing import Showing
 from newsletter.web.signing_up import SigningUp
@@ -36,9 +39,9 @@ from subscribers.errors import DatabaseUnavailable
 MOST_BODY_BYTES = 16 * 1024
 
 
-def make_site(app: App, *, certificates: Certificates | None = None) -> Protection:
+def make_site(app: App, *, certificates: Certificates | None = None, count: Count | None = None) -> Protection:
     """Return the site as an ASGI application. Keys are read and templates compiled now, so a fault shows at once."""
-    pages = load_pages(app.template_folders, app.config.organisation, exit_url=app.config.web.exit_url)
+    pages = load_pages(app.template_folders, app.config.organisation, web=app.config.web)
     writers = anyio.CapacityLimiter(1 if app.database.is_sqlite else 10)
     site = Site(app, pages, FreshKeys(app.workspace.secrets), writers)
     webhooks = Webhooks(app.config, door=app.intake, clock=app.now, writers=writers, certificates=certificates)
@@ -49,7 +52,9 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
             *LinkRequests(site).routes(),
             *SettingsPages(site).routes(),
             *Showing(site).routes(),
+            *Health(site).routes(),
             *SigningUp(site).routes(),
+            *Requesting(site).routes(),
             *Archive(site).routes(),
             *Standing(site).routes(),
             webhooks.route(),
@@ -63,8 +68,8 @@ def make_site(app: App, *, certificates: Certificates | None = None) -> Protecti
     )
     starlette.router.redirect_slashes = False
     https = app.config.web.url.startswith("https:")
-    door = make_interface(site, Spoken(starlette))
-    return Protection(door, page_headers(pages.style_hash, pages.script_hash, https=https))
+    front = Front(make_interface(site, Spoken(starlette)), app.config.web)
+    return Protection(front, page_headers(pages.style_hash, pages.script_hash, https=https), count)
 
 
 @dataclass

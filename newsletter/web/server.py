@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
-import sys
 
 import uvicorn
 
 from newsletter.app import App
 from newsletter.errors import NewsletterError
+from newsletter.logs import start_logging
+from newsletter.web.protection import Count
 from newsletter.web.public import make_site
 from newsletter.web.sns_certificates import Certificates
 
 BACKLOG = 512
+FIRST_HANDED_OVER = 3
 GRACEFUL_SECONDS = 10
 MOST_HEADER_BYTES = 16 * 1024
 
@@ -46,19 +49,31 @@ def listen(bind: str, port: int) -> socket.socket:
     return sock
 
 
+def handed_over() -> socket.socket | None:
+    """
+    Return the listening socket that systemd has opened for us; None when it has opened none.
+
+    Source: sd_listen_fds(3): the first is 3, and they are meant for the process of LISTEN_PID alone.
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not os.environ.get("LISTEN_FDS", "0").isdecimal():
+        return None
+    return socket.socket(fileno=FIRST_HANDED_OVER) if int(os.environ["LISTEN_FDS"]) > 0 else None
+
+
 def serve_site(app: App, sock: socket.socket, *, verbose: bool) -> None:
     """Serve until SIGTERM or SIGINT; requests that have begun are finished first."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s web: %(message)s"
-    )
-    make_server(app).run(sockets=[sock])
+    from newsletter.web.metrics import start_metrics
+
+    start_logging(app.config.log, "site", verbose=verbose)
+    requests = start_metrics(app, app.config.metrics)
+    make_server(app, count=requests.count if requests else None).run(sockets=[sock])
 
 
-def make_server(app: App, *, certificates: Certificates | None = None) -> uvicorn.Server:
+def make_server(app: App, *, certificates: Certificates | None = None, count: Count | None = None) -> uvicorn.Server:
     """Return the server of the site, not yet running. A path holds a token, so uvicorn's own access log is off."""
     logging.getLogger("uvicorn.access").disabled = True
     settings = uvicorn.Config(
-        make_site(app, certificates=certificates),
+        make_site(app, certificates=certificates, count=count),
         lifespan="off",
         access_log=False,
         log_config=None,

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 from newsletter.asked.settings_link import LINK
 from newsletter.erasing import erase_address
 from newsletter.web.languages import WANTED, Wanted, marked
+from newsletter.web.leaving import ACTOR
 from newsletter.web.settings_saving import EVIDENCE, Saved, leave_all, save
 from newsletter.web.settings_view import Settings, settings_of
 from newsletter.web.site import Site
@@ -160,7 +161,7 @@ class SettingsPages:
                 token = one_time.look(session, SESSION, held, now=app.now())
                 person = session.get_one(Subscriber, token.subscriber_id)
             try:
-                erase_address(app, person.address, evidence=EVIDENCE)
+                erase_address(app, person.address, evidence=EVIDENCE, actor=ACTOR)
             except NotFound:  # by a second press of the button
                 raise TokenInvalid("This link is not valid.") from None
             return person.language or ""
@@ -169,7 +170,8 @@ class SettingsPages:
 
     async def _download(self, held: str, kind: str) -> Response:
         # Here and not at the top: the pages that most people need do not wait for it.
-        from newsletter.subject_access import as_json, as_page, held_about
+        from newsletter.subject_access import as_json, held_about
+        from newsletter.subject_access_page import as_page
 
         app = self.site.app
         if kind not in FILES:
@@ -178,8 +180,11 @@ class SettingsPages:
         def read() -> str:
             with app.database.read() as session:
                 token = one_time.look(session, SESSION, held, now=app.now())
-                about = held_about(session, session.get_one(Subscriber, token.subscriber_id), now=app.now())
-            return as_json(about) if kind == "json" else as_page(about)
+                person = session.get_one(Subscriber, token.subscriber_id)
+                about = held_about(app, session, person.address)
+            if kind == "json":
+                return as_json(about)
+            return as_page(about, name=app.config.organisation.name, at=app.now())
 
         headers = {
             "content-disposition": f'attachment; filename="my-data.{kind}"',

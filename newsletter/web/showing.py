@@ -1,4 +1,4 @@
-"""What the site shows to everybody: an issue's page, its pictures, the calendar file of an event, and its health."""
+"""What the site shows to everybody: an issue's page, its pictures, and the calendar file of an event."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from sqlalchemy import text
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from newsletter.web.conditional import conditional
 from newsletter.web.published import calendar_of, media_path, web_version
 from newsletter.web.site import Site, found
-from subscribers.errors import DatabaseUnavailable
 
 
 def issue_policy(script_hash: str) -> str:
@@ -41,7 +39,6 @@ class Showing:
             Route("/view/{name}", self.view),
             Route("/media/{name}", self.media),
             Route("/events/{name}.ics", self.event),
-            Route("/health", self.health),
         ]
 
     async def view(self, request: Request) -> Response:
@@ -68,14 +65,3 @@ class Showing:
         headers = {"content-disposition": 'attachment; filename="event.ics"', "cache-control": "no-cache"}
         answer = Response(content, media_type="text/calendar; charset=utf-8; method=PUBLISH", headers=headers)
         return conditional(request, answer)
-
-    async def health(self, _request: Request) -> Response:
-        def look() -> None:
-            with self.site.app.database.read() as session:
-                session.execute(text("SELECT 1 FROM lists LIMIT 1"))
-
-        try:
-            await self.site.read(look)
-        except DatabaseUnavailable:
-            return JSONResponse({"status": "database unavailable"}, 503)
-        return JSONResponse({"status": "ok"})

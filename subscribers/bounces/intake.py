@@ -189,7 +189,8 @@ class Intake:
             with self._writing(away=(SQLAlchemyError,)) as session:
                 batch = self._take_refusals(session)
                 self._letters.pass_on_waiting(session)
-                records.forget_raw(session, before=self._clock() - self._keep_raw)
+                old = records.find_old_raw(session, before=self._clock() - self._keep_raw, most=MOST_AT_ONCE)
+                records.forget_raw(session, old)
             taken += batch
             if batch < MOST_AT_ONCE:
                 break

@@ -160,11 +160,23 @@ def old_raw(session: Session, *, before: datetime) -> bool:
     return bool(session.scalar(select(exists().where(*_old(before)))))
 
 
-def forget_raw(session: Session, *, before: datetime) -> None:
-    """Drop mails that are older than they are kept; what was made of them stays."""
+def count_old_raw(session: Session, *, before: datetime) -> int:
+    """Return how many mails are older than they are kept."""
+    return session.scalar(select(func.count()).select_from(BounceReport).where(*_old(before))) or 0
+
+
+def find_old_raw(session: Session, *, before: datetime, most: int) -> Sequence[int]:
+    """Return mails that are older than they are kept."""
+    return session.scalars(select(BounceReport.id).where(*_old(before)).limit(most)).all()
+
+
+def forget_raw(session: Session, reports: Sequence[int]) -> int:
+    """Drop mails as they came; what was made of them stays. Return how many."""
     session.execute(
-        update(BounceReport).where(*_old(before)).values(raw=None), execution_options={"synchronize_session": False}
+        update(BounceReport).where(BounceReport.id.in_(reports)).values(raw=None),
+        execution_options={"synchronize_session": False},
     )
+    return len(reports)
 
 
 def _is_about(digest: bytes) -> ColumnElement[bool]:

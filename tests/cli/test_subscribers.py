@@ -357,3 +357,56 @@ def test_why_somebody_left_is_shown_and_is_part_of_their_data(filled: Run, app: 
     assert (told["list"], told["reason"], told["words"]) == ("members", "too many", "Every day!")
     assert "Every day!" in filled("subscribers", "show", "ann@example.org", as_json=False)
     assert filled("subscribers", "export", "--person", "ann@example.org")["leaving_reasons"][0]["words"] == "Every day!"
+
+
+def test_the_soft_opt_in_asks_whether_its_conditions_are_met(run: Run, app: App) -> None:
+    """Whether somebody gave their details directly and could refuse, no program knows: a person states it, by name."""
+    charity = CONFIG.replace("[smtp]", 'charity_number = "1234567"\n[smtp]')
+    run("lists", "create", "members")
+    app.workspace.config.write_text(charity)
+    put = ("subscribers", "add", "ann@example.org", "--list", "members", "--basis", "soft-opt-in",
+           "--evidence", "open day", "--collected-at", "2026-05-02")  # fmt: skip
+    assert "were they offered a simple way to refuse" in " ".join(run(*put, code=2).split())
+    run(*put, "--yes")
+    (line,) = run("subscribers", "show", "ann@example.org")["ledger"]
+    assert line["evidence"].startswith("open day; given directly")
+    assert "as tester stated (given on 2026-05-02)" in line["evidence"]
+
+
+def test_what_is_done_to_the_list_is_recorded_and_the_log_verified(filled: Run, app: App, tmp_path: Path) -> None:
+    filled("suppressions", "add", "bob@example.org", "--evidence", "rang")
+    filled("suppressions", "lift", "bob@example.org", "--reason", "rang again")
+    filled("segments", "create", "dudley", "town = 'Dudley'")
+    filled("subscribers", "export", str(tmp_path / "out.csv"), "--segment", "name = 'Ann Jones'")
+    filled("subscribers", "export", "--person", "bob@example.org")
+    filled("keys", "rotate", "marks")
+    filled("imports", "undo", "1", "--reason", "wrong", "--yes")
+    filled("subscribers", "erase", "ann@example.org", "--evidence", "letter", "--yes")
+    found = filled("audit", "list")
+    assert [entry["action"] for entry in reversed(found)] == [
+        "settings.changed", "list.created", "import.begun", "import.done", "suppression.added", "suppression.lifted",
+        "segment.saved", "export.people", "export.person", "key.rotated", "import.undone",
+        "person.erased",
+    ]  # fmt: skip
+    assert {entry["actor"] for entry in found} == {"tester"}
+    shown = filled("audit", "list", as_json=False) + json.dumps(found)
+    assert [words for words in ("@", "Ann", "Jones", "rang") if words in shown] == []
+    assert len(filled("audit", "list", "--action", "export", "--limit", "1")) == 1
+    assert len(filled("audit", "list", "--person", "bob@example.org")) == 3
+    assert "Did you mean 'export'?" in filled("audit", "list", "--action", "exprot", code=1)
+    assert filled("audit", "verify") == {"whole": True, "entries": 12, "anchored": True, "flaws": [], "more": 0}
+    with app.database.write() as session:
+        connection = session.connection()
+        connection.exec_driver_sql("DROP TRIGGER audit_entries_no_delete")
+        connection.exec_driver_sql("DELETE FROM audit_entries WHERE number = 8")
+    assert "Entry 8 is missing" in filled("audit", "verify", code=1, as_json=False)
+
+
+def test_retention_is_counted_by_rule_and_says_what_each_keeps(filled: Run) -> None:
+    rows = filled("retention", "run", "--dry-run")
+    assert [row["rule"] for row in rows] == [
+        "unconfirmed", "evidence", "journal", "raw", "reports", "notices", "requests", "links", "files",
+    ]  # fmt: skip
+    assert {row["count"] for row in rows} == {0}
+    assert filled("retention", "run") == rows
+    assert "Nothing was changed." in filled("retention", "run", "--dry-run", as_json=False)

@@ -132,7 +132,7 @@ def everything(app: App) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def test_a_form_on_another_site_signs_up(app: App, offered: None, walk, tmp_path: Path) -> None:  # noqa: F811
-    pages = load_pages(app.template_folders, app.config.organisation, exit_url=app.config.web.exit_url)
+    pages = load_pages(app.template_folders, app.config.organisation, web=app.config.web)
     with app.database.read() as session:
         offer = Offer.of(lists.get(session, "members"))
     with running(app) as base, serving(tmp_path) as other:

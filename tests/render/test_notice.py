@@ -91,13 +91,38 @@ VALUES = {
     "ended": {"issue": "2026-11", "planned": 9, "sent": 3, "held": 1, "expired": 2, "uncertain": 3},
     "refusals": {"issue": "2026-11", "count": 12},
     "returned": {"issue": "newsletter", "count": 60, "reasons": {"reputation": 40, "policy": 20}},
+    "sign-ups": {"per_hour": 200, "minutes": 60},
+    "request": {"number": 3, "kind": "access", "due": "2026-12-02"},
     "database": {"what": "The disk that holds the database is full.", "since": "2026-11-02 09:30"},
+}
+
+
+_OURS = {"organisation": "Example Network", "postal_address": "1 High Street", "privacy_url": "https://example.org/"}
+TO_READERS = {
+    "settings-link": {"url": "https://news.example.org/settings/abc", **_OURS},
+    "confirmation": {
+        "lists": ["Members"],
+        "link": "https://x.example/a",
+        "until": "2 May",
+        "contact": "a@b.org",
+        **_OURS,
+    },
+    "already-subscribed": {"contact": "chair@example.org", **_OURS},
 }
 
 
 def test_every_template_that_ships_is_rendered_here():
     shipped = {path.name for path in (shipped_templates() / "email" / "notices").glob("*.j2")}
-    assert shipped == {f"alert-{name}.txt.j2" for name in VALUES}
+    assert shipped == {f"{name}.txt.j2" for name in (*(f"alert-{name}" for name in VALUES), *TO_READERS)}
+
+
+@pytest.mark.parametrize("name", TO_READERS)
+def test_a_notice_to_a_reader_is_short_and_says_what_to_do(name):
+    text = render_notice(make_environment((shipped_templates(),)), name, language="en-GB", **TO_READERS[name])
+    assert len(text.body.splitlines()) <= 26
+    assert "\n\n\n" not in text.body
+    assert "nothing" in text.body
+    compose_notice(text, HEADERS)
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -107,7 +132,8 @@ def test_an_alert_is_short_names_the_issue_and_a_command(name):
     assert all(len(line) <= 76 for line in text.body.splitlines())
     assert len(text.body.splitlines()) <= 26
     assert "\n\n\n" not in text.body
-    for issue in VALUES[name].get("issues", [VALUES[name].get("issue", "database")]):
+    subject = {"database": "database", "sign-ups": "sign up", "request": "data"}.get(name)
+    for issue in VALUES[name].get("issues", [VALUES[name].get("issue", subject)]):
         assert issue in text.subject
     compose_notice(text, HEADERS)
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from subscribers import consent, lists, suppression
+from subscribers import batches, consent, lists, suppression
+from subscribers.addresses import parse_address
 from subscribers.errors import InvalidValue
+from subscribers.import_writing import Writer
+from subscribers.incoming import Incoming
 from subscribers.tables import (
     Basis,
     ConsentAction,
     ConsentEvent,
+    ImportBatch,
+    MailingList,
     Subscriber,
     Subscription,
     SubscriptionState,
@@ -64,14 +71,6 @@ def test_undoing_a_batch_takes_back_its_lines_and_no_other() -> None:
     assert found.state is SubscriptionState.UNSUBSCRIBED
 
 
-@given(st.lists(st.sampled_from(["grant", "withdraw", "withdraw all", "undo"]), max_size=12))
-def test_a_repeated_step_leads_to_the_same_state(steps: list[str]) -> None:
-    """Replay depends on the lines alone: replaying twice, or in two halves with everything kept, agrees."""
-    words = {"grant": "granted", "withdraw": "withdrawn", "withdraw all": "withdrawn", "undo": "undone"}
-    lines = [Line(ConsentAction(words[step]), at=START + timedelta(days=n)) for n, step in enumerate(steps)]
-    assert consent.replay(lines) == consent.replay(tuple(lines))
-
-
 def _stored(session: Session, person: Subscriber) -> dict[int, SubscriptionState]:
     rows = session.scalars(select(Subscription).where(Subscription.subscriber_id == person.id))
     return {row.list_id: row.state for row in rows}
@@ -106,6 +105,61 @@ def test_the_stored_state_is_the_replay_after_any_course_of_events(
     assert (
         _stored(session, person) == _replayed(session, person) == {members.id: "unsubscribed", other.id: "subscribed"}
     )
+
+
+STEP = st.tuples(
+    st.sampled_from(["request", "grant", "confirm", "withdraw", "withdraw all", "come back", "import", "undo import"]),
+    st.sampled_from([0, 1]),  # whom
+    st.sampled_from(["members", "events"]),
+)
+COUNTER = itertools.count()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STEP, min_size=1, max_size=12))
+def test_the_stored_state_is_the_replay_after_every_step(
+    session: Session, make_person: Callable[..., Subscriber], at: datetime, steps: list[tuple[str, int, str]]
+) -> None:
+    """Whatever people, admins and imports do, in whatever order: after each step the two agree, for everybody."""
+    if len(lists.all_lists(session)) < 2:
+        lists.create(session, "events", at=at)
+    both = [make_person(f"p{next(COUNTER)}@example.org", on=()) for _ in range(2)]
+    for number, (step, whom, name) in enumerate(steps, 1):
+        _take(session, step, both[whom], lists.get(session, name), at + timedelta(minutes=number))
+        for person in both:
+            assert _stored(session, person) == _replayed(session, person), (number, step)
+
+
+def _take(session: Session, step: str, person: Subscriber, on: MailingList, now: datetime) -> None:
+    act: dict[str, Any] = {"source": "test", "actor": "tester", "evidence": "said so", "at": now}
+    actions = {"request": ConsentAction.REQUESTED, "grant": ConsentAction.GRANTED, "confirm": ConsentAction.CONFIRMED}
+    if step in actions:
+        consent.grant(session, person, on, basis=Basis.CONSENT, action=actions[step], **act)
+    elif step == "come back":
+        consent.undo_withdrawal(session, person, None, made_since=now - timedelta(minutes=3), **act)
+    elif step.startswith("withdraw"):
+        consent.withdraw(session, person, None if step == "withdraw all" else on, **act)
+    elif step == "import":
+        _import(session, person, on, now)
+    else:
+        newest = session.scalars(
+            select(ImportBatch).where(ImportBatch.undone_at.is_(None)).order_by(ImportBatch.id.desc())
+        ).first()
+        if newest is not None:
+            batches.undo(session, newest, actor="tester", why="wrong", at=now)
+
+
+def _import(session: Session, person: Subscriber, on: MailingList, now: datetime) -> None:
+    batch = ImportBatch(
+        file_name="f.csv", file_sha256="", list_id=on.id, basis=Basis.CORPORATE, evidence="e", actor="t", started_at=now
+    )
+    session.add(batch)
+    session.flush()
+    address = parse_address(person.address)
+    row = Incoming(row=2, address=address, person={}, attributes={}, tags=frozenset(), joined_at=None, withdrawn=None)
+    writer = Writer(batch.id, on.id, Basis.CORPORATE, "e", "tester", now, "import")
+    writer.write(session, [row], {address.key: person.address_hash}, {})
+    session.expire_all()
 
 
 def test_leaving_all_lists_suppresses_everywhere_and_twice_changes_nothing(

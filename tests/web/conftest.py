@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -50,10 +51,10 @@ def make_event(**given: object) -> Item:
 
 
 @contextmanager
-def running(app: App) -> Iterator[str]:
+def running(app: App, **options: Any) -> Iterator[str]:
     """Serve the site of *app* and yield its address."""
     sock = listen("127.0.0.1", 0)
-    server = make_server(app)
+    server = make_server(app, **options)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
     thread.start()
     while not server.started:
@@ -194,6 +195,7 @@ def pages(app: App, member: Member, issue: Callable[..., str]) -> dict[str, str]
         "preferences": f"/preferences/{member.token}",
         "link": "/preferences",
         "settings": mint_link(app, member.id),
+        "requests": "/requests",
         "not found": "/nothing",
         "archive": "/archive",
         "search": "/archive?q=november",

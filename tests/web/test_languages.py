@@ -155,9 +155,7 @@ def test_a_language_that_nobody_offers_and_a_hostile_one_are_english(speaking: h
 @pytest.mark.parametrize("head", ["", "# DRAFT: not offered\n# Reviewed-by: A. N. Other", "# Reviewed-by:"])
 def test_a_catalogue_that_nobody_reviewed_is_not_offered(app: App, head: str) -> None:
     write_catalogues(app.workspace.templates, head=head)
-    assert load_pages(
-        app.template_folders, app.config.organisation, exit_url="https://example.org/"
-    ).languages.offered == ("en-GB",)
+    assert load_pages(app.template_folders, app.config.organisation, web=app.config.web).languages.offered == ("en-GB",)
 
 
 def test_every_catalogue_that_ships_says_whether_it_was_reviewed() -> None:

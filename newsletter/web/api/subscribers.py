@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from newsletter.api_tokens import Access, Scope
-from newsletter.erasing import erase_person
+from newsletter.erasing import erase_held
 from newsletter.web.api import adding, people
 from newsletter.web.api.documents import (
     HIGHEST_ID,
@@ -238,8 +238,9 @@ class Subscribers:
 
         def work(session: Session) -> Done:
             person = people.find_person(session, access, subscriber_id, lock=True)
-            copies = erase_person(session, person, evidence=body.evidence, at=self.interface.app.now())
-            return Done({"erased": True, "deliveries": copies}, f"erased subscriber {subscriber_id}")
+            app, actor = self.interface.app, f"API, {access.name}"
+            erased = erase_held(app, session, person.address, evidence=body.evidence, actor=actor)
+            return Done({"erased": True, "deliveries": erased.copies}, f"erased subscriber {subscriber_id}")
 
         return await self.interface.change_once(request, access, key, work)
 

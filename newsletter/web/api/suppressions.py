@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from newsletter.api_tokens import Access, Scope
+from newsletter.audit import Action
 from newsletter.web.api.documents import NewSuppression, Paged, SuppressionShown
 from newsletter.web.api.interface import Done, IdempotencyKey, Interface, Json, needs
 from newsletter.web.api.people import find_list
@@ -85,6 +86,15 @@ class Suppressions:
             evidence=f"{body.evidence} (API, {access.name})",
             at=app.now(),
             expires_at=_end_of(body.until, app.config.organisation.zone) if body.until else None,
+        )
+        app.audit.record(
+            session,
+            Action.SUPPRESSION_ADDED,
+            f"suppression {entry.id}",
+            person=entry.address_hash,
+            actor=f"API, {access.name}",
+            list=body.list_name,
+            whole_domain=entry.domain is not None,
         )
         person = session.scalar(select(Subscriber.id).where(Subscriber.address_hash == entry.address_hash))
         return Done(_shown(entry, body.list_name), f"added suppression {entry.id}", 201, subscriber_id=person)

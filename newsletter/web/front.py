@@ -1,0 +1,59 @@
+"""
+What is between the proxy and the site: whose name was asked for, and below which path the site is.
+
+A browser that was lured to our address under a name of somebody else (DNS rebinding) gets nothing. The path of
+`web.url` is taken off where the proxy has left it on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from newsletter.config import Web
+
+# The look of a load balancer or of a person on the machine, under whatever name.
+ANYBODYS = ("/health", "/ready")
+
+
+class Front:
+    """An ASGI layer around all others but that of the headers."""
+
+    def __init__(self, site: ASGIApp, web: Web) -> None:
+        self.site = site
+        parts = urlsplit(web.url)
+        self._names = {parts.hostname or "", web.bind, "localhost"}
+        self._prefix = parts.path.rstrip("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = self._below(scope)
+            if scope["path"] not in ANYBODYS and not self._is_ours(Headers(scope=scope).get("host", "")):
+                answer = PlainTextResponse("This site has another name.\n", 421)  # RFC 9110 15.5.20
+                await answer(scope, receive, send)
+                return
+        await self.site(scope, receive, send)
+
+    def _below(self, scope: Scope) -> Scope:
+        path: str = scope["path"]
+        if not self._prefix or not (path == self._prefix or path.startswith(f"{self._prefix}/")):
+            return scope
+        return {**scope, "path": path[len(self._prefix) :] or "/", "raw_path": None}
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:  # half an IPv6 address
+            return False
+        return name in self._names or _is_loopback(name)
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
