@@ -48,7 +48,8 @@ def test_a_line_of_a_gigabyte_is_one_bad_row_and_is_never_held(tmp_path: Path) -
     assert done.stdout == "[(2, ''), (3, 'the line is longer than 1,000,000 bytes'), (4, '')] True\n"
 
 
-LINES = st.lists(st.text('ab,;\t"é\u00a0', max_size=8) | st.just("x" * 40), max_size=12)
+# No bytes of Windows-1252 that are UTF-8 by chance: nobody can tell those apart.
+LINES = st.lists(st.text('ab,;\t"é ', max_size=8) | st.just("x" * 40), max_size=12)
 
 
 @settings(max_examples=150, deadline=None)
