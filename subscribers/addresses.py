@@ -58,9 +58,11 @@ def parse_address(text: str) -> Address:
             return Address(address, key, domain, True)
     try:
         # test_environment lets the domains that RFC 2606 reserves pass: refusing them is no matter of syntax.
-        found = validate_email(given, check_deliverability=False, test_environment=True)
+        found = validate_email(given, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as error:
         raise InvalidValue(f"'{given}' is not an address: {error}") from None
+    if len(found.local_part.encode()) > LONGEST_LOCAL_PART:  # the library counts characters, servers octets
+        raise InvalidValue(f"'{given}' is not an address: more than {LONGEST_LOCAL_PART} octets stand before the @.")
     domain = found.ascii_domain.lower()
     address = f"{found.local_part}@{domain}"
     return Address(address, address.casefold(), domain, found.local_part.isascii())
