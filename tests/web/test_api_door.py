@@ -192,7 +192,7 @@ async def test_below_a_path_of_a_proxy_it_is_the_same(app: App, site: httpx.Clie
     good = caller(app, site, Scope.LISTS_READ)
     transport = httpx.ASGITransport(make_site(app), root_path="/letters")
     headers = {"authorization": f"Bearer {good.token}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://site", headers=headers) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
         assert (await client.get("/letters/api/v1/lists")).json() == []
         refused = await client.post("/letters/api/v1/lists")
         assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
