@@ -77,6 +77,10 @@ class Translator:
     _narrowed: bool = False
 
     @cached_property
+    def _is_sqlite(self) -> bool:
+        return self.session.get_bind().dialect.name == "sqlite"
+
+    @cached_property
     def attributes(self) -> dict[str, Attribute]:
         return definitions(self.session)
 
@@ -103,10 +107,11 @@ class Translator:
         """
         Translate clauses that hold together; where one of them leaves few people, the others ask about these alone.
 
-        Each clause by itself is a set of people that the database makes whole. Asked of each person instead, a set of
-        most of the people costs little after a clause such as ``town = 'Dudley'``, and much before it.
+        SQLite makes each set of people whole. Asked of each person instead, a set of most of the people costs little
+        after a clause such as ``town = 'Dudley'``, and much before it. PostgreSQL chooses by itself.
         """
-        narrow = None if self._narrowed else next((child for child in node.nodes if self._is_narrow(child)), None)
+        may_narrow = self._is_sqlite and not self._narrowed
+        narrow = next((child for child in node.nodes if self._is_narrow(child)), None) if may_narrow else None
         conditions = []
         before = self._narrowed
         for child in node.nodes:
@@ -270,8 +275,10 @@ class Translator:
                 node.place,
                 hint=f"Write: not {node.name} any ('...')",
             )
-        # Said in so many words, or the index of the rows that have a text is not seen to fit.
-        return and_(AttributeValue.text.is_not(None), text_condition(folded(AttributeValue.text), node))
+        compared = text_condition(folded(AttributeValue.text), node)
+        # Said in so many words, or SQLite does not see that the index of the rows that have a text fits. PostgreSQL
+        # does, and would take the words for a further condition.
+        return and_(AttributeValue.text.is_not(None), compared) if self._is_sqlite else compared
 
 
 def _subscribed() -> Any:
