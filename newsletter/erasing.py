@@ -34,6 +34,7 @@ from newsletter.tables import (
     Setting,
     Throttle,
     WebRequest,
+    WebRequestKind,
 )
 from subscribers import leaving, people
 from subscribers.addresses import Address, parse_address
@@ -185,7 +186,10 @@ def _forget_requests(session: Session, known: _Known) -> None:
     keys = {address.casefold() for address in known.addresses}
     for request in session.scalars(select(WebRequest).where(cast(WebRequest.fields, Text) != "{}")).all():
         if any(isinstance(value, str) and value.strip().casefold() in keys for value in request.fields.values()):
-            session.delete(request)
+            if request.kind is WebRequestKind.REQUEST:  # that somebody complained is counted, as in the list
+                request.fields = {"kind": request.fields.get("kind", ""), "contact": "", "words": ""}
+            else:
+                session.delete(request)
     session.flush()
     mine = update(PersonRequest).where(PersonRequest.contact_hash.in_(known.hashes))
     changed(session, mine.values(contact="", words=""))

@@ -28,6 +28,7 @@ from newsletter.tables import (
     IssueTotals,
     Notice,
     WebRequest,
+    WebRequestKind,
 )
 from subscribers.tables import ConsentEvent, OneTimeToken
 
@@ -86,13 +87,19 @@ def find_notices(session: Session, before: datetime, most: int) -> Sequence[int]
     return _find(session, Notice, _old_notices(before), most)
 
 
+def _old_requests(before: datetime) -> ColumnElement[bool]:
+    """What waits to be answered by mail goes as well: after days an answer would only surprise. A complaint stays."""
+    taken = or_(WebRequest.kind != WebRequestKind.REQUEST, WebRequest.done_at.is_not(None))
+    return and_(WebRequest.at < before, taken)
+
+
 def count_requests(session: Session, before: datetime) -> int:
-    return session.scalar(select(func.count()).select_from(WebRequest).where(WebRequest.at < before)) or 0
+    return session.scalar(select(func.count()).select_from(WebRequest).where(_old_requests(before))) or 0
 
 
 def find_requests(session: Session, before: datetime, most: int) -> Sequence[int]:
-    """Return requests, also those that nobody answered: after days an answer would only surprise."""
-    return _find(session, WebRequest, WebRequest.at < before, most)
+    """Return requests of the site that are over."""
+    return _find(session, WebRequest, _old_requests(before), most)
 
 
 def count_links(session: Session, before: datetime) -> int:

@@ -32,7 +32,8 @@ TROUBLE_SECONDS = 10.0
 TIDY_SECONDS = 3600.0
 MOST_AT_ONCE = 15  # in one transaction: other writers wait for it
 BREATH_SECONDS = 0.005  # between two batches, so that they get their turn
-LONGEST_WAIT = timedelta(hours=24)  # an answer that comes later than this surprises
+LONGEST_WAIT = timedelta(hours=24)  # a mail that comes later than this surprises
+NEVER_LATE = (WebRequestKind.REQUEST,)  # a complaint is kept for a person, however long no worker ran
 KEEP_DONE = timedelta(hours=24)
 LOCK = "asked"
 
@@ -101,7 +102,7 @@ class Answering:
     def _answered(self, session: Session, asked: Asked) -> bool:
         """Answer one; what it has written is taken back when it fails."""
         now = self._app.now()
-        if now - asked.at > LONGEST_WAIT:
+        if asked.kind not in NEVER_LATE and now - asked.at > LONGEST_WAIT:
             self._say(f"A {asked.kind.value} request of the site waited for more than a day and is not answered.")
             mark_done(session, asked, now=now)
             return True

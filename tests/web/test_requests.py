@@ -97,6 +97,31 @@ def test_a_network_that_asks_too_often_is_told_of_another_way(app: App, site: ht
     assert len(kept(app)) == 10
 
 
+def test_one_that_waited_for_days_is_kept_and_counts_from_the_day_it_came(app: App, site: httpx.Client) -> None:
+    """While no worker ran nobody was told anything: a complaint that is forgotten then breaks the law."""
+    came = app.now()
+    assert site.post("/requests", data=ASKED).status_code == 200
+    app.now = lambda: came + timedelta(days=20)
+    (rule,) = [rule for rule in retention.rules(app) if rule.name == "requests"]
+    with app.database.write() as session:
+        assert rule.count(session) == 0
+        assert rule.find(session, 10) == []
+    answer(app)
+    (request,) = kept(app)
+    assert (request.contact, request.received_at, request.due_on) == (CANARY, came, date(2026, 12, 2))
+    with app.database.write() as session:
+        assert rule.count(session) == 1  # what is done goes
+
+
+def test_an_erasure_leaves_that_somebody_asked_and_not_who(app: App, site: httpx.Client, member) -> None:
+    """Also when no worker has taken it yet."""
+    site.post("/requests", data={**ASKED, "kind": "complaint"})
+    with app.database.write() as session:
+        erase_person(session, session.get_one(Subscriber, member.id), evidence="their request", at=app.now())
+    answer(app)
+    assert [(request.kind, request.contact, request.words) for request in kept(app)] == [("complaint", "", "")]
+
+
 def test_words_of_a_stranger_are_shown_as_words(app: App, site: httpx.Client) -> None:
     site.post("/requests", data={**ASKED, "words": "<script>x</script>\x1b[31m", "contact": "a\r\nb"})
     answer(app)
