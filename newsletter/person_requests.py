@@ -54,7 +54,7 @@ def receive(
         way=clean_text(way)[:100],
         contact=contact,
         contact_hash=_hash(contact, pepper),
-        words=words.strip()[:LONGEST_WORDS],
+        words=_clean_lines(words)[:LONGEST_WORDS],
     )
     session.add(made)
     session.flush()
@@ -109,7 +109,7 @@ def close(session: Session, request: PersonRequest, *, outcome: str, by: str, at
     _refuse_closed(request)
     if not outcome.strip():
         raise InvalidValue("What came of a request must be said.", hint="Say it with --outcome TEXT.")
-    request.closed_at, request.closed_by, request.outcome = at, by[:200], outcome.strip()
+    request.closed_at, request.closed_by, request.outcome = at, by[:200], _clean_lines(outcome)
     session.flush()
 
 
@@ -135,6 +135,11 @@ def forget(session: Session, ids: Sequence[int]) -> int:
 def _refuse_closed(request: PersonRequest) -> None:
     if request.closed_at is not None:
         raise Conflict(f"Request {request.id} was closed on {request.closed_at:%Y-%m-%d} by {request.closed_by}.")
+
+
+def _clean_lines(words: str) -> str:
+    """Return words of several lines without what would steer a terminal, or what PostgreSQL does not store."""
+    return "\n".join(clean_text(line) for line in words.strip().splitlines())
 
 
 def _hash(contact: str, pepper: bytes) -> bytes | None:

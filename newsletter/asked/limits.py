@@ -1,7 +1,8 @@
 """
-The limits of sign-ups, one row of `throttles` each: by network, by receiving domain, by kind of form and overall.
+The limits of sign-ups, one row of `throttles` each: by network, by receiving domain, by kind of form and overall; and
+those of complaints and requests about one's own data, by network and overall.
 
-Who answers requests holds the service's turn, so nobody else changes these rows meanwhile. When the limit for all runs
+A row is locked from reading to storing. When the limit for all runs
 dry the breaker opens: for a while nobody who signs up is written to, and operators are told.
 """
 
@@ -18,6 +19,8 @@ from newsletter.tables import Throttle
 
 PREFIX = "sign-up:"
 NETWORK, DOMAIN, EMBEDDED, OVERALL = f"{PREFIX}network:", f"{PREFIX}domain:", f"{PREFIX}embedded", f"{PREFIX}overall"
+REQUEST_NETWORK, REQUEST_OVERALL = "request:network:", "request:overall"
+REQUESTS_PER_HOUR_PER_NETWORK, REQUESTS_PER_HOUR = 10, 100  # a person reads each of them
 
 
 def may_ask(session: Session, network: str, per_hour: int, now: datetime) -> bool:
@@ -28,6 +31,13 @@ def may_ask(session: Session, network: str, per_hour: int, now: datetime) -> boo
 def may_ask_embedded(session: Session, per_hour: int, now: datetime) -> bool:
     """Return whether the forms that stand on other sites may ask once more."""
     return _take(session, EMBEDDED, per_hour, now)
+
+
+def may_request(session: Session, network: str, now: datetime) -> bool:
+    """Return whether a network may send one more complaint or request about somebody's own data."""
+    return _take(session, REQUEST_NETWORK + network, REQUESTS_PER_HOUR_PER_NETWORK, now) and _take(
+        session, REQUEST_OVERALL, REQUESTS_PER_HOUR, now
+    )
 
 
 def may_mail(session: Session, domain: str, per_hour: int, now: datetime) -> bool:
@@ -69,7 +79,7 @@ def forget_full(session: Session, now: datetime) -> None:
 
 
 def _full(session: Session, now: datetime) -> list[str]:
-    named = or_(Throttle.name.startswith(NETWORK), Throttle.name.startswith(DOMAIN))
+    named = or_(*(Throttle.name.startswith(kind) for kind in (NETWORK, DOMAIN, REQUEST_NETWORK)))
     rows = session.execute(select(Throttle.name, Throttle.value).where(named))
     before = now.timestamp() - FULL_AFTER_SECONDS
     return [name for name, value in rows if not value or value["at"] <= before]

@@ -1,30 +1,28 @@
 """
 The page for complaints and for requests about one's own data: it adds a row, and answers everybody alike.
 
-Nobody is looked up, and nobody is turned away in silence: where a network asks too often, the page says so and names
-another way.
+Nobody is looked up, and nobody is turned away in silence: where a network, or everybody, asks too often, the page says
+so and names another way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from newsletter.asked.requests import network_of
+from newsletter.asked.limits import may_request
 from newsletter.person_requests import LONGEST_CONTACT, LONGEST_WORDS
-from newsletter.tables import PersonRequestKind, WebRequest, WebRequestKind
+from newsletter.tables import PersonRequestKind, WebRequestKind
 from newsletter.web.asking import ask
 from newsletter.web.languages import marked
 from newsletter.web.sign_up_form import TRAP
 from newsletter.web.site import Site
 
-MOST_AN_HOUR = 10
+MOST_BODY_BYTES = 48 * 1024  # the longest words in letters that a form writes as nine bytes each
 KINDS = (
     (PersonRequestKind.COMPLAINT, marked("I want to complain")),
     (PersonRequestKind.ACCESS, marked("I want a copy of what you hold about me")),
@@ -49,7 +47,7 @@ class Requesting:
     site: Site
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [Route("/requests", self.requests, methods=["GET", "POST"])]
+        return [Route("/requests", self.requests, methods=["GET", "POST"], max_body_size=MOST_BODY_BYTES)]
 
     async def requests(self, request: Request) -> Response:
         site = self.site
@@ -64,20 +62,9 @@ class Requesting:
             }
         if not fields["contact"] or fields["kind"] not in set(PersonRequestKind):
             return self._notice(400, MISSING)
-        network = network_of(request.client.host if request.client else None)
-        if await site.read(lambda: self._asked_lately(network)) >= MOST_AN_HOUR:
+        if not await ask(site, request, WebRequestKind.REQUEST, fields, limit=may_request):
             return self._notice(429, TOO_MANY)
-        await ask(site, request, WebRequestKind.REQUEST, fields)
         return site.page("requests_kept", contact=site.contact)
-
-    def _asked_lately(self, network: str) -> int:
-        lately = select(func.count()).where(
-            WebRequest.kind == WebRequestKind.REQUEST,
-            WebRequest.network == network,
-            WebRequest.at > self.site.app.now() - timedelta(hours=1),
-        )
-        with self.site.app.database.read() as session:
-            return session.scalar(lately) or 0
 
     def _notice(self, status: int, said: tuple[str, tuple[str, ...]]) -> Response:
         heading, lines = said

@@ -14,14 +14,16 @@ from sqlalchemy import select
 from newsletter import person_requests, retention
 from newsletter.app import App
 from newsletter.asked.answering import Answering
+from newsletter.asked.limits import REQUEST_NETWORK, forget_full
 from newsletter.cli.main import cli
 from newsletter.doctor.findings import Level
 from newsletter.doctor.requests import check_requests
 from newsletter.erasing import erase_person
 from newsletter.errors import Conflict, NotFound
+from newsletter.person_requests import LONGEST_WORDS
 from newsletter.send.alerts import current_causes
 from newsletter.subject_access import held_about
-from newsletter.tables import PersonRequest, PersonRequestKind, WebRequest
+from newsletter.tables import PersonRequest, PersonRequestKind, Throttle, WebRequest
 from newsletter.web.sign_up_form import TRAP
 from subscribers.errors import InvalidValue
 from subscribers.tables import Subscriber
@@ -87,14 +89,37 @@ def test_a_machine_that_fills_in_everything_is_dropped_with_the_same_answer(app:
 
 
 def test_a_network_that_asks_too_often_is_told_of_another_way(app: App, site: httpx.Client) -> None:
-    """Nobody is dropped in silence."""
+    """Nobody is dropped in silence; that a worker takes each at once changes nothing."""
     for _ in range(10):
         assert site.post("/requests", data=ASKED).status_code == 200
+        answer(app)
     refused = site.post("/requests", data=ASKED)
     assert refused.status_code == 429
     assert app.config.organisation.from_address in refused.text
     answer(app)
     assert len(kept(app)) == 10
+    later = app.now() + timedelta(hours=1, minutes=1)
+    app.now = lambda: later
+    assert site.post("/requests", data=ASKED).status_code == 200
+    with app.database.write() as session:
+        forget_full(session, later + timedelta(hours=2))
+        assert session.scalars(select(Throttle.name).where(Throttle.name.startswith(REQUEST_NETWORK))).all() == []
+
+
+def test_many_networks_together_cannot_bury_the_list(
+    app: App, site: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("newsletter.asked.limits.REQUESTS_PER_HOUR", 3)
+    senders = [{"x-forwarded-for": f"198.51.{number}.7"} for number in range(4)]
+    told = [site.post("/requests", data=ASKED, headers=sender).status_code for sender in senders]
+    assert told == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e9", "\u0639", "\u0a2a"])
+def test_the_longest_words_are_taken_in_every_script(app: App, site: httpx.Client, letter: str) -> None:
+    assert site.post("/requests", data={**ASKED, "words": letter * LONGEST_WORDS}).status_code == 200
+    answer(app)
+    assert kept(app)[0].words == letter * LONGEST_WORDS
 
 
 def test_one_that_waited_for_days_is_kept_and_counts_from_the_day_it_came(app: App, site: httpx.Client) -> None:
@@ -122,10 +147,17 @@ def test_an_erasure_leaves_that_somebody_asked_and_not_who(app: App, site: httpx
     assert [(request.kind, request.contact, request.words) for request in kept(app)] == [("complaint", "", "")]
 
 
-def test_words_of_a_stranger_are_shown_as_words(app: App, site: httpx.Client) -> None:
-    site.post("/requests", data={**ASKED, "words": "<script>x</script>\x1b[31m", "contact": "a\r\nb"})
+@pytest.mark.parametrize("database", ["app", pytest.param("app_on_postgresql", marks=pytest.mark.journey)])
+def test_words_of_a_stranger_steer_no_terminal_and_stop_no_worker(
+    request: pytest.FixtureRequest, serve, database: str
+) -> None:
+    """PostgreSQL stores no NUL: the request would wait for ever."""
+    app: App = request.getfixturevalue(database)
+    words = "<b>x</b>\x1b[31m\r\nin two\x00 lines\u202e"
+    with serve(app) as address:
+        httpx.post(f"{address}/requests", data={**ASKED, "words": words, "contact": "a\r\nb\x00"}, trust_env=False)
     answer(app)
-    assert kept(app)[0].contact == "a b"
+    assert [(one.contact, one.words) for one in kept(app)] == [("a b", "<b>x</b>[31m\nin two lines")]
 
 
 @pytest.mark.parametrize(
