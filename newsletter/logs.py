@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from types import TracebackType
 
 from newsletter.config import Log
 from newsletter.send.masking import without_people
@@ -67,6 +70,27 @@ def start_logging(settings: Log, process: str, *, verbose: bool = False) -> None
     handler.setFormatter(Json(process) if settings.format == "json" else Masked(process))
     level = LEVELS[settings.level]
     logging.basicConfig(handlers=[handler], level=min(level, logging.INFO) if verbose else level, force=True)
+
+
+def log_faults() -> None:
+    """Let warnings, and what ends a thread or the process, go to the log instead of past it: for what runs for long."""
+    logging.captureWarnings(True)
+    sys.excepthook = lambda kind, error, trace: _fault(kind, error, trace, "the process")
+    threading.excepthook = lambda of: _fault(
+        of.exc_type, of.exc_value, of.exc_traceback, of.thread.name if of.thread else "a thread"
+    )
+
+
+def _fault(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None, what: str) -> None:
+    if issubclass(kind, KeyboardInterrupt | SystemExit):
+        return
+    said = (kind, error if error is not None else kind(), trace)
+    logging.getLogger("newsletter").critical("a fault ended %s", what, exc_info=said)
+
+
+def masked(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what tells people the same without any address: what is told ends in the journal of the machine."""
+    return lambda words: say(without_people(words))
 
 
 def say_as_json(words: str) -> None:

@@ -26,7 +26,7 @@ def command(context: Context, once: bool, parent: int | None) -> int:
     from dataclasses import asdict
 
     from newsletter.cli.serve import end_with
-    from newsletter.logs import say_as_json, start_logging
+    from newsletter.logs import log_faults, masked, say_as_json, start_logging
     from newsletter.worker import Round, Worker
 
     stop = threading.Event()
@@ -35,8 +35,9 @@ def command(context: Context, once: bool, parent: int | None) -> int:
     end_with(parent)
     settings = context.app.config.log
     start_logging(settings, "worker", verbose=context.verbose)
-    worker = Worker(context.app, say_as_json if settings.format == "json" else context.output.note, stop)
+    worker = Worker(context.app, say_as_json if settings.format == "json" else masked(context.output.note), stop)
     if not once:
+        log_faults()
         context.output.note("Working: what is scheduled or deferred goes out when it is due. Stop it with Ctrl-C.")
         worker.run()
         return 0

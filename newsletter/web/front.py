@@ -20,6 +20,16 @@ from newsletter.config import Web
 ANYBODYS = ("/health", "/ready")
 
 
+def below(path: str, prefix: str) -> str:
+    """Return a path without the prefix of `web.url`, where the proxy has left it on."""
+    return path[len(prefix) :] or "/" if prefix and f"{path}/".startswith(f"{prefix}/") else path
+
+
+def prefix_of(web: Web) -> str:
+    """Return the path below which the site is; empty where it has a name of its own."""
+    return urlsplit(web.url).path.rstrip("/")
+
+
 class Front:
     """An ASGI layer around all others but that of the headers."""
 
@@ -27,7 +37,7 @@ class Front:
         self.site = site
         parts = urlsplit(web.url)
         self._names = {parts.hostname or "", web.bind, "localhost"}
-        self._prefix = parts.path.rstrip("/")
+        self._prefix = prefix_of(web)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -39,14 +49,12 @@ class Front:
         await self.site(scope, receive, send)
 
     def _below(self, scope: Scope) -> Scope:
-        path: str = scope["path"]
-        if not self._prefix or not (path == self._prefix or path.startswith(f"{self._prefix}/")):
-            return scope
-        return {**scope, "path": path[len(self._prefix) :] or "/", "raw_path": None}
+        path = below(scope["path"], self._prefix)
+        return scope if path == scope["path"] else {**scope, "path": path, "raw_path": None}
 
     def _is_ours(self, host: str) -> bool:
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")  # a name that ends in a dot is the same
         except ValueError:  # half an IPv6 address
             return False
         return name in self._names or _is_loopback(name)

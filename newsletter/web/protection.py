@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from newsletter.web.front import below
+
 ONE_YEAR_SECONDS = 365 * 24 * 3600
 REFUSED_FEATURES = (
     "accelerometer",
@@ -62,12 +64,16 @@ class Protection:
 
     Args:
         count: Told of each request: method, kind of page, status, seconds.
+        prefix: The path below which the site is.
     """
 
-    def __init__(self, site: ASGIApp, headers: Mapping[str, str], count: Count | None = None) -> None:
+    def __init__(
+        self, site: ASGIApp, headers: Mapping[str, str], count: Count | None = None, *, prefix: str = ""
+    ) -> None:
         self.site = site
         self.headers = dict(headers)
         self._count = count
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +96,8 @@ class Protection:
             logger.error("fault %s at %s", type(error).__name__, _place(error))
             if not status:
                 raise
-        seconds, method, kind = time.perf_counter() - begun, _method(scope["method"]), _kind(scope["path"])
+        seconds, method = time.perf_counter() - begun, _method(scope["method"])
+        kind = _kind(below(scope["path"], self._prefix))
         if self._count is not None:
             self._count(method, kind, status or 500, seconds)
         fields = {"method": method, "kind": kind, "status": status, "milliseconds": round(seconds * 1000)}

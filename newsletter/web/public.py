@@ -19,7 +19,7 @@ from newsletter.app import App
 from newsletter.fresh_keys import FreshKeys
 from newsletter.web.api.application import make_interface
 from newsletter.web.archive import Archive
-from newsletter.web.front import Front
+from newsletter.web.front import Front, prefix_of
 from newsletter.web.health import Health
 from newsletter.web.languages import Spoken
 from newsletter.web.link_requests import LinkRequests
@@ -69,7 +69,8 @@ def make_site(app: App, *, certificates: Certificates | None = None, count: Coun
     starlette.router.redirect_slashes = False
     https = app.config.web.url.startswith("https:")
     front = Front(make_interface(site, Spoken(starlette)), app.config.web)
-    return Protection(front, page_headers(pages.style_hash, pages.script_hash, https=https), count)
+    headers = page_headers(pages.style_hash, pages.script_hash, https=https)
+    return Protection(front, headers, count, prefix=prefix_of(app.config.web))
 
 
 @dataclass

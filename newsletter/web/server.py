@@ -10,7 +10,7 @@ import uvicorn
 
 from newsletter.app import App
 from newsletter.errors import NewsletterError
-from newsletter.logs import start_logging
+from newsletter.logs import log_faults, start_logging
 from newsletter.web.protection import Count
 from newsletter.web.public import make_site
 from newsletter.web.sns_certificates import Certificates
@@ -65,6 +65,7 @@ def serve_site(app: App, sock: socket.socket, *, verbose: bool) -> None:
     from newsletter.web.metrics import start_metrics
 
     start_logging(app.config.log, "site", verbose=verbose)
+    log_faults()
     requests = start_metrics(app, app.config.metrics)
     make_server(app, count=requests.count if requests else None).run(sockets=[sock])
 

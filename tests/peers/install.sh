@@ -26,6 +26,7 @@ need dovecot-pop3d test -x /usr/lib/dovecot/pop3
 need dovecot-lmtpd test -x /usr/lib/dovecot/lmtp
 need curl command -v curl
 need nginx-light command -v nginx
+need caddy command -v caddy
 need strace command -v strace
 need age command -v age
 need gpg command -v gpg

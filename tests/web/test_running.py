@@ -20,11 +20,13 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.config import Log, Metrics
 from newsletter.heartbeat import beat, keep_beating, last_beat
 from newsletter.logs import Json, Masked, say_as_json, start_logging
+from newsletter.tables import WebRequest
 from newsletter.web.metrics import start_metrics
 from newsletter.web.server import PortInUse
 from tests.peers.fixtures import folder_for, free_port, listens, missing, running, wait_until
@@ -138,6 +140,27 @@ def test_no_address_is_in_the_log_at_any_level_or_in_a_fault(formatter: logging.
         assert "ValueError" in line
 
 
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_no_address_leaves_a_process_that_a_fault_ends(kind: str) -> None:
+    """Neither by what a thread or the process dies of, nor by a warning, nor by what the worker tells people."""
+    code = (
+        "import sys, threading, warnings\n"
+        "from newsletter.config import Log\n"
+        "from newsletter.logs import log_faults, masked, start_logging\n"
+        "start_logging(Log(format=sys.argv[1]), 'worker'); log_faults()\n"
+        "def fall(): raise ValueError('no row for ' + sys.argv[2])\n"
+        "thread = threading.Thread(target=fall, name='receiver'); thread.start(); thread.join()\n"
+        "warnings.warn('odd: ' + sys.argv[2])\n"
+        "masked(lambda words: print(words, file=sys.stderr))('The receiver broke: ' + sys.argv[2])\n"
+        "fall()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, kind, CANARY], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "canary" not in done.stderr
+    for told in ("ended receiver", "ended the process", "odd: (somebody)", "broke: (somebody)", "ValueError"):
+        assert told in done.stderr
+
+
 def test_a_line_for_machines_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     before = logging.getLogger().handlers[:]
     try:
@@ -160,6 +183,7 @@ def test_a_line_for_machines_is_json(capsys: pytest.CaptureFixture[str]) -> None
     [
         ("news.example.org", 404),
         ("NEWS.example.org:443", 404),
+        ("news.example.org.", 404),
         ("127.0.0.1:8025", 404),
         ("localhost", 404),
         ("evil.example", 421),
@@ -177,13 +201,26 @@ def test_another_name_gets_nothing(app: App, serve, host: str, status: int) -> N
     assert alive.status_code == 200
 
 
-def test_whom_a_stranger_says_it_asks_for_is_not_believed(app: App, serve) -> None:
-    """X-Forwarded-For counts from a trusted proxy alone; here nothing is trusted."""
-    from newsletter.web.server import make_server
+@pytest.mark.parametrize(
+    ("trusted", "network"),
+    [(("127.0.0.1",), "203.0.113.0/24"), (("127.0.0.0/8",), "203.0.113.0/24"), (("192.0.2.1",), "127.0.0.0/24")],
+)
+def test_for_whom_a_stranger_says_it_asks_is_not_believed(app: App, serve, trusted: tuple[str], network: str) -> None:
+    """X-Forwarded-For counts from a trusted proxy alone, and of several the last that is none."""
+    asked = {"kind": "other", "contact": "0121 496 0000"}
+    with serve(with_web(app, trusted_proxies=trusted)) as address:
+        forged = {"x-forwarded-for": "198.51.100.1, 203.0.113.9"}
+        assert httpx.post(f"{address}/requests", data=asked, headers=forged, trust_env=False).status_code == 200
+    with app.database.read() as session:
+        assert session.scalars(select(WebRequest.network)).one() == network
 
-    trusting, wary = make_server(app), make_server(with_web(app, trusted_proxies=("192.0.2.1",)))
-    assert trusting.config.forwarded_allow_ips == "127.0.0.1"
-    assert wary.config.forwarded_allow_ips == "192.0.2.1"
+
+def test_below_a_path_the_kind_of_page_is_counted_as_ever(app: App, serve, member) -> None:
+    counted: list[str] = []
+    with serve(with_web(app, url="http://127.0.0.1/news"), count=lambda *of: counted.append(of[1])) as address:
+        for path in (f"/news/unsubscribe/{member.token}", f"/unsubscribe/{member.token}", "/newsletter/health"):
+            httpx.get(f"{address}{path}", trust_env=False)
+    assert counted == ["/unsubscribe", "/unsubscribe", "/other"]
 
 
 @pytest.mark.parametrize("keeps_prefix", [True, False])
@@ -252,6 +289,22 @@ def test_the_nginx_file_is_what_nginx_takes(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ {ours} }}")
     done = subprocess.run([str(program), "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True)
     assert "test is successful" in done.stderr, done.stderr
+
+
+def test_the_caddy_file_is_what_caddy_takes(tmp_path: Path) -> None:
+    """Also with the site below a path, which the file shows as a comment."""
+    program = shutil.which("caddy")
+    if program is None:
+        missing("caddy")
+    ours = (DEPLOY / "Caddyfile").read_text()
+    other = "\n".join(line.removeprefix("# ") for line in ours.partition("config.toml:\n#\n")[2].splitlines())
+    assert "handle_path /news/*" in other
+    for text in (ours, other):
+        (tmp_path / "Caddyfile").write_text(text)
+        words = [str(program), "validate", "--adapter", "caddyfile", "--config", str(tmp_path / "Caddyfile")]
+        home = {**os.environ, "HOME": str(tmp_path)}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=home)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_socket_of_systemd_is_taken_over(tmp_path: Path) -> None:
