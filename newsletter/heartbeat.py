@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.app import App
 from newsletter.tables import Setting
+from subscribers.errors import DatabaseUnavailable
 
 SETTING = "worker-heartbeat"
 BEAT_SECONDS = 20.0
@@ -28,8 +30,8 @@ def last_beat(session: Session) -> datetime | None:
 
 
 def keep_beating(app: App, stop: threading.Event) -> None:
-    """Beat until *stop* is set."""
+    """Beat until *stop* is set; a database that is away, which the worker tells of, is waited for."""
     while not stop.is_set():
-        with app.database.write() as session:
+        with suppress(DatabaseUnavailable), app.database.write() as session:
             beat(session, app.now())
         stop.wait(BEAT_SECONDS)

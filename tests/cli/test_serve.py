@@ -97,6 +97,32 @@ def test_it_runs_a_site_and_a_worker_and_ends_both(workspace: Workspace) -> None
         assert not any(child.is_running() for child in running.values())
 
 
+def test_it_says_how_the_work_is_finishes_what_has_begun_and_logs_nobody(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = free_port()
+    for name, value in (("METRICS__PORT", str(measured)), ("LOG__FORMAT", "json"), ("LOG__LEVEL", "debug")):
+        monkeypatch.setenv(f"NEWSLETTER__{name}", value)
+    body = b"kind=complaint&contact=amina.canary%40example.org&words=too+much"
+    head = "POST /requests HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    with serving(workspace) as (process, port):
+        address = f"http://127.0.0.1:{port}"
+        wait_for(lambda: httpx.get(f"{address}/ready", trust_env=False).json()["worker"] == "ok")
+        metrics = httpx.get(f"http://127.0.0.1:{measured}/metrics", trust_env=False).text
+        assert "newsletter_worker_heartbeat_age_seconds " in metrics
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+            slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:20])
+            assert httpx.get(f"{address}/requests", trust_env=False).status_code == 200  # the site has read the above
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            slow.sendall(body[20:])
+            assert slow.recv(100).startswith(b"HTTP/1.1 200 ")
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert '"kind": "/requests"' in errors
+    assert "canary" not in errors
+
+
 def test_a_site_that_is_killed_comes_back_and_the_port_is_never_closed(workspace: Workspace) -> None:
     with serving(workspace, "--no-worker") as (process, port):
         (site,) = children(process).values()
