@@ -279,6 +279,7 @@ def test_exports_are_private_and_complete(filled: Run, tmp_path: Path) -> None:
     page = tmp_path / "ann.html"
     filled("subscribers", "export", str(page), "--person", "ann@example.org", as_json=False)
     assert "forms of October" in page.read_text()
+    assert "--person ann@example.org" in filled("subscribers", "export", "ann@example.org", code=2, as_json=False)
     held = filled("subscribers", "export", "--person", "ann@example.org")
     assert {"ledger", "subscriptions", "suppressions", "deliveries"} <= set(held)
 
