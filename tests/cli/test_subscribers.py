@@ -25,7 +25,9 @@ from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
 from newsletter.tables import Issue, IssueState
-from subscribers.tables import ConsentEvent, LeavingReason, WhyLeft
+from subscribers.attributes import declare
+from subscribers.segments.sql import BUILT_IN
+from subscribers.tables import AttributeKind, ConsentEvent, LeavingReason, WhyLeft
 
 CONFIG = """
 [organisation]
@@ -412,3 +414,18 @@ def test_retention_is_counted_by_rule_and_says_what_each_keeps(filled: Run) -> N
     assert {row["count"] for row in rows} == {0}
     assert filled("retention", "run") == rows
     assert "Nothing was changed." in filled("retention", "run", "--dry-run", as_json=False)
+
+
+def test_every_field_is_shown_with_an_example_that_can_be_used(filled: Run, app: App) -> None:
+    with app.database.write() as session:
+        declare(session, "role", AttributeKind.SEVERAL, ("police", "women's aid"))
+    filled("segments", "create", "name", "town = 'Dudley'")
+    filled("lists", "create", "name")
+    shown = {row["field"]: row for row in filled("segments", "fields")}
+    assert set(BUILT_IN) < set(shown)
+    assert shown["town"]["kind"] == "text"
+    assert shown["role"]["choices"] == ["police", "women's aid"]
+    for row in shown.values():
+        if row["field"] != "issue":  # there is none yet
+            filled("segments", "count", row["example"].replace("NAME", "name"))
+    assert "lawful basis: consent, soft-opt-in" in " ".join(filled("segments", "fields", as_json=False).split())
