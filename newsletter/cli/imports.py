@@ -71,6 +71,7 @@ def show(context: Context, batch: int) -> None:
             **_facts(found, name),
             "finished": found.finished_at,
             "undone": found.undone_at,
+            "forgotten": found.forgotten_at,
             "kept_out": found.kept_out,
             "sha256": found.file_sha256,
             "columns": found.mapping,
