@@ -75,7 +75,7 @@ def test_a_mailed_link_opens_the_page_once(app: App, site: httpx.Client, member,
         assert not [word for word in secret_words if word in opened.text.replace("mailing lists", "")]
     assert "Amina Yusuf" in site.post(path).text
     assert site.get(path).status_code == 404
-    move_clock(app, app.now() + settings_pages.PRESSED_AGAIN)
+    move_clock(app, app.now() + one_time.PRESSED_AGAIN)
     assert site.post(path).status_code == 404
 
 
@@ -137,7 +137,7 @@ def test_a_token_of_another_purpose_opens_nothing_and_none_of_ours_opens_another
 
 @pytest.mark.parametrize("where", ["app", "app_on_postgresql"])
 def test_of_several_posts_with_one_link_one_opens_the_page(request, serve, monkeypatch, where: str) -> None:
-    monkeypatch.setattr(settings_pages, "PRESSED_AGAIN", timedelta(0))
+    monkeypatch.setattr(one_time, "PRESSED_AGAIN", timedelta(0))
     app = request.getfixturevalue(where)
     with app.database.write() as session:
         made = people.add(session, pepper=app.keys.pepper, address="amina@example.org", at=app.now())

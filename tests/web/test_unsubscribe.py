@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sqlite3
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from subscribers.tables import Basis, ConsentEvent, MailingList, Subscription, S
 from subscribers.tokens import ALL_LISTS, unsubscribe_token
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+PAGE = re.compile(r'name="page" value="[^"]+"')  # drawn by lot
 States = Callable[[], dict[str, str]]
 
 
@@ -43,9 +45,9 @@ def test_a_page_reached_by_a_link_shows_nobody(site: httpx.Client, member, secre
 def test_the_page_is_the_same_for_somebody_known_and_somebody_deleted(
     site: httpx.Client, member, forget: Callable[[int], None]
 ) -> None:
-    known = site.get(link(member)).text
+    known = PAGE.sub("", site.get(link(member)).text)
     forget(member.id)
-    assert site.get(link(member)).text == known
+    assert PAGE.sub("", site.get(link(member)).text) == known
 
 
 @pytest.mark.parametrize("multipart", [False, True], ids=["urlencoded", "multipart"])
