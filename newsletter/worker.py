@@ -22,6 +22,7 @@ from newsletter.asked.answering import Answering
 from newsletter.audit import Action
 from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
+from newsletter.heartbeat import Pulse
 from newsletter.publishing import start_issue
 from newsletter.publishing.monthly import make_due_digests
 from newsletter.send.control import issues_to_send, next_due_at
@@ -68,11 +69,13 @@ class Worker:
     Attributes:
         say: Tells the person who watches.
         stop: Set by SIGTERM; what is on the wire is finished first.
+        pulse: Felt after each look that came to its end, and while an issue goes out.
     """
 
     app: App
     say: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
+    pulse: Pulse = field(default_factory=Pulse)
     _trouble: str = ""
     _digest_trouble: str = ""
     _away_since: datetime | None = None
@@ -88,7 +91,7 @@ class Worker:
         beside = threading.Thread(target=messenger.run, name="messenger", daemon=True)
         beside.start()
         try:
-            with running(services(self.app, self.say), self.app, self.stop):
+            with running(services(self.app, self.say, self.pulse), self.app, self.stop):
                 self._run()
         finally:
             self.stop.set()
@@ -99,6 +102,7 @@ class Worker:
             try:
                 self._issues()
                 pause = self._pause()
+                self.pulse.feel()
                 self._trouble, self._away_since = "", None
             except DatabaseUnavailable as error:
                 self._tell_once(f"{error.message} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
@@ -234,7 +238,9 @@ class Worker:
 
     def _send(self, task: Task) -> bool:
         with self._seeing_to_others(task) as give_way:
-            report: SendReport = send_issue(self.app, task.issue_id, stop=self.stop, give_way=give_way)
+            report: SendReport = send_issue(
+                self.app, task.issue_id, on_look=self.pulse.feel, stop=self.stop, give_way=give_way
+            )
         if report.stopped:  # by a signal that the sending itself took
             self.stop.set()
         counts = {name: report.counts[name] for name in ("sent", "deferred", "bounced", "held", "expired", "uncertain")}

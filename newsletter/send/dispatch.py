@@ -56,6 +56,7 @@ def send_issue(
     issue_id: int,
     *,
     on_progress: Callable[[Progress], None] | None = None,
+    on_look: Callable[[], None] | None = None,
     stop: threading.Event | None = None,
     give_way: threading.Event | None = None,
     handle_signals: bool = True,
@@ -68,6 +69,7 @@ def send_issue(
 
     Args:
         on_progress: Called about five times a second, and at the end.
+        on_look: Called while the run goes on: its loop turns, and its journal reaches the database.
         stop: Set by the caller to drain, as the first signal does.
         give_way: Set by the caller when other issues have waited long: as `stop`, but nobody asked for an end.
 
@@ -86,7 +88,7 @@ def send_issue(
         state = IssueState(counts["state"])
         return SendReport(state, counts["reason"], counts, 0.0, False, window.opens_at(app.now()))
     with interpreter_for_sending(), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_run(app, issue_id, on_progress or (lambda _: None), stop, give_way, handle_signals))
+        return runner.run(_run(app, issue_id, on_progress or (lambda _: None), on_look, stop, give_way, handle_signals))
 
 
 def _refuse_unless_sending(app: Parts, issue_id: int) -> None:
@@ -110,6 +112,7 @@ async def _run(
     app: Parts,
     issue_id: int,
     on_progress: Callable[[Progress], None],
+    on_look: Callable[[], None] | None,
     stop: threading.Event | None,
     give_way: threading.Event | None,
     signals: bool,
@@ -131,7 +134,7 @@ async def _run(
                 pausing = partial(_pause_unsigned, app=app, issue_id=issue_id, owner=owner, error=error)
                 counts = await journal.in_session(pausing)
                 return _report(counts, started)
-            sender.give_way = give_way
+            sender.give_way, sender.on_look = give_way, on_look
             with signals_drain(sender.drain) if signals else nullcontext():
                 await sender.run()
             counts = await journal.in_session(lambda session: _close(session, app, issue_id, owner))
@@ -212,6 +215,7 @@ class Sender:
         self._most_on_a_connection = {limit.name: limit.messages_per_connection for limit in domains}
         self.stopped = False
         self.give_way: threading.Event | None = None
+        self.on_look: Callable[[], None] | None = None
         self.goes_on_at: datetime | None = None
         self._ended = asyncio.Event()
         self._pause_reason: tuple[str, PauseKind] | None = None
@@ -397,6 +401,8 @@ class Sender:
             while True:
                 await asyncio.sleep(LOOK_AT_ISSUE_SECONDS)
                 await self._look_at_issue()
+                if self.on_look is not None:
+                    self.on_look()
                 if loop.time() >= recover_at:
                     recover_at = loop.time() + RECOVER_SECONDS
                     await self._journal.in_session(self._see_to_leases)

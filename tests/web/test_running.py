@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,11 +25,12 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.config import Log, Metrics
-from newsletter.heartbeat import beat, keep_beating, last_beat
+from newsletter.heartbeat import beat, last_beat
 from newsletter.logs import Json, Masked, say_as_json, start_logging
 from newsletter.tables import WebRequest
 from newsletter.web.metrics import start_metrics
 from newsletter.web.server import PortInUse
+from newsletter.worker import Worker
 from tests.peers.fixtures import folder_for, free_port, listens, missing, running, wait_until
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
@@ -60,19 +62,42 @@ def test_ready_tells_when_a_worker_was_last_seen(app: App, site: httpx.Client, m
         assert (answer.status_code, answer.json()["status"], answer.json()["worker"]) == (200, "ready", told)
 
 
+def beaten(app: App) -> bool:
+    with app.database.read() as session:
+        return last_beat(session) is not None
+
+
+@contextmanager
+def working(worker: Worker) -> Iterator[None]:
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    yield
+    worker.stop.set()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
 def test_a_worker_beats_until_it_stops(app: App) -> None:
-    stop = threading.Event()
-    beating = threading.Thread(target=keep_beating, args=(app, stop))
-    beating.start()
+    with working(Worker(app, lambda _words: None)):
+        wait_until(lambda: beaten(app), "no heartbeat")
 
-    def beaten() -> bool:
-        with app.database.read() as session:
-            return last_beat(session) is not None
 
-    wait_until(beaten, "no heartbeat")
-    stop.set()
-    beating.join(5)
-    assert not beating.is_alive()
+def test_a_worker_whose_loop_stands_still_does_not_beat(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process lives and its other threads go on; a monitor that believed them would see nothing."""
+    monkeypatch.setattr("newsletter.heartbeat.LOOK_SECONDS", 0.05)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(_app: App) -> None:
+        hangs.set()
+        goes_on.wait(20)
+
+    monkeypatch.setattr("newsletter.worker.settle_left_behind", hang)
+    with working(Worker(app, lambda _words: None)):
+        assert hangs.wait(20)
+        time.sleep(0.5)
+        assert not beaten(app)
+        goes_on.set()
+        wait_until(lambda: beaten(app), "no heartbeat")
 
 
 # -- metrics
