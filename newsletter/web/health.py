@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import anyio
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -20,6 +22,8 @@ from newsletter.heartbeat import SILENT_AFTER, last_beat
 from newsletter.migrations import require_current
 from newsletter.web.site import Site
 from subscribers.errors import DatabaseUnavailable, SubscribersError
+
+ANSWER_SECONDS = 5.0
 
 
 @dataclass
@@ -37,11 +41,13 @@ class Health:
 
     async def ready(self, _request: Request) -> Response:
         """
-        200 when the pages can be served, else 503.
+        200 when the pages can be served, else 503; within `ANSWER_SECONDS`, for whoever asks waits no longer either.
 
         A worker that is silent is told, and is no reason to take the pages away: people must be able to unsubscribe.
         """
-        document = await self.site.read(self._look)
+        document: dict[str, Any] = {"status": "not ready", "database": "does not answer in time"}
+        with anyio.move_on_after(ANSWER_SECONDS):
+            document = await anyio.to_thread.run_sync(self._look, abandon_on_cancel=True)
         return JSONResponse(document, 200 if document["status"] == "ready" else 503)
 
     def _look(self) -> dict[str, Any]:

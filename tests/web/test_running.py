@@ -62,6 +62,17 @@ def test_ready_tells_when_a_worker_was_last_seen(app: App, site: httpx.Client, m
         assert (answer.status_code, answer.json()["status"], answer.json()["worker"]) == (200, "ready", told)
 
 
+def test_ready_answers_in_time_when_the_database_does_not(app: App, site: httpx.Client, monkeypatch) -> None:
+    monkeypatch.setattr("newsletter.web.health.ANSWER_SECONDS", 0.1)
+    answers = threading.Event()
+    monkeypatch.setattr("newsletter.web.health.require_current", lambda _database: answers.wait(20))
+    begun = time.monotonic()
+    answer = site.get("/ready")
+    assert (answer.status_code, answer.json()["database"]) == (503, "does not answer in time")
+    assert time.monotonic() - begun < 5
+    answers.set()
+
+
 def beaten(app: App) -> bool:
     with app.database.read() as session:
         return last_beat(session) is not None
