@@ -86,7 +86,13 @@ class Worker:
     _gave_way: int = 0
 
     def run(self) -> None:
-        """Work until `stop` is set, with a messenger beside. A database that is away, or a copy, is waited for."""
+        """
+        Work until `stop` is set, with a messenger beside.
+
+        A database that is away, also at the start, one that is not upgraded yet, or a copy, is waited for.
+        """
+        if not self._database_comes():
+            return
         messenger = Messenger(self.app, self.say, self.stop)
         beside = threading.Thread(target=messenger.run, name="messenger", daemon=True)
         beside.start()
@@ -97,6 +103,17 @@ class Worker:
             self.stop.set()
             beside.join(DRAIN_SECONDS)
 
+    def _database_comes(self) -> bool:
+        """Wait for the database; return whether it came before `stop` was set."""
+        while not self.stop.is_set():
+            try:
+                self.app.database  # noqa: B018  # opened here
+                return True
+            except DatabaseUnavailable as error:
+                self._database_away(error)
+                self.stop.wait(DATABASE_RETRY_SECONDS)
+        return False
+
     def _run(self) -> None:
         while not self.stop.is_set():
             try:
@@ -105,8 +122,7 @@ class Worker:
                 self.pulse.feel()
                 self._trouble, self._away_since = "", None
             except DatabaseUnavailable as error:
-                self._tell_once(f"{error.message} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
-                self._tell_database_away(error)
+                self._database_away(error)
                 pause = DATABASE_RETRY_SECONDS
             except CopiedDatabase as error:
                 self._tell_once(f"{error.message} {error.hint}")
@@ -118,8 +134,10 @@ class Worker:
             self.say(trouble)
         self._trouble = trouble
 
-    def _tell_database_away(self, error: DatabaseUnavailable) -> None:
-        """Mail operators once for each time that the database stays away, and at most once an hour."""
+    def _database_away(self, error: DatabaseUnavailable) -> None:
+        """Say it, and mail operators once for each time that the database stays away, and at most once an hour."""
+        hint = f" {error.hint.rstrip('.')}." if error.hint else ""
+        self._tell_once(f"{error.message}{hint} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
         now, to = self.app.now(), self.app.config.alerts.to
         since = self._away_since = self._away_since or now
         told = self._told_at is not None and (self._told_at >= since or now - self._told_at < timedelta(hours=1))

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from newsletter.tables import WebRequest
 from newsletter.web.metrics import start_metrics
 from newsletter.web.server import PortInUse
 from newsletter.worker import Worker
+from subscribers.db import Database
+from subscribers.errors import DatabaseUnavailable
 from tests.peers.fixtures import folder_for, free_port, listens, missing, running, wait_until
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
@@ -93,6 +96,25 @@ def test_a_worker_beats_until_it_stops(app: App) -> None:
         wait_until(lambda: beaten(app), "no heartbeat")
 
 
+def test_a_worker_waits_for_a_database_that_is_not_there_yet(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newsletter.worker.DATABASE_RETRY_SECONDS", 0.05)
+    away = DatabaseUnavailable("There is no database yet.", hint="Run: newsletter db upgrade")
+    comes, said = threading.Event(), []
+
+    def check(_database: Database) -> None:
+        if not comes.is_set():
+            raise away
+
+    monkeypatch.setattr("newsletter.migrations.require_current", check)
+    with working(Worker(replace(app, check_schema=True), said.append)):
+        wait_until(lambda: bool(said), "nothing was said")
+        time.sleep(0.3)
+        assert said == ["There is no database yet. Run: newsletter db upgrade. Trying again every 0 s."]
+        assert not beaten(app)
+        comes.set()
+        wait_until(lambda: beaten(app), "it does not work")
+
+
 def test_a_worker_whose_loop_stands_still_does_not_beat(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process lives and its other threads go on; a monitor that believed them would see nothing."""
     monkeypatch.setattr("newsletter.heartbeat.LOOK_SECONDS", 0.05)
@@ -146,8 +168,6 @@ def test_metrics_tell_of_the_work_and_of_nobody(app: App, serve, member) -> None
 
 
 def test_metrics_say_when_the_database_is_away(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    from subscribers.errors import DatabaseUnavailable
-
     @contextmanager
     def away() -> Iterator[None]:
         raise DatabaseUnavailable("away")
