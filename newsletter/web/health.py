@@ -6,13 +6,13 @@ Neither answer tells whose site it is or how many people it knows.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -31,6 +31,7 @@ class Health:
     """The handlers."""
 
     site: Site
+    _looking: asyncio.Task[dict[str, Any]] | None = None  # one at a time, however many ask while it hangs
 
     def routes(self) -> Sequence[BaseRoute]:
         return [Route("/health", self.health), Route("/ready", self.ready)]
@@ -46,8 +47,10 @@ class Health:
         A worker that is silent is told, and is no reason to take the pages away: people must be able to unsubscribe.
         """
         document: dict[str, Any] = {"status": "not ready", "database": "does not answer in time"}
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self.site.read(self._look))
         with anyio.move_on_after(ANSWER_SECONDS):
-            document = await anyio.to_thread.run_sync(self._look, abandon_on_cancel=True)
+            document = await asyncio.shield(self._looking)
         return JSONResponse(document, 200 if document["status"] == "ready" else 503)
 
     def _look(self) -> dict[str, Any]:
