@@ -49,6 +49,7 @@ __all__ = ["Parts", "Progress", "SendReport", "Sender", "send_issue"]
 TICK_SECONDS = 0.2
 LOOK_AT_ISSUE_SECONDS = 0.5
 RECOVER_SECONDS = 5.0
+ONE_STOP_SECONDS = 1.0  # systemd tells every process of a service, and whoever watches them tells them as well
 
 
 def send_issue(
@@ -64,8 +65,8 @@ def send_issue(
     """
     Send a frozen issue until nothing of it is due, or the sending window closes; outside it, do nothing.
 
-    In the main thread SIGTERM and SIGINT let what is on the wire finish; a second one drops the connections, and
-    copies whose dot has left become uncertain.
+    In the main thread SIGTERM and SIGINT let what is on the wire finish; another one, a second or more later, drops the
+    connections, and copies whose dot has left become uncertain.
 
     Args:
         on_progress: Called about five times a second, and at the end.
@@ -213,7 +214,7 @@ class Sender:
         self.relays = [Relay(account, self, reserve=reserve) for account in app.config.smtp.all_accounts]
         self._feeding = Feeding(journal, issue_id, self.relays, domains, self)
         self._most_on_a_connection = {limit.name: limit.messages_per_connection for limit in domains}
-        self.stopped = False
+        self.stopped, self._stopped_at = False, 0.0
         self.give_way: threading.Event | None = None
         self.on_look: Callable[[], None] | None = None
         self.goes_on_at: datetime | None = None
@@ -347,11 +348,13 @@ class Sender:
         return ahead
 
     def drain(self) -> None:
-        """Take nothing new; let what is on the wire finish. A second call drops the connections."""
-        if self.stopped:
+        """Take nothing new; let what is on the wire finish. A call a second or more later drops the connections."""
+        if self.stopped and time.monotonic() >= self._stopped_at + ONE_STOP_SECONDS:
             for relay in self.relays:
                 for conversation in list(relay.open):
                     conversation.abort()
+        if not self.stopped:
+            self._stopped_at = time.monotonic()
         self.stopped = True
         self.end()
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
@@ -69,7 +70,7 @@ class Service:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run it; at the end it is told to stop, and must do so by itself."""
+        """Run it; at the end all its processes are told to stop, as by systemd, and must do so by themselves."""
         program = [sys.executable, "-m", "newsletter", "--workspace", str(self.app.workspace.root), "--verbose"]
         with (self.folder / "said").open("w+") as said:
             process = subprocess.Popen([*program, "serve", "--port", str(self.port)], cwd=self.folder, stderr=said)
@@ -77,7 +78,8 @@ class Service:
                 wait_until(lambda: self.ready().get("worker") == "ok", "the service is not ready")
                 yield
             finally:
-                process.send_signal(signal.SIGTERM)
+                for each in (psutil.Process(process.pid), *psutil.Process(process.pid).children()):
+                    each.send_signal(signal.SIGTERM)
                 code = process.wait(60)
                 said.seek(0)
                 self.said += said.read()

@@ -31,6 +31,7 @@ from newsletter.logs import Json, Masked, say_as_json, start_logging
 from newsletter.tables import WebRequest
 from newsletter.web.metrics import start_metrics
 from newsletter.web.server import PortInUse
+from newsletter.web.supervisor import STOP_SECONDS
 from newsletter.worker import Worker
 from subscribers.db import Database
 from subscribers.errors import DatabaseUnavailable
@@ -322,6 +323,14 @@ def test_below_a_path_everything_works_through_nginx(app: App, serve, member, st
 
 
 # -- what we ship for other programs
+
+
+def test_a_stop_by_systemd_goes_to_the_watching_process_and_waits_longer_than_it_does() -> None:
+    unit = (DEPLOY / "newsletter.service").read_text()
+    assert "KillMode=mixed\n" in unit
+    found = re.search(r"TimeoutStopSec=(\d+)", unit)
+    assert found
+    assert int(found[1]) > STOP_SECONDS
 
 
 def test_the_units_are_what_systemd_takes(tmp_path: Path) -> None:
