@@ -1,7 +1,8 @@
 """
 Two processes watched by a third: one that ends is said so and started again, a little later each time.
 
-A stop is passed on and waited for, so that a send in progress finishes the copies it has begun.
+A stop is passed on and waited for, so that a send in progress finishes the copies it has begun. Another one is passed
+on as well: somebody is in a hurry.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import FrameType
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 STEADY_SECONDS = 60.0
-STOP_SECONDS = 60.0
+STOP_SECONDS = 100.0  # a mail server may think that long over a copy that it has whole
 LOOK_SECONDS = 0.2
 
 
@@ -64,7 +65,10 @@ class Supervisor:
         self._stopping = threading.Event()
 
     def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        again = self._stopping.is_set()
         self._stopping.set()
+        if again:
+            self._terminate()
 
     def run(self) -> None:
         """Watch until SIGTERM or SIGINT, then end the children."""
@@ -87,11 +91,14 @@ class Supervisor:
             if child.process is None and now >= child.restart_at:
                 child.start(now)
 
+    def _terminate(self) -> None:
+        for child in self.children:
+            if child.process is not None:
+                child.process.terminate()
+
     def _end(self) -> None:
         running = [child for child in self.children if child.process is not None]
-        for child in running:
-            assert child.process is not None
-            child.process.terminate()
+        self._terminate()
         deadline = time.monotonic() + STOP_SECONDS
         for child in running:
             assert child.process is not None
