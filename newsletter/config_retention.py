@@ -12,6 +12,7 @@ class Retention(Group):
 
     unconfirmed_days: int = Field(7, ge=1)
     journal_months: int = Field(13, ge=1)
+    import_months: int = Field(13, ge=1)
     evidence_months: int = Field(24, ge=1)
     request_days: int = Field(7, ge=1)
     closed_request_months: int = Field(24, ge=1)

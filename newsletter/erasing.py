@@ -2,7 +2,10 @@
 Erase a person from everything that this workspace holds, but for a keyed hash that keeps them from coming back.
 
 Under every address that they are known to have had. What cannot be erased by itself, since it is somebody's own words
-or a file of theirs, is named to whoever erases.
+or a file of theirs, is named to whoever erases. So is a complaint or request of theirs that is open: it is kept until
+it is answered, and forgotten by closing it.
+
+Source: UK GDPR art. 17(3)(b) and (e).
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, cast, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, cast, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Text
 
 from newsletter.app import App
+from newsletter.asked.requests import rows_of
 from newsletter.audit import Action
 from newsletter.erasing_files import forget_in_files
 from newsletter.send.notice_rows import cancel
@@ -33,7 +37,6 @@ from newsletter.tables import (
     PersonRequest,
     Setting,
     Throttle,
-    WebRequest,
     WebRequestKind,
 )
 from subscribers import leaving, people
@@ -100,7 +103,7 @@ def erase_held(app: App, session: Session, address: str, *, evidence: str, actor
     digest = address_hash(app.keys.pepper, parsed.key)
     known = _known(session, parsed, digest)
     copies = _erase(session, known, evidence=evidence, at=app.now())
-    left = tuple(_left(session, known.addresses))
+    left = (*_open_requests(session, known.hashes), *_left(session, known.addresses))
     app.audit.record(session, Action.PERSON_ERASED, "person", person=digest, actor=actor, copies=copies)
     after_commit(session, partial(_after, app, known.addresses))
     return Erased(copies, known.addresses, left)
@@ -130,7 +133,7 @@ def _known(session: Session, parsed: Address, digest: bytes) -> _Known:
         # An address that went over to somebody else is theirs now.
         others = select(Subscriber.address_hash).where(Subscriber.address_hash.in_(hashes), Subscriber.id != person.id)
         hashes -= set(session.scalars(others))
-    if person is None and not _anything_of(session, digest):
+    if person is None and not _anything_of(session, parsed, digest):
         people.find(session, parsed.address)  # raises, with the nearest address
     addresses = {parsed.address, parsed.key, *([person.address] if person is not None else [])}
     for column, digests in ((Delivery.address, Delivery.address_hash), (Suppression.address, Suppression.address_hash)):
@@ -139,17 +142,18 @@ def _known(session: Session, parsed: Address, digest: bytes) -> _Known:
     return _Known(person, frozenset(hashes), frozenset(addresses), reports)
 
 
-def _anything_of(session: Session, digest: bytes) -> bool:
+def _anything_of(session: Session, parsed: Address, digest: bytes) -> bool:
     columns = (
         Delivery.address_hash,
         ConsentEvent.address_hash,
         Suppression.address_hash,
         Notice.address_hash,
         SignUp.address_hash,
+        PersonRequest.contact_hash,
     )
     if any(session.scalar(select(exists().where(column == digest))) for column in columns):
         return True
-    return bool(reports_about(session, digest))
+    return bool(reports_about(session, digest) or rows_of(session, {parsed.address, parsed.key}))
 
 
 def _erase(session: Session, known: _Known, *, evidence: str, at: datetime) -> int:
@@ -168,7 +172,7 @@ def _erase(session: Session, known: _Known, *, evidence: str, at: datetime) -> i
     _forget_requests(session, known)
     leaving.erase(session, known.person, hashes=known.hashes, evidence=evidence, at=at)
     for address in known.addresses:
-        _scrub(session, address)
+        _scrub(session, address, known.hashes)
     return copies
 
 
@@ -182,16 +186,13 @@ def _forget_own_domains(session: Session, mine: ColumnElement[bool], known: _Kno
 
 
 def _forget_requests(session: Session, known: _Known) -> None:
-    """Take away what was asked for on the site under an address of theirs and is not answered yet."""
-    keys = {address.casefold() for address in known.addresses}
-    for request in session.scalars(select(WebRequest).where(cast(WebRequest.fields, Text) != "{}")).all():
-        if any(isinstance(value, str) and value.strip().casefold() in keys for value in request.fields.values()):
-            if request.kind is WebRequestKind.REQUEST:  # that somebody complained is counted, as in the list
-                request.fields = {"kind": request.fields.get("kind", ""), "contact": "", "words": ""}
-            else:
-                session.delete(request)
+    """Take away what was asked for under an address of theirs, unless it is a complaint or request that is open."""
+    for request in rows_of(session, known.addresses):
+        if request.kind is not WebRequestKind.REQUEST:
+            session.delete(request)
     session.flush()
-    mine = update(PersonRequest).where(PersonRequest.contact_hash.in_(known.hashes))
+    over = PersonRequest.closed_at.is_not(None)
+    mine = update(PersonRequest).where(over, PersonRequest.contact_hash.in_(known.hashes))
     changed(session, mine.values(contact="", words=""))
 
 
@@ -210,17 +211,34 @@ _WORDS = (
 )
 
 
-def _scrub(session: Session, address: str) -> None:
+def _scrub(session: Session, address: str, hashes: frozenset[bytes]) -> None:
     pattern = re.compile(re.escape(address), re.IGNORECASE)
+    kept = set(session.scalars(_own_open(hashes)))
     for column in _WORDS:
         for row in session.scalars(select(column.class_).where(_holds(column, address))).all():
-            setattr(row, column.key, pattern.sub(ERASED, getattr(row, column.key)))
+            if row not in kept:
+                setattr(row, column.key, pattern.sub(ERASED, getattr(row, column.key)))
     for row in (*session.scalars(select(Setting)), *session.scalars(select(Throttle))):
         if (value := _without(pattern, row.value)) != row.value:
             row.value = value
     session.flush()
     told = _holds(ConsentEvent.evidence, address)
     changed(session, update(ConsentEvent).where(told).values(evidence=""))
+
+
+def _own_open(hashes: frozenset[bytes]) -> Select[PersonRequest]:
+    return (
+        select(PersonRequest)
+        .where(PersonRequest.closed_at.is_(None), PersonRequest.contact_hash.in_(hashes))
+        .order_by(PersonRequest.id)
+    )
+
+
+def _open_requests(session: Session, hashes: frozenset[bytes]) -> list[str]:
+    return [
+        f"request {each.id} ({each.kind.value}), kept until it is answered: newsletter requests close {each.id}"
+        for each in session.scalars(_own_open(hashes))
+    ]
 
 
 def _without(pattern: re.Pattern[str], value: Any) -> Any:

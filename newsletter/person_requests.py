@@ -10,7 +10,9 @@ UK GDPR art. 12(3) (a month for access, correction and erasure).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 
 from dateutil.relativedelta import relativedelta
@@ -22,6 +24,7 @@ from newsletter.tables import PersonRequest, PersonRequestKind
 from subscribers.addresses import parse_address
 from subscribers.errors import InvalidValue
 from subscribers.naming import clean_text
+from subscribers.suppression import is_erased
 from subscribers.tokens import address_hash
 
 ACKNOWLEDGED_WITHIN = timedelta(days=30)
@@ -100,7 +103,7 @@ def acknowledge(session: Session, request: PersonRequest, *, by: str, at: dateti
 
 def close(session: Session, request: PersonRequest, *, outcome: str, by: str, at: datetime) -> None:
     """
-    Note what came of it.
+    Note what came of it. Of somebody who was erased meanwhile it then holds neither words nor contact.
 
     Raises:
         InvalidValue: Without an outcome.
@@ -110,6 +113,9 @@ def close(session: Session, request: PersonRequest, *, outcome: str, by: str, at
     if not outcome.strip():
         raise InvalidValue("What came of a request must be said.", hint="Say it with --outcome TEXT.")
     request.closed_at, request.closed_by, request.outcome = at, by[:200], _clean_lines(outcome)
+    if request.contact_hash is not None and is_erased(session, request.contact_hash, at):
+        request.outcome = re.sub(re.escape(request.contact), "(erased)", request.outcome, flags=re.IGNORECASE)
+        request.contact, request.words = "", ""
     session.flush()
 
 
@@ -143,8 +149,8 @@ def _clean_lines(words: str) -> str:
 
 
 def _hash(contact: str, pepper: bytes) -> bytes | None:
-    """Return the keyed hash of an address, by which an erasure or a request for access finds it; None for others."""
-    try:
-        return address_hash(pepper, parse_address(contact).key)
-    except InvalidValue:
-        return None
+    """Return the keyed hash of the address in it, by which an erasure or a request for access finds it; else None."""
+    for word in contact.split():
+        with suppress(InvalidValue):
+            return address_hash(pepper, parse_address(word.strip("<>()[],;:'\"")).key)
+    return None

@@ -25,10 +25,10 @@ def _had_outcome(session: Session, name: str, verb: str) -> ColumnElement[bool]:
         issue = find(session, name)
     except NewsletterError as error:  # the segment language points at the place of an error of its own package
         raise InvalidValue(error.message, hint=error.hint) from None
-    if verb == MONTHLY:
-        return is_owed(issue.id)
     if session.get(IssueTotals, issue.id) is not None:  # `not issue ...` would then mean everybody
         raise InvalidValue(f"Who was sent {issue.slug} is forgotten; only its counts are kept.")
+    if verb == MONTHLY:
+        return is_owed(issue.id)
     people = select(Delivery.subscriber_id).where(
         Delivery.issue_id == issue.id,
         Delivery.state == _STATES[verb],

@@ -73,6 +73,7 @@ def _of_people(app: App) -> tuple[Rule, ...]:
     kept, now = app.config.retention, app.now()
     signed_up = now - timedelta(days=kept.unconfirmed_days)
     evidence = now - relativedelta(months=kept.evidence_months)
+    imported = now - relativedelta(months=kept.import_months)
     later = rows.removed_since(evidence)
     return (
         Rule(
@@ -89,6 +90,13 @@ def _of_people(app: App) -> tuple[Rule, ...]:
             lambda session, most: people.find_evidence(session, evidence, most, later=later),
             lambda session, ids: people.forget_evidence(session, ids, evidence, later=later),
         ),
+        Rule(
+            "imports",
+            f"what an import changed in people, {kept.import_months} months after it; then it cannot be undone",
+            lambda session: people.count_changes(session, imported),
+            lambda session, most: people.find_changes(session, imported, most),
+            lambda session, ids: people.forget_changes(session, ids, at=now),
+        ),
     )
 
 
@@ -103,6 +111,13 @@ def _of_mail(app: App) -> tuple[Rule, ...]:
             lambda session, most: rows.find_copies(session, journal, most),
             partial(rows.delete_rows, Delivery),
             lambda: rows.keep_totals(app, journal),
+        ),
+        Rule(
+            "digests",
+            f"whom the monthly digest owed which issue, {months} months after it",
+            lambda session: rows.count_debts(session, journal),
+            lambda session, most: rows.find_debts(session, journal, most),
+            rows.forget_debts,
         ),
         Rule(
             "raw",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
@@ -23,6 +23,7 @@ from newsletter.tables import (
     AuditEntry,
     Delivery,
     DeliveryState,
+    DigestEntry,
     Issue,
     IssueState,
     IssueTotals,
@@ -72,6 +73,25 @@ def find_copies(session: Session, before: datetime, most: int) -> Sequence[int]:
     """Return copies whose counts are kept."""
     kept = select(IssueTotals.issue_id).where(IssueTotals.issue_id.in_(_old_issues(before)))
     return _find(session, Delivery, Delivery.issue_id.in_(kept), most)
+
+
+def _old_debts(before: datetime) -> ColumnElement[bool]:
+    return DigestEntry.issue_id.in_(_old_issues(before))
+
+
+def count_debts(session: Session, before: datetime) -> int:
+    return session.scalar(select(func.count()).select_from(DigestEntry).where(_old_debts(before))) or 0
+
+
+def find_debts(session: Session, before: datetime, most: int) -> Sequence[tuple[int, int]]:
+    """Return (issue, person) of whom the monthly digest owed an issue that ended before a moment."""
+    owed = select(DigestEntry.issue_id, DigestEntry.subscriber_id).where(_old_debts(before)).limit(most)
+    return [(row[0], row[1]) for row in session.execute(owed)]
+
+
+def forget_debts(session: Session, pairs: Sequence[tuple[int, int]]) -> int:
+    these = tuple_(DigestEntry.issue_id, DigestEntry.subscriber_id).in_(pairs)
+    return changed(session, delete(DigestEntry).where(these))
 
 
 def _old_notices(before: datetime) -> ColumnElement[bool]:

@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
+from newsletter.asked.requests import rows_of
 from newsletter.audit import Wanted, entries
-from newsletter.tables import Delivery, Issue, Notice, PersonRequest, WebRequest
+from newsletter.tables import Delivery, Issue, Notice, PersonRequest
 from subscribers import exporting, people
 from subscribers.addresses import Address, parse_address
 from subscribers.tables import (
@@ -24,9 +25,21 @@ from subscribers.tables import (
     ImportChange,
     MailingList,
     OneTimeToken,
+    SignUp,
     Subscriber,
 )
 from subscribers.tokens import address_hash
+
+_KINDS_WITHOUT_RECORD = (
+    "ledger",
+    "suppressions",
+    "returned_mail",
+    "deliveries",
+    "notices",
+    "sign_ups",
+    "requests",
+    "data_requests",
+)
 
 
 def held_about(app: App, session: Session, address: str) -> dict[str, Any]:
@@ -42,7 +55,7 @@ def held_about(app: App, session: Session, address: str) -> dict[str, Any]:
     person = people.find_or_none(session, address)
     if person is None:
         held = {**_without_record(app, session, parsed, digest), **_sent_to(session, None, {digest})}
-        if not any(held[name] for name in ("ledger", "suppressions", "returned_mail", "deliveries", "notices")):
+        if not any(held[name] for name in _KINDS_WITHOUT_RECORD):
             people.find(session, parsed.address)  # raises, with the nearest address
         return held
     hashes = {digest, *people.hashes_of(session, person.id)}
@@ -53,7 +66,7 @@ def held_about(app: App, session: Session, address: str) -> dict[str, Any]:
         **_sent_to(session, person, hashes),
         "imports": _imports(session, person.id),
         "links": _links(session, person.id),
-        "requests": _requests(session, parsed),
+        "requests": _requests(session, {parsed.key, person.address}),
     }
 
 
@@ -70,6 +83,7 @@ def _without_record(app: App, session: Session, parsed: Address, digest: bytes) 
         "ledger": [exporting.ledger_line(event, name) for event, name in lines],
         "suppressions": exporting.suppressions_of(session, [digest], domain=parsed.domain, now=app.now()),
         "returned_mail": exporting.returned_mail_of(session, [digest]),
+        "requests": _requests(session, {parsed.key, parsed.address}),
     }
 
 
@@ -101,6 +115,7 @@ def _sent_to(session: Session, person: Subscriber | None, hashes: Iterable[bytes
             {"kind": each.kind.value, "at": each.created_at, "state": each.state.value, "reply": each.reply_text}
             for each in notices
         ],
+        "sign_ups": _sign_ups(session, digests),
         "data_requests": _data_requests(session, digests),
         "audit": [
             {"at": entry.at, "action": entry.action, "actor": entry.actor, "subject": entry.subject}
@@ -145,13 +160,17 @@ def _links(session: Session, subscriber_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def _requests(session: Session, parsed: Address) -> list[dict[str, Any]]:
-    """Return what was asked for on the site under this address and waits for its answer."""
-    waiting = session.scalars(select(WebRequest).where(WebRequest.done_at.is_(None)).order_by(WebRequest.id))
+def _requests(session: Session, addresses: Iterable[str]) -> list[dict[str, Any]]:
+    """Return what was asked for on the site under these addresses and waits for its answer."""
+    return [{"kind": each.kind.value, "at": each.at, "fields": each.fields} for each in rows_of(session, addresses)]
+
+
+def _sign_ups(session: Session, digests: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return how often one of their addresses was asked to confirm, and until when it still can be."""
+    asked = select(SignUp).where(SignUp.address_hash.in_(list(digests))).order_by(SignUp.id)
     return [
-        {"kind": each.kind.value, "at": each.at, "fields": each.fields}
-        for each in waiting
-        if any(isinstance(value, str) and value.strip().casefold() == parsed.key for value in each.fields.values())
+        {"address": each.address, "mails": each.mails, "mailed": each.mailed_at, "over": each.expires_at}
+        for each in session.scalars(asked)
     ]
 
 

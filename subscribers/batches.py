@@ -85,10 +85,15 @@ def undo(session: Session, batch: ImportBatch, *, actor: str, why: str, at: date
     is suppressed no longer, unless something else showed it since. The ledger keeps every line.
 
     Raises:
-        Conflict: When it was undone before.
+        Conflict: When it was undone before, or what it changed is forgotten.
     """
     if batch.undone_at is not None:
         raise Conflict(f"Import {batch.id} was undone on {batch.undone_at:%Y-%m-%d}; there is nothing left to undo.")
+    if batch.forgotten_at is not None:
+        raise Conflict(
+            f"What import {batch.id} changed was forgotten on {batch.forgotten_at:%Y-%m-%d}; it cannot be undone.",
+            hint="Forgetting it in time is set by retention.import_months.",
+        )
     definitions = attribute_store.definitions(session)
     result = UndoResult()
     for change, subscriber in _changes(session, batch.id):

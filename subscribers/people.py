@@ -105,13 +105,17 @@ def hashes_of(session: Session, subscriber_id: int) -> set[bytes]:
 
 
 def _nearest_address(session: Session, parsed: Address) -> str:
-    local = parsed.key.rpartition("@")[0]
+    """Return a hint; the parts are compared one by one, since a colleague of the same domain is no slip of the key."""
+    local, _, domain = parsed.key.rpartition("@")
     known = session.scalars(
         select(Subscriber.key)
         .where(or_(Subscriber.domain == parsed.domain, Subscriber.key.startswith(f"{local}@", autoescape=True)))
         .limit(500)
     ).all()
-    close = difflib.get_close_matches(parsed.key, known, n=1, cutoff=0.7)
+    parts = [key.rpartition("@")[::2] for key in known]
+    names = difflib.get_close_matches(local, [name for name, place in parts if place == domain], n=1, cutoff=0.7)
+    places = difflib.get_close_matches(domain, [place for name, place in parts if name == local], n=1, cutoff=0.7)
+    close = [f"{name}@{domain}" for name in names] + [f"{local}@{place}" for place in places]
     return f"Did you mean '{close[0]}'?" if close else "Find people with: newsletter subscribers list --search TEXT"
 
 

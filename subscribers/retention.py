@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from subscribers import consent
@@ -20,6 +20,8 @@ from subscribers.tables import (
     BounceReport,
     ConsentAction,
     ConsentEvent,
+    ImportBatch,
+    ImportChange,
     Subscriber,
     Subscription,
     SubscriptionState,
@@ -78,6 +80,29 @@ def _is_only_a_request(session: Session, person: Subscriber, before: datetime) -
     ).all()
     asked = [at for action, at in lines if action is ConsentAction.REQUESTED]
     return bool(asked) and len(asked) == len(lines) and max(asked) < before and person.joined_at >= min(asked)
+
+
+def _old_changes(before: datetime) -> ColumnElement[bool]:
+    ended = func.coalesce(ImportBatch.finished_at, ImportBatch.started_at)
+    return ImportChange.batch_id.in_(select(ImportBatch.id).where(ended < before))
+
+
+def count_changes(session: Session, before: datetime) -> int:
+    return session.scalar(select(func.count()).select_from(ImportChange).where(_old_changes(before))) or 0
+
+
+def find_changes(session: Session, before: datetime, most: int) -> Sequence[int]:
+    """Return what imports that ended before a moment changed in people, with the values of before."""
+    return session.scalars(select(ImportChange.id).where(_old_changes(before)).limit(most)).all()
+
+
+def forget_changes(session: Session, ids: Sequence[int], *, at: datetime) -> int:
+    """Delete these, and mark their batches: an undo that lacks some of them would take back a part."""
+    chosen = ImportChange.id.in_(ids)
+    batches = select(ImportChange.batch_id).where(chosen).distinct()
+    marked = update(ImportBatch).where(ImportBatch.id.in_(batches), ImportBatch.forgotten_at.is_(None))
+    session.execute(marked.values(forgotten_at=at), execution_options={"synchronize_session": False})
+    return len(session.scalars(delete(ImportChange).where(chosen).returning(ImportChange.id)).all())
 
 
 def _over(before: datetime, later: ColumnElement[bool] | None) -> ColumnElement[bool]:

@@ -358,6 +358,7 @@ class ImportBatch(Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     undone_at: Mapped[datetime | None]
+    forgotten_at: Mapped[datetime | None]
     rows_done: Mapped[int] = mapped_column(default=0)
     counts: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
     kept_out: Mapped[dict[str, int]] = mapped_column(JSON, default=dict, server_default="{}")

@@ -12,26 +12,41 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from newsletter import erasing
+from newsletter import erasing, person_requests
 from newsletter.app import App
 from newsletter.audit import Action, Wanted, entries
 from newsletter.erasing_files import forget_in_files
 from newsletter.send.returns import reply_name
 from newsletter.subject_access import held_about
 from newsletter.tables import (
+    ApiAnswer,
+    ApiToken,
     Delivery,
     DeliveryState,
+    DigestEntry,
     Issue,
     IssueState,
     Notice,
     NoticeKind,
+    PersonRequestKind,
     Setting,
     Throttle,
     Variant,
     WebRequest,
     WebRequestKind,
 )
-from subscribers import attributes, consent, leaving, lists, one_time, people, suppression
+from subscribers import (
+    attributes,
+    consent,
+    leaving,
+    lists,
+    one_time,
+    people,
+    preferences,
+    signing_up,
+    suppression,
+)  # fmt: skip
+from subscribers.addresses import parse_address
 from subscribers.bounces.event import ReportKind
 from subscribers.bounces.policy import Rule
 from subscribers.db import Base
@@ -44,6 +59,7 @@ from subscribers.tables import (
     BounceEvent,
     BounceReport,
     ConsentEvent,
+    LeavingReason,
     Subscriber,
     Suppression,
 )
@@ -51,6 +67,10 @@ from subscribers.tokens import address_hash
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 NEW, OLD, OTHER = "zanzibar.new@quokka-family.example", "zanzibar.old@example.org", "zanzibar.merged@example.net"
+OF_NOBODY = {
+    "sources", "pictures", "items", "sightings", "blocks", "archive_texts", "workers", "issue_totals", "segments",
+    "import_profiles", "import_suppressions",
+}  # fmt: skip
 CANARIES = ("zanzibar", "quokka", "wombatson", "kookaburra")
 ACT = {"source": "form", "actor": "tester", "at": NOW}
 
@@ -115,6 +135,7 @@ def known_everywhere(either: App, run_file: Callable[..., ImportResult]) -> App:
         )
         attributes.store(session, person, nickname, attributes.read_values(nickname, "kookaburra 3"))
         _traces(session, either, person)
+        either.audit.record(session, Action.LIST_CREATED, "list members")
         suppression.suppress(
             session, pepper=either.keys.pepper, address="bob@example.org", reason="by hand", at=NOW,
             evidence=f"a mail of {NEW.upper()}",
@@ -173,6 +194,33 @@ def _traces(session: Session, app: App, person: Subscriber) -> None:
             )
         )  # fmt: skip
     session.add(WebRequest(kind=WebRequestKind.LINK, at=NOW, network="n", fields={"address": f" {NEW.upper()} "}))
+    closed = person_requests.receive(
+        session, PersonRequestKind.COMPLAINT, contact=f"Zanzibar <{NEW}>", words="of the Wombatsons", way="letter",
+        at=NOW, pepper=app.keys.pepper,
+    )  # fmt: skip
+    person_requests.close(session, closed, outcome=f"wrote to {NEW}", by="tester", at=NOW)
+    other = {"contact": "bob@example.org", "words": f"why does {NEW} get it?", "way": "letter"}
+    person_requests.receive(session, PersonRequestKind.OTHER, **other, at=NOW, pepper=app.keys.pepper)
+    signing_up.note_mailed(session, parse_address(NEW), pepper=app.keys.pepper, now=NOW, until=NOW + timedelta(days=7))
+    line = session.scalars(select(ConsentEvent).where(ConsentEvent.subscriber_id == person.id)).first()
+    session.add(LeavingReason(subscriber_id=person.id, event_id=line.id, at=NOW, words="too much for Zanzibar"))
+    renamed = {preferences.Choice.FIRST_NAME: "Zanzi Wombatson"}
+    preferences.change(session, person, renamed, source="settings", actor="subscriber", at=NOW)
+    token = ApiToken(name="website", digest=b"d", scopes=[], created_at=NOW, created_by="tester")
+    session.add(token)
+    session.flush()
+    session.add(
+        ApiAnswer(
+            token_id=token.id, key_digest=b"k", request_digest=b"r", subscriber_id=person.id, at=NOW, status=201,
+            document={"address": NEW},
+        )
+    )  # fmt: skip
+    session.add(
+        DigestEntry(
+            issue_id=session.scalars(select(Issue.id)).first(), subscriber_id=person.id,
+            list_id=lists.get(session, "members").id,
+        )
+    )  # fmt: skip
     one_time.mint(session, "preferences", now=NOW, lifetime=timedelta(days=1), subscriber_id=person.id,
                   payload={"name": "Zanzibar"})  # fmt: skip
     session.add(Setting(name="paused:7", value={"kind": "refusals", "reason": f"550 <{NEW}> no"}))
@@ -189,6 +237,11 @@ def cells(app: App) -> Iterator[tuple[str, str]]:
                     yield f"{table.name}.{name}", shown.casefold()
 
 
+def empty(app: App) -> set[str]:
+    with app.database.read() as session:
+        return {table.name for table in Base.metadata.sorted_tables if not session.execute(select(table)).first()}
+
+
 def found(app: App) -> set[str]:
     return {where for where, text in cells(app) if any(canary in text for canary in CANARIES)}
 
@@ -196,6 +249,7 @@ def found(app: App) -> set[str]:
 def test_nothing_of_an_erased_person_is_left_in_any_column_or_file(known_everywhere: App) -> None:
     app = known_everywhere
     assert len(found(app)) > 25  # the canaries are really there
+    assert empty(app) <= OF_NOBODY  # a new table either is filled above, or says nothing of anybody
     erased = erase_person(app, NEW, evidence="letter of 2 November")
     assert (found(app), erased.copies, erased.left) == (set(), 2, ())
     for path in app.workspace.root.rglob("*"):
@@ -311,6 +365,8 @@ def test_a_request_for_access_reaches_everything(known_everywhere: App) -> None:
     assert [copy["issue"] for copy in held["deliveries"]] == ["2026-09", "2026-10"]
     assert {"paused_until", "frequency", "discreet"} <= held.keys()
     assert [len(held[name]) for name in ("notices", "links", "requests", "audit")] == [3, 1, 1, 1]
+    assert "Zanzi Wombatson" in text
+    assert [len(held[name]) for name in ("sign_ups", "data_requests")] == [1, 1]
 
 
 def test_access_is_answered_when_the_record_is_gone(known_everywhere: App) -> None:
@@ -328,3 +384,44 @@ def test_access_is_answered_when_the_record_is_gone(known_everywhere: App) -> No
         assert "wombatson" not in json.dumps(held, default=str).casefold()
         with pytest.raises(NotFound):
             held_about(app, session, "nobody@example.org")
+
+
+def test_an_open_complaint_can_still_be_answered_and_closing_it_forgets_whom(known_everywhere: App) -> None:
+    """Also one that no worker has taken from the site yet."""
+    app = known_everywhere
+    with app.database.write() as session:
+        request = person_requests.receive(
+            session, PersonRequestKind.COMPLAINT, contact=f"{NEW}, evenings", words="I am Zanzibar", way="letter",
+            at=NOW, pepper=app.keys.pepper,
+        )  # fmt: skip
+        number = request.id
+        typed = {"kind": "access", "contact": NEW, "words": ""}
+        session.add(WebRequest(kind=WebRequestKind.REQUEST, at=NOW, network="n", fields=typed))
+    erased = erase_person(app, NEW, evidence="letter")
+    assert [words for words in erased.left if f"requests close {number}" in words] != []
+    assert found(app) == {"person_requests.contact", "person_requests.words", "web_requests.fields"}
+    with app.database.write() as session:
+        person_requests.close(
+            session, person_requests.get(session, number), outcome=f"Wrote to {NEW}, evenings", by="tester", at=NOW
+        )
+    assert found(app) == {"web_requests.fields"}
+
+
+@pytest.mark.parametrize("of", ["a sign-up", "a request of the site", "a letter"])
+def test_somebody_without_a_record_is_told_and_erased(either: App, of: str) -> None:
+    app, pepper = either, either.keys.pepper
+    with app.database.write() as session:
+        if of == "a sign-up":
+            signing_up.note_mailed(session, parse_address(NEW), pepper=pepper, now=NOW, until=NOW + timedelta(days=7))
+        elif of == "a request of the site":
+            session.add(WebRequest(kind=WebRequestKind.LINK, at=NOW, network="n", fields={"email": NEW.upper()}))
+        else:
+            made = person_requests.receive(
+                session, PersonRequestKind.ACCESS, contact=f"<{NEW}>", words="", way="letter", at=NOW, pepper=pepper
+            )
+            person_requests.close(session, made, outcome="told", by="tester", at=NOW)
+    with app.database.read() as session:
+        held = held_about(app, session, NEW)
+    assert (held["state"], len(held["sign_ups"] + held["requests"] + held["data_requests"])) == ("no record", 1)
+    erase_person(app, NEW, evidence="telephone")
+    assert found(app) == set()

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +23,23 @@ from newsletter.send.failed import count_failed
 from newsletter.send.reporting import report_document
 from newsletter.send.status import issue_counts
 from newsletter.send.totals import report_of
-from newsletter.tables import Delivery, Issue, IssueState, IssueTotals, Notice, NoticeKind, WebRequest, WebRequestKind
+from newsletter.tables import (
+    Delivery,
+    DigestEntry,
+    Issue,
+    IssueState,
+    IssueTotals,
+    Notice,
+    NoticeKind,
+    WebRequest,
+    WebRequestKind,
+)  # fmt: skip
 from newsletter.tables import DeliveryState as S
-from subscribers import consent, leaving, lists, one_time, people, segments
+from subscribers import batches, consent, leaving, lists, one_time, people, segments
 from subscribers.bounces.event import ReportKind
 from subscribers.bounces.policy import Rule as BounceRule
+from subscribers.errors import Conflict
+from subscribers.importing import import_file
 from subscribers.segments import SegmentError
 from subscribers.tables import (
     Basis,
@@ -155,9 +168,10 @@ def test_who_was_sent_a_forgotten_issue_is_no_segment_and_nothing_of_it_is_tried
     issue_id = old_issue(app)
     retention.run(app)
     with app.database.read() as session:
-        tree = segments.resolve(session, "not issue '2025-09' sent")
-        with pytest.raises(SegmentError, match="forgotten"):
-            segments.condition(session, tree, now=NOW, timezone="Europe/London", predicates=PREDICATES)
+        for verb in ("sent", "monthly"):
+            tree = segments.resolve(session, f"not issue '2025-09' {verb}")
+            with pytest.raises(SegmentError, match="forgotten"):
+                segments.condition(session, tree, now=NOW, timezone="Europe/London", predicates=PREDICATES)
         with pytest.raises(NewsletterError, match="forgotten"):
             count_failed(session, issue_id, NOW, "Europe/London")
 
@@ -341,3 +355,33 @@ def plan_two(app: App) -> Callable[[], tuple[int, int]]:
             return old, made.id
 
     return plan
+
+
+def test_whom_the_digest_owed_an_issue_goes_with_its_copies(either: App) -> None:
+    issue_id = old_issue(either)
+    with either.database.write() as session:
+        person = people.add(session, pepper=either.keys.pepper, address="ann@example.org", at=NOW)
+        session.add(DigestEntry(issue_id=issue_id, subscriber_id=person.id, list_id=lists.get(session, "members").id))
+    assert counted(retention.run(either))["digests"] == 1
+    with either.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(DigestEntry)) == 0
+
+
+def test_an_import_of_long_ago_cannot_be_undone_and_keeps_no_earlier_values(either: App, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,name\nann@example.org,Ann\nbob@example.org,Bob\n")
+    with either.database.write() as session:
+        lists.create(session, "members", at=NOW)
+    for age in (420, 20):
+        import_file(
+            either.database, path, list_name="members", basis=Basis.CONSENT, evidence="forms", actor="tester",
+            pepper=either.keys.pepper, now=NOW - age * DAY, errors_folder=either.workspace.outbox,
+        )  # fmt: skip
+        path.write_text("email,name\nann@example.org,Ann Jones\n")
+    assert counted(retention.run(either)) == {"imports": 2}
+    with either.database.write() as session:
+        first, second = (batches.get(session, number) for number in (1, 2))
+        with pytest.raises(Conflict, match="was forgotten on 2026-11-02"):
+            batches.undo(session, first, actor="tester", why="x", at=NOW)
+        assert batches.undo(session, second, actor="tester", why="x", at=NOW).restored == 1
+        assert people.find(session, "ann@example.org").name == "Ann"

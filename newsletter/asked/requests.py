@@ -7,7 +7,7 @@ Writing one down runs the same statements whoever it is about, so that neither t
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,6 +53,13 @@ def write_down(
     session.add(WebRequest(kind=kind, at=now, network=network, fields=dict(fields)))
     session.flush()
     return True
+
+
+def rows_of(session: Session, addresses: Iterable[str]) -> list[WebRequest]:
+    """Return what was asked for under one of these addresses and is not done."""
+    keys = {address.casefold() for address in addresses}
+    rows = session.scalars(select(WebRequest).where(WebRequest.done_at.is_(None)).order_by(WebRequest.id))
+    return [row for row in rows if keys & {v.strip().casefold() for v in row.fields.values() if isinstance(v, str)}]
 
 
 def any_waits(session: Session) -> bool:

@@ -17,7 +17,7 @@ from newsletter.asked.form_ticket import FormTicket, unseal
 from newsletter.asked.requests import Asked
 from newsletter.keys import load_keys
 from newsletter.render.environment import make_environment
-from newsletter.render.links import confirmation_url
+from newsletter.render.links import confirmation_url, requests_url
 from newsletter.render.notice import NoticeText, render_notice
 from newsletter.send.envelope import addresses_of_ours, discreet_address
 from newsletter.send.notices import post
@@ -161,6 +161,7 @@ def _text(app: Parts, name: str, language: str, *, discreet: bool = False, **val
         postal_address=organisation.postal_address,
         contact=contact,
         privacy_url=organisation.privacy_url,
+        requests_url=requests_url(app.config.web.url),
         **values,
     )
 

@@ -22,6 +22,7 @@ from typing import BinaryIO, Protocol
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
+from newsletter.audit import Action
 from newsletter.backup import container, database_copy
 from newsletter.backup.encryption import check_recipient, encrypting, program_for
 from newsletter.backup.manifest import BLOCK_BYTES, CONFIG, FOLDERS, NEVER_MAIL, Entry, Manifest, entry_of
@@ -78,6 +79,9 @@ def make_backup(
     with named_lock(app.database, app.workspace.locks, "backup") as ours:
         if not ours:
             raise Conflict("Another backup of this workspace is being made.", hint="Wait for it to end.")
+        with app.database.write() as session:  # first: whoever takes the whole list away must not do so unrecorded
+            facts = {"keys": keys, "encrypted": recipient is not None}
+            app.audit.record(session, Action.DATABASE_BACKED_UP, "database", details=facts)
         with _gathering(app.workspace.root / ".backup") as folder:
             manifest, paths = _gather(app, config_path, folder, keys=keys, watcher=watcher)
             size = _write(path, manifest, paths, recipient, watcher)

@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
+from newsletter.audit import Action, AuditLog
 from newsletter.backup.database_copy import count_rows
 from newsletter.backup.restoring_postgresql import refuse_others
 from newsletter.errors import Conflict, NewsletterError
@@ -64,7 +65,7 @@ def count_all(database: Database) -> int:
         return sum(count_rows(session).values())
 
 
-def move(near: Database, far_url: str, locks: Path, *, now: datetime, tell: Tell) -> Moved:
+def move(near: Database, far_url: str, locks: Path, *, audit: AuditLog, now: datetime, tell: Tell) -> Moved:
     """
     Copy every table to an empty database, compare, and make that the live one.
 
@@ -87,6 +88,7 @@ def move(near: Database, far_url: str, locks: Path, *, now: datetime, tell: Tell
             set_moved(source, now=now)
         with far.write() as target:
             declare_live(target, now)
+            audit.record(target, Action.DATABASE_MOVED, "database", rows=sum(counts.values()))
     return Moved(counts)
 
 

@@ -17,6 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from newsletter.audit import Action, AuditLog
+from newsletter.audit_anchor import Anchor
 from newsletter.backup import restoring_postgresql as on_postgresql
 from newsletter.backup.making import Watcher
 from newsletter.backup.manifest import CONFIG, FOLDERS, NEVER_MAIL, SQLITE, Manifest
@@ -132,6 +134,7 @@ def _make_ready(
     files = _never_mail_files(workspace, fresh, wanted, pepper)
     plan: dict[str, Any] = {
         "database": manifest.database,
+        "made_at": manifest.made_at.isoformat(),
         "aside": f"before-restore-{now:%Y%m%dT%H%M%S}",
         "files": [str(path) for path in files],
     }
@@ -145,9 +148,14 @@ def _make_ready(
     return plan if confirm(Ready(manifest, url)) else None
 
 
-def finish(workspace: Workspace, environ: Mapping[str, str], *, now: datetime, watcher: Watcher) -> Restored:
+def finish(
+    workspace: Workspace, environ: Mapping[str, str], *, actor: str, now: datetime, watcher: Watcher
+) -> Restored:
     """
     Let what is ready change places with what stands; to be called again after a stop, until it returns.
+
+    Args:
+        actor: Who does it, for the audit log of what was restored.
 
     Raises:
         Conflict: When nothing is ready, or what stands is in use.
@@ -174,10 +182,10 @@ def finish(workspace: Workspace, environ: Mapping[str, str], *, now: datetime, w
         if plan["database"] == "sqlite" and not aside.exists():
             shutil.rmtree(workspace.restoring)  # nothing was moved: all stands as it did
         raise
+    _keep_anew(workspace, environ, plan, actor=actor, now=now)
     (workspace.restoring / PLAN).unlink()
     sync_folder(workspace.restoring)
     shutil.rmtree(workspace.restoring, ignore_errors=True)
-    _keep_anew(workspace, environ, now)
     return Restored(Settled(**plan["settled"]), aside if aside.is_dir() else None, schema_aside)
 
 
@@ -301,12 +309,19 @@ def _url_of(workspace: Workspace, fresh: Path, environ: Mapping[str, str]) -> st
     return load_config(path, environ).config.database.url.get_secret_value()
 
 
-def _keep_anew(workspace: Workspace, environ: Mapping[str, str], now: datetime) -> None:
+def _keep_anew(
+    workspace: Workspace, environ: Mapping[str, str], plan: Mapping[str, Any], *, actor: str, now: datetime
+) -> None:
+    """Record the restore, and bring the file of who is never mailed up to it; after a stop both happen again."""
     url = load_config(workspace.config, environ).config.database.url.get_secret_value()
     for _ in make_folders(workspace):  # those that no backup holds
         pass
+    keys = load_keys(workspace.secrets)
+    audit = AuditLog(keys.audit, Anchor(workspace.audit_anchor), actor=actor, clock=lambda: now)
     with closing(Database(url or f"sqlite:///{workspace.database}")) as database:
-        Keeper(database, workspace, load_keys(workspace.secrets).pepper).keep(now=now, compare=True)
+        with database.write() as session:
+            audit.record(session, Action.DATABASE_RESTORED, "database", made_at=plan["made_at"])
+        Keeper(database, workspace, keys.pepper).keep(now=now, compare=True)
 
 
 def _write_plan(folder: Path, plan: dict[str, Any]) -> None:

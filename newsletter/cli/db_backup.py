@@ -139,7 +139,7 @@ def restore(
             asks = partial(_ask, context, steps, workspace, replace=replace)
             if not make_ready(workspace, wanted, os.environ, now=utc_now(), watcher=steps, confirm=asks):
                 raise click.Abort
-        done = finish(workspace, os.environ, now=utc_now(), watcher=steps)
+        done = finish(workspace, os.environ, actor=context.actor, now=utc_now(), watcher=steps)
     _tell(context, workspace, done)
 
 

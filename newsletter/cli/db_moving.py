@@ -38,7 +38,7 @@ def migrate_to(context: Context, url: str) -> None:
         require_alone(Path(str(app.database.url.database)))
     require_current(app.database)
     with output.progress("Moving, then comparing", 2 * total) as bar:
-        moved = move(app.database, url, app.workspace.locks, now=app.now(), tell=bar.advance)
+        moved = move(app.database, url, app.workspace.locks, audit=app.audit, now=app.now(), tell=bar.advance)
     written = _set_url(context, config_path, url)
     if output.as_json:
         output.data({"rows": sum(moved.counts.values()), "counts": moved.counts, "config_changed": written})

@@ -71,6 +71,7 @@ def show(context: Context, batch: int) -> None:
             **_facts(found, name),
             "finished": found.finished_at,
             "undone": found.undone_at,
+            "forgotten": found.forgotten_at,
             "kept_out": found.kept_out,
             "sha256": found.file_sha256,
             "columns": found.mapping,
@@ -114,5 +115,5 @@ def undo(context: Context, batch: int, reason: str) -> None:
     if result.lifted:
         context.output.note(f"Lifted {result.lifted:,} suppressions that only this file had shown.")
     if kept:
-        context.output.note("Left as they are, because of what came after the import:")
+        context.output.note("What the import said of consent is taken back. Left, because of what came after it:")
         context.output.table(kept, ["address", "reason"], empty="")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def command() -> None:
     """Groups of people by town, role, tag, list, day of joining and so on.
 
+    What may be compared with what: newsletter segments fields, and docs/people.md.
+
     Example: newsletter segments count "town = 'Dudley' and not tag 'volunteer'"
     """
 
@@ -89,6 +91,29 @@ def list_segments(context: Context) -> None:
         ]
     empty = "No segment yet. Make one: newsletter segments create NAME EXPRESSION"
     context.output.table(rows, ["name", "expression"], empty=empty)
+
+
+@command.command()
+@pass_context
+def fields(context: Context) -> None:
+    """Show the fields that an expression may use here, each with an example.
+
+    Example: newsletter segments fields
+    """
+    from newsletter.cli.list_text import declare_attributes
+    from newsletter.predicates import PREDICATES
+    from subscribers import segments
+
+    with context.app.database.write() as session:
+        declare_attributes(context.app, session)
+        words = segments.vocabulary(session, PREDICATES)
+    rows: list[dict[str, Any]] = [{"field": w.name, "example": w.example, "kind": w.kind} for w in words]
+    for row, word in zip(rows, words, strict=True):
+        if context.output.as_json:
+            row["choices"] = list(word.choices)
+        elif word.choices:
+            row["kind"] = f"{word.kind}: {', '.join(word.choices)}"
+    context.output.table(rows, ["field", "example", "kind"], empty="")
 
 
 @command.command()

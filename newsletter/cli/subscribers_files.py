@@ -76,6 +76,8 @@ def export(
 
         export_person(context, person, file)
         return
+    if file is not None and "@" in file.name and file.suffix not in (".csv", ".jsonl"):
+        raise click.UsageError(f"'{file}' is an address. All that is held about one person: --person {file}")
     _audit_export(context.app, list_name=list_name, segment=segment, state=state)
     lines = (shape or ("jsonl" if file and file.suffix == ".jsonl" else "csv")) == "jsonl"
     chosen = {"list_name": list_name, "segment": segment, "state": state}

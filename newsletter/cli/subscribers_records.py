@@ -224,7 +224,7 @@ def erase(context: Context, address: str, evidence: str) -> None:
     document = {"erased": True, "deliveries": erased.copies, "left": left}
     done(context.output, document, words)
     for what in left if not context.output.as_json else ():
-        context.output.warn(f"The address still stands in {what}. Look at it yourself.")
+        context.output.warn(f"The address still stands in {what}.")
 
 
 VERBS = (subscribe, unsubscribe, move, merge, remove, erase)

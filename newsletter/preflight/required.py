@@ -12,7 +12,7 @@ from newsletter.errors import InvalidValue
 from newsletter.preflight.document import Document, plain
 from newsletter.preflight.registry import Found, document_rule
 from newsletter.preflight.values import IssueFacts
-from newsletter.render.links import ascii_link
+from newsletter.render.links import ascii_link, requests_url
 from newsletter.render.personal import Slot
 
 SCRIPTS = {
@@ -51,6 +51,14 @@ def missing_unsubscribe(document: Document, _facts: IssueFacts) -> Iterator[Foun
 def missing_preferences(document: Document, _facts: IssueFacts) -> Iterator[Found]:
     if str(Slot("preferences_url")) not in document.variant.rendered.html:
         yield Found("HTML", "There is no link to a member's preferences.", "Keep it in the templates' footer.")
+
+
+@document_rule("missing-complaints", blocks=False)
+def missing_complaints(document: Document, _facts: IssueFacts) -> Iterator[Found]:
+    """UK law asks for a way to complain that is easy to find (DPA 2018, s. 164A)."""
+    address = ascii_link(requests_url(document.content.web_url))
+    if all(link.href != address for link in document.links):
+        yield Found("footer", "There is no link for complaints.", "Keep it in the templates' footer.")
 
 
 @document_rule("missing-postal-address", blocks=True)

@@ -20,7 +20,7 @@ from newsletter.compose import content as c
 from newsletter.render.dates import local_times, long_day, tile, when
 from newsletter.render.environment import Environment
 from newsletter.render.fragments import TextBlock, fragment_html, fragment_text, parse_fragment, safe_link
-from newsletter.render.links import ascii_link
+from newsletter.render.links import ascii_link, requests_url
 from newsletter.render.personal import Slot, one_line, split_tags
 from newsletter.render.wrapping import wrapped
 
@@ -86,6 +86,7 @@ def view_of(content: c.IssueContent, environment: Environment, tokens: Tokens) -
         "helpline": helpline_of(content.sender) if content.sender.helpline.strip() else None,
         "reason": one_line(content.reason) or f"{words['reason']} {one_line(content.sender.name)}.",
         "view_url": safe_link(content.view_url),
+        "requests_url": safe_link(requests_url(content.web_url)),
     }
 
 

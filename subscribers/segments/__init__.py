@@ -14,6 +14,7 @@ from subscribers.segments.named import all_segments, create, get, meanings, remo
 from subscribers.segments.nodes import Node, Place, SegmentError
 from subscribers.segments.predicates import Predicate
 from subscribers.segments.sql import Translator
+from subscribers.segments.vocabulary import Word, vocabulary
 
 __all__ = [
     "Clause",
@@ -22,6 +23,7 @@ __all__ = [
     "Place",
     "Predicate",
     "SegmentError",
+    "Word",
     "all_segments",
     "condition",
     "create",
@@ -31,6 +33,7 @@ __all__ = [
     "parse",
     "remove",
     "resolve",
+    "vocabulary",
 ]
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import func, select, text
 
 from newsletter import migrations
 from newsletter.app import App
+from newsletter.audit import Wanted, entries
 from newsletter.backup import container, placing
 from newsletter.backup.database_copy import check_sqlite
 from newsletter.backup.manifest import Manifest, entry_of
@@ -187,6 +188,10 @@ def test_a_restored_database_sends_nothing_until_it_is_adopted(live: App, run, o
     app = opened(tmp_path / "new")
     with app.database.read() as session:
         assert not instance.is_live(session)
+        done, _ = entries(session, Wanted(action="database"))
+        assert [(entry.action, entry.actor) for entry in done] == [
+            ("database.restored", "tester"), ("database.backed-up", "tester"),
+        ]  # fmt: skip
     assert run("db", "adopt", "--yes", root=tmp_path / "new")["changed"]
     with app.database.read() as session:
         assert instance.is_live(session)

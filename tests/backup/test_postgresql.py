@@ -136,17 +136,19 @@ def test_a_restore_that_is_killed_goes_on(on_server, run, opened, tmp_path, monk
 
 
 def test_a_backup_is_of_one_moment_while_others_write(on_server: App, run, tmp_path: Path) -> None:
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def write() -> None:
         number = 0
         while not stop.is_set():
             number += 1
             join(on_server, f"p{number}")
+            begun.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        assert begun.wait(timeout=30)
         counts = run("db", "backup", tmp_path / "a.tar.gz")["counts"]
     finally:
         stop.set()

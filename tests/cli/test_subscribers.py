@@ -25,7 +25,9 @@ from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
 from newsletter.tables import Issue, IssueState
-from subscribers.tables import ConsentEvent, LeavingReason, WhyLeft
+from subscribers.attributes import declare
+from subscribers.segments.sql import BUILT_IN
+from subscribers.tables import AttributeKind, ConsentEvent, LeavingReason, WhyLeft
 
 CONFIG = """
 [organisation]
@@ -279,6 +281,7 @@ def test_exports_are_private_and_complete(filled: Run, tmp_path: Path) -> None:
     page = tmp_path / "ann.html"
     filled("subscribers", "export", str(page), "--person", "ann@example.org", as_json=False)
     assert "forms of October" in page.read_text()
+    assert "--person ann@example.org" in filled("subscribers", "export", "ann@example.org", code=2, as_json=False)
     held = filled("subscribers", "export", "--person", "ann@example.org")
     assert {"ledger", "subscriptions", "suppressions", "deliveries"} <= set(held)
 
@@ -405,9 +408,24 @@ def test_what_is_done_to_the_list_is_recorded_and_the_log_verified(filled: Run, 
 def test_retention_is_counted_by_rule_and_says_what_each_keeps(filled: Run) -> None:
     rows = filled("retention", "run", "--dry-run")
     assert [row["rule"] for row in rows] == [
-        "unconfirmed", "evidence", "journal", "raw", "reports", "notices", "requests", "links", "closed-requests",
+        "unconfirmed", "evidence", "imports", "journal", "digests", "raw", "reports", "notices", "requests", "links", "closed-requests",
         "files",
     ]  # fmt: skip
     assert {row["count"] for row in rows} == {0}
     assert filled("retention", "run") == rows
     assert "Nothing was changed." in filled("retention", "run", "--dry-run", as_json=False)
+
+
+def test_every_field_is_shown_with_an_example_that_can_be_used(filled: Run, app: App) -> None:
+    with app.database.write() as session:
+        declare(session, "role", AttributeKind.SEVERAL, ("police", "women's aid"))
+    filled("segments", "create", "name", "town = 'Dudley'")
+    filled("lists", "create", "name")
+    shown = {row["field"]: row for row in filled("segments", "fields")}
+    assert set(BUILT_IN) < set(shown)
+    assert shown["town"]["kind"] == "text"
+    assert shown["role"]["choices"] == ["police", "women's aid"]
+    for row in shown.values():
+        if row["field"] != "issue":  # there is none yet
+            filled("segments", "count", row["example"].replace("NAME", "name"))
+    assert "lawful basis: consent, soft-opt-in" in " ".join(filled("segments", "fields", as_json=False).split())

@@ -155,6 +155,7 @@ BY_RENDERING: list[tuple[str, Callable[[RenderedIssue], RenderedIssue]]] = [
     ("missing-unsubscribe", instead(MARK, "https://example.org/")),
     ("missing-unsubscribe", instead(MARK, "", "text")),
     ("missing-preferences", instead("\ufdd0preferences_url\ufdd1", "https://example.org/")),
+    ("missing-complaints", instead("/requests", "/other")),
     ("missing-postal-address", instead("1 High Street", "2 High Street")),
     ("missing-postal-address", instead("1 High Street", "2 High Street", "text")),
     ("missing-view-link", instead("/view/2026-11-abcdefghijklmnop", "/other")),

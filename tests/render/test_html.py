@@ -242,6 +242,7 @@ def test_footer_holds_what_the_law_and_readers_want(root: lxml.html.HtmlElement,
     targets = {a.text_content(): a.get("href") for a in root.iter("a")}
     assert targets["Unsubscribe"] == values.unsubscribe_url
     assert targets["Change your preferences"] == values.preferences_url
+    assert targets["Complaints and your data"] == "https://news.example.org/requests"
     assert targets["View this email in your browser"].endswith("/view/2026-11-abcdefghijklmnop")
 
 

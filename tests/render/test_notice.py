@@ -97,7 +97,12 @@ VALUES = {
 }
 
 
-_OURS = {"organisation": "Example Network", "postal_address": "1 High Street", "privacy_url": "https://example.org/"}
+_OURS = {
+    "organisation": "Example Network",
+    "postal_address": "1 High Street",
+    "privacy_url": "https://example.org/",
+    "requests_url": "https://news.example.org/requests",
+}
 TO_READERS = {
     "settings-link": {"url": "https://news.example.org/settings/abc", **_OURS},
     "confirmation": {

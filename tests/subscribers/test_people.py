@@ -45,7 +45,18 @@ def test_a_wrong_address_suggests_the_nearest(session: Session, make_person: Mak
     with pytest.raises(NotFound) as caught:
         people.find(session, "ann.jons@example.org")
     assert caught.value.hint == "Did you mean 'ann.jones@example.org'?"
+    with pytest.raises(NotFound) as caught:
+        people.find(session, "ann.jones@exmaple.org")
+    assert caught.value.hint == "Did you mean 'ann.jones@example.org'?"
     assert people.find(session, " ANN.JONES@Example.ORG ").address == "ann.jones@example.org"
+
+
+def test_another_person_of_the_domain_is_not_suggested(session: Session, make_person: Make) -> None:
+    """Whoever takes the suggestion of a command that erases would end the wrong record."""
+    make_person("ann@example.org")
+    with pytest.raises(NotFound) as caught:
+        people.find(session, "bob@example.org")
+    assert "ann" not in caught.value.hint
 
 
 def test_an_erased_person_leaves_a_hash_only_and_is_not_added_again(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -443,3 +445,12 @@ def test_months_are_counted_by_the_calendar_and_days_begin_at_local_midnight(fil
         assert "eve@notgov.uk" not in set(session.scalars(select(Subscriber.address).where(condition)))
         assert "cy@gov.uk" not in _members(session, "joined in last 6 months")
         assert "cy@gov.uk" in _members(session, "joined in last 7 months")
+
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "people.md").read_text()
+SHOWN = re.findall(r"^\| `([^`]+)`", GUIDE.partition("## Segments")[2].partition("\n## ")[0], re.M)
+
+
+@pytest.mark.parametrize("expression", SHOWN)
+def test_every_expression_of_the_guide_can_be_read(expression: str) -> None:
+    assert segments.parse(expression)

@@ -138,13 +138,13 @@ def test_one_that_waited_for_days_is_kept_and_counts_from_the_day_it_came(app: A
         assert rule.count(session) == 1  # what is done goes
 
 
-def test_an_erasure_leaves_that_somebody_asked_and_not_who(app: App, site: httpx.Client, member) -> None:
-    """Also when no worker has taken it yet."""
+def test_an_erasure_leaves_a_complaint_that_no_worker_has_taken_yet(app: App, site: httpx.Client, member) -> None:
+    """Whoever complains and has themselves erased is still owed an answer."""
     site.post("/requests", data={**ASKED, "kind": "complaint"})
     with app.database.write() as session:
         erase_person(session, session.get_one(Subscriber, member.id), evidence="their request", at=app.now())
     answer(app)
-    assert [(request.kind, request.contact, request.words) for request in kept(app)] == [("complaint", "", "")]
+    assert [(request.kind, request.contact) for request in kept(app)] == [("complaint", CANARY)]
 
 
 @pytest.mark.parametrize("database", ["app", pytest.param("app_on_postgresql", marks=pytest.mark.journey)])
@@ -210,8 +210,11 @@ def test_doctor_names_what_is_late(app: App) -> None:
         assert words in finding.message
 
 
-def test_an_erasure_blanks_them_and_access_shows_them(app: App, member) -> None:
-    received(app)
+def test_an_erasure_blanks_what_is_closed_and_access_shows_it(app: App, member) -> None:
+    number = received(app)
+    with app.database.write() as session:
+        request = person_requests.get(session, number)
+        person_requests.close(session, request, outcome="sent", by="chair", at=app.now())
     with app.database.read() as session:
         assert [each["kind"] for each in held_about(app, session, CANARY)["data_requests"]] == ["access"]
     with app.database.write() as session:
