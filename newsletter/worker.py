@@ -22,6 +22,7 @@ from newsletter.asked.answering import Answering
 from newsletter.audit import Action
 from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
+from newsletter.faults import Faults, in_words, log_fault
 from newsletter.heartbeat import Pulse
 from newsletter.publishing import start_issue
 from newsletter.publishing.monthly import make_due_digests
@@ -84,6 +85,9 @@ class Worker:
     _started: list[str] = field(default_factory=list)
     _troubles: list[str] = field(default_factory=list)
     _gave_way: int = 0
+
+    def __post_init__(self) -> None:
+        self._faults = Faults(self.app, self.say)
 
     def run(self) -> None:
         """
@@ -185,9 +189,15 @@ class Worker:
 
     def _look_at_returns(self, *, at_once: bool) -> None:
         """Let refusals met while sending count, and see to what waits of the mail that came back."""
-        if at_once or time.monotonic() >= self._returns_at:
+        if not at_once and time.monotonic() < self._returns_at:
+            return
+        self._returns_at = time.monotonic() + RETURNS_LOOK_SECONDS
+        try:
             self.app.intake.look()
-            self._returns_at = time.monotonic() + RETURNS_LOOK_SECONDS
+        except SubscribersError:
+            raise
+        except Exception as error:  # nor must a mail that came back
+            log_fault("what waits of returned mail", error)
 
     def _attempt(self, work: Callable[[Task], bool], task: Task) -> bool:
         """Return whether the issue went on; whatever is the matter with it is told."""
@@ -198,6 +208,9 @@ class Worker:
         except (NewsletterError, SubscribersError) as error:
             self.say(f"{task.slug}: {error.message}" + (f" {error.hint}" if error.hint else ""))
             return False
+        except Exception as error:  # a fault of ours with one issue must not keep the others waiting
+            self._faults.met(task.issue_id, task.slug, error)
+            return False
 
     def _make_digests(self) -> None:
         try:
@@ -207,9 +220,17 @@ class Worker:
         except DatabaseUnavailable:
             raise
         except (NewsletterError, SubscribersError) as error:
-            if error.message != self._digest_trouble:
-                self.say(f"The monthly digest could not be made: {error.message}")
-            self._digest_trouble = error.message
+            self._tell_of_digest(error.message)
+        except Exception as error:  # nor must the digest
+            if self._tell_of_digest(in_words(error)):
+                log_fault("the monthly digest", error)
+
+    def _tell_of_digest(self, trouble: str) -> bool:
+        """Say why there is none; return whether that is news."""
+        before, self._digest_trouble = self._digest_trouble, trouble
+        if trouble != before:
+            self.say(f"The monthly digest could not be made: {trouble}")
+        return trouble != before
 
     def _start_due(self) -> None:
         self._make_digests()
