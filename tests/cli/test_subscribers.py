@@ -408,8 +408,8 @@ def test_what_is_done_to_the_list_is_recorded_and_the_log_verified(filled: Run, 
 def test_retention_is_counted_by_rule_and_says_what_each_keeps(filled: Run) -> None:
     rows = filled("retention", "run", "--dry-run")
     assert [row["rule"] for row in rows] == [
-        "unconfirmed", "evidence", "imports", "journal", "digests", "raw", "reports", "notices", "requests", "links", "closed-requests",
-        "files",
+        "unconfirmed", "evidence", "imports", "journal", "digests", "raw", "reports", "notices", "requests", "links",
+        "closed-requests", "files",
     ]  # fmt: skip
     assert {row["count"] for row in rows} == {0}
     assert filled("retention", "run") == rows
