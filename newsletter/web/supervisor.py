@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -62,11 +61,11 @@ class Supervisor:
     def __init__(self, children: Sequence[Child], say: Callable[[str], None]) -> None:
         self.children = children
         self.say = say
-        self._stopping = threading.Event()
+        self._stopping = False
 
     def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
-        again = self._stopping.is_set()
-        self._stopping.set()
+        """Stop; also from the handler of a signal, which must not touch a lock."""
+        again, self._stopping = self._stopping, True
         if again:
             self._terminate()
 
@@ -74,9 +73,9 @@ class Supervisor:
         """Watch until SIGTERM or SIGINT, then end the children."""
         previous = {number: signal.signal(number, self.stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 self._look(time.monotonic())
-                self._stopping.wait(LOOK_SECONDS)
+                time.sleep(LOOK_SECONDS)
         finally:
             self._end()
             for number, handler in previous.items():
