@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from subscribers.errors import TokenInvalid
@@ -74,22 +74,28 @@ def look(session: Session, purpose: str, text: str, *, now: datetime) -> OneTime
     return found
 
 
-def spend(session: Session, purpose: str, text: str, *, now: datetime) -> OneTimeToken:
+def spend(
+    session: Session, purpose: str, text: str, *, now: datetime, again_within: timedelta = timedelta(0)
+) -> OneTimeToken:
     """
     Spend a token: of several that try at once, one succeeds.
+
+    Args:
+        again_within: So long after its first use it may be used again, by a second press of the same button.
 
     Raises:
         TokenInvalid: As `look`.
     """
+    just_now = OneTimeToken.used_at > now - again_within
     found: OneTimeToken | None = session.scalar(
         update(OneTimeToken)
         .where(
             OneTimeToken.digest == _digest(text),
             OneTimeToken.purpose == purpose,
-            OneTimeToken.used_at.is_(None),
+            or_(OneTimeToken.used_at.is_(None), just_now) if again_within else OneTimeToken.used_at.is_(None),
             OneTimeToken.expires_at > now,
         )
-        .values(used_at=now)
+        .values(used_at=func.coalesce(OneTimeToken.used_at, now))
         .returning(OneTimeToken)
     )
     if found is None:

@@ -2,7 +2,8 @@
 Asking for the link to one's settings: from a newsletter's own page, or by typing an address.
 
 The site only writes the request down, and answers everybody alike: who is known is for the worker to look up, and
-nobody learns it here.
+nobody learns it here. Typed addresses are limited by network, so that no stranger has everybody mailed; whoever comes
+from a newsletter's own link is not.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from newsletter.asked.limits import may_ask_for_link
 from newsletter.tables import WebRequestKind
-from newsletter.web.asking import ask
+from newsletter.web.asking import ask, used_too_often
 from newsletter.web.site import Site
 from subscribers.addresses import LONGEST_ADDRESS
 
@@ -47,5 +49,6 @@ class LinkRequests:
             typed = str(form.get("address", "")).strip()[: LONGEST_ADDRESS + 1]
         if not typed:
             raise HTTPException(400)
-        await ask(self.site, request, WebRequestKind.LINK, {"address": typed})
+        if not await ask(self.site, request, WebRequestKind.LINK, {"address": typed}, limit=may_ask_for_link):
+            return used_too_often(self.site)
         return self.site.page("link_asked", contact=self.site.contact)

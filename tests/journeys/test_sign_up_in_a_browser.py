@@ -78,7 +78,7 @@ def confirming(path: str, say: Callable[[str], str], query: str) -> list[list[An
         ["see", say("You are signed up")],
         ["look", "done"],
         ["goto", f"{path}{query}"],
-        ["see", say("Page not found")],
+        ["see", say("This link has been used, or is too old")],
         ["look", "used"],
     ]
 

@@ -13,6 +13,7 @@ from sqlalchemy import event, func, select
 
 from newsletter.app import App
 from newsletter.asked.answering import Answering
+from newsletter.asked.limits import LINKS_PER_HOUR_PER_NETWORK
 from newsletter.asked.settings_link import LINK, LINK_FOR
 from newsletter.tables import Notice, NoticeKind, WebRequest
 from subscribers import consent, lists, one_time, people, suppression
@@ -55,6 +56,7 @@ def test_everybody_gets_the_same_bytes_and_runs_the_same_statements(
         suppression.suppress(
             session, address="amina@example.org", pepper=app.keys.pepper, reason="by hand", evidence="x", at=app.now()
         )
+    site.post("/preferences", data={"address": "first@example.org"})  # the first of a network begins its limit
     ran: list[str] = []
     event.listen(app.database.engine, "before_cursor_execute", lambda *a: ran.append(a[2]))
     answers, statements = [], []
@@ -68,12 +70,24 @@ def test_everybody_gets_the_same_bytes_and_runs_the_same_statements(
     forget(member.id)
     ran.clear()
     gone = site.post(f"/preferences/{member.token}")
-    statements += [by_token, tuple(ran)]
+    by_tokens = {by_token, tuple(ran)}
     assert {(a.status_code, a.text, str(volatile(a.headers))) for a in (*answers, known, gone)} == {
         (200, known.text, str(volatile(known.headers)))
     }
-    assert len(set(statements)) == 1
-    assert "subscribers" not in " ".join(statements[0])
+    assert (len(set(statements)), len(by_tokens)) == (1, 1)
+    assert "subscribers" not in " ".join((*statements[0], *by_token))
+
+
+def test_typed_addresses_are_limited_by_network_and_whoever_comes_from_a_mail_is_not(app: App, site, member) -> None:
+    """Nobody can have a whole list mailed, and whoever is refused reads it, whichever address they typed."""
+    said = [site.post("/preferences", data={"address": f"p{n}@example.org"}) for n in range(LINKS_PER_HOUR_PER_NETWORK)]
+    assert {answered.status_code for answered in said} == {200}
+    refused = [site.post("/preferences", data={"address": address}) for address in ADDRESSES]
+    assert {(answered.status_code, answered.text) for answered in refused} == {(429, refused[0].text)}
+    assert "write to us" in refused[0].text
+    assert site.post(f"/preferences/{member.token}").status_code == 200
+    move_clock(app, app.now() + timedelta(hours=1))
+    assert site.post("/preferences", data={"address": ADDRESSES[0]}).status_code == 200
 
 
 @pytest.mark.parametrize("body", [{}, {"address": ""}, {"address": "  "}, {"other": "x"}])
