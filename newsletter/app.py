@@ -50,11 +50,23 @@ class App:
     def database(self) -> Database:
         database = Database(self.database_url)
         if self.check_schema:
-            from newsletter.migrations import require_current
-
-            require_current(database)
-            self._notice_settings(database)
+            self._check(database)
         return database
+
+    def check_database(self) -> None:
+        """
+        Do what opening does with `check_schema`, at a moment of one's own choice.
+
+        Raises:
+            DatabaseUnavailable: When it is away, or of another version.
+        """
+        self._check(self.database)
+
+    def _check(self, database: Database) -> None:
+        from newsletter.migrations import require_current
+
+        require_current(database)
+        self._notice_settings(database)
 
     @property
     def database_url(self) -> str:

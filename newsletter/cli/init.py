@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,7 @@ def _furnish(context: Context, path: Path, answers: Answers | None) -> App:
     app = App(workspace=workspace, config=load_config(path, os.environ).config, actor=context.actor)
     create_keys(workspace.secrets)
     open_and_upgrade(app.database_url)
-    with app.database.write() as session:
+    with closing(app), app.database.write() as session:
         note_place(session, app.now())
     return app
 
