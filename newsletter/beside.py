@@ -16,9 +16,9 @@ from functools import partial
 
 from newsletter.app import App
 from newsletter.asked.answering import Answering
-from newsletter.config_returning import Mailbox, Receiver
+from newsletter.config.returning import Mailbox, Receiver
 from newsletter.heartbeat import Pulse, keep_beating
-from newsletter.retention import keep_running
+from newsletter.personal_data.retention import keep_running
 from newsletter.returning import make_receiver, watch_mailbox
 from subscribers.errors import SubscribersError
 

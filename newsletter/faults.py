@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from newsletter.app import App
-from newsletter.audit import Action
+from newsletter.audit.log import Action
 from newsletter.send.control import PauseKind, pause
 from newsletter.tables import Issue, IssueState
 

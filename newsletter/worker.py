@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from newsletter.app import App
 from newsletter.asked.answering import Answering
-from newsletter.audit import Action
+from newsletter.audit.log import Action
 from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
 from newsletter.faults import Faults, in_words, log_fault

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from newsletter import tables as newsletter_tables  # noqa: F401  (registers the tables)
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.keys import create_keys
 from newsletter.paths import Workspace
 from subscribers import tables as subscribers_tables  # noqa: F401

@@ -10,7 +10,7 @@ from newsletter.cli.main import EXIT_WITH_FAILURES, Context, pass_context
 
 if TYPE_CHECKING:
     from newsletter.app import App
-    from newsletter.config_returning import Mailbox
+    from newsletter.config.returning import Mailbox
 
 
 @click.command()

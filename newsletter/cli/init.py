@@ -72,8 +72,8 @@ def _checked(answers: Answers) -> Answers:
 
     from pydantic import ValidationError
 
-    from newsletter.config import Config
-    from newsletter.config_loading import in_words
+    from newsletter.config.loading import in_words
+    from newsletter.config.settings import Config
     from newsletter.errors import ConfigError, ConfigProblem
     from newsletter.workspace import config_text
 
@@ -88,7 +88,7 @@ def _checked(answers: Answers) -> Answers:
 
 def _furnish(context: Context, path: Path, answers: Answers | None) -> App:
     from newsletter.app import App
-    from newsletter.config_loading import load_config
+    from newsletter.config.loading import load_config
     from newsletter.keys import create_keys
     from newsletter.migrations import open_and_upgrade
     from newsletter.paths import Workspace

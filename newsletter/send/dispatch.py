@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from newsletter.audit import Action
-from newsletter.config import Config
+from newsletter.audit.log import Action
+from newsletter.config.settings import Config
 from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.errors import Conflict, NotFound
 from newsletter.send.ahead import CopiesAhead, threads_for_signing

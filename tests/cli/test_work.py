@@ -19,7 +19,7 @@ from sqlalchemy import select
 from newsletter.app import App
 from newsletter.cli.main import cli
 from newsletter.compose.issue import approve, schedule
-from newsletter.config import Config, SendWindow
+from newsletter.config.settings import Config, SendWindow
 from newsletter.demo.catcher import Catcher
 from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade

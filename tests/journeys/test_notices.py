@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from newsletter.config import Alerts
+from newsletter.config.settings import Alerts
 from newsletter.render.notice import NoticeText
 from newsletter.send.messenger import Messenger
 from newsletter.send.notices import post
@@ -30,7 +30,7 @@ WORKER = """
 import sys, threading
 from pathlib import Path
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.paths import Workspace
 from newsletter.stopping import stop_on_signals
 from newsletter.worker import Worker

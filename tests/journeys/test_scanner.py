@@ -20,7 +20,7 @@ import pytest
 from newsletter.app import App
 from newsletter.asked.answering import Answering
 from newsletter.asked.requests import write_down
-from newsletter.config import Alerts
+from newsletter.config.settings import Alerts
 from newsletter.demo.catcher import Catcher
 from newsletter.render.issue import RenderedIssue
 from newsletter.send.alerts import look

@@ -29,7 +29,7 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.cli.main import cli
-from newsletter.config_loading import load_config
+from newsletter.config.loading import load_config
 from newsletter.paths import Workspace
 from subscribers.tables import MailingList, Subscriber
 from subscribers.tokens import unsubscribe_token

@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.asked.answering import Answering
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.tables import Notice
 from newsletter.web.pages import load_pages
 from newsletter.web.sign_up_form import Offer, embedded_form

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.compose import archive
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import Conflict
 from newsletter.publishing.archiving import publish_issue
 from newsletter.render.links import event_mark

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from tests.conftest import smallest_config
 from tests.peers.browser import SHIFT, Browser, Tab
 from tests.web.catalogues import ARABIC, LONG, write_catalogues

@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
 
 from newsletter.app import App
-from newsletter.config import Log, Metrics
+from newsletter.config.settings import Log, Metrics
 from newsletter.heartbeat import beat, last_beat
 from newsletter.logs import Json, Masked, say_as_json, start_logging
 from newsletter.tables import WebRequest
@@ -211,7 +211,7 @@ def test_no_address_leaves_a_process_that_a_fault_ends(kind: str) -> None:
     """Neither by what a thread or the process dies of, nor by a warning, nor by what the worker tells people."""
     code = (
         "import sys, threading, warnings\n"
-        "from newsletter.config import Log\n"
+        "from newsletter.config.settings import Log\n"
         "from newsletter.logs import log_faults, masked, start_logging\n"
         "start_logging(Log(format=sys.argv[1]), 'worker'); log_faults()\n"
         "def fall(): raise ValueError('no row for ' + sys.argv[2])\n"
