@@ -481,6 +481,6 @@ only_grows(ConsentEvent.__table__, movable=("subscriber_id",), blankable={"evide
 @event.listens_for(Base.metadata, "after_create")
 def _with_its_triggers(_metadata: MetaData, connection: Connection, **_: object) -> None:
     """Make the triggers with the tables, where these are made without the migrations."""
-    from subscribers.never_mail_triggers import make_triggers
+    from subscribers.never_mail.triggers import make_triggers
 
     make_triggers(connection)

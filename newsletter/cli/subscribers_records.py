@@ -153,7 +153,7 @@ def merge(context: Context, kept: str, gone: str) -> None:
 
     Example: newsletter subscribers merge ann@example.org a.jones@example.net
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from newsletter.send.ended_records import merge_people
     from subscribers import people
@@ -180,7 +180,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
 
     Example: newsletter subscribers remove ann@example.org
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from newsletter.send.ended_records import remove_person
     from subscribers import people
@@ -208,8 +208,8 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.erasing import erase_address
-    from newsletter.erasing_files import forget_in_files
+    from newsletter.personal_data.erasing import erase_address
+    from newsletter.personal_data.erasing_files import forget_in_files
 
     shown = address.strip()
     if not context.output.confirm(f"Erase {shown} for good?"):

@@ -41,7 +41,7 @@ def upgrade_in(connection: Connection) -> str | None:
     from alembic import command
     from alembic.config import Config
 
-    from subscribers.never_mail_triggers import make_triggers
+    from subscribers.never_mail.triggers import make_triggers
 
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})

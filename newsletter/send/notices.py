@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.render.discreet import discreet_notice
 from newsletter.render.environment import make_environment

@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from newsletter.app import App
-from newsletter.config import Metrics
+from newsletter.config.settings import Metrics
 from newsletter.measures import measure
 from newsletter.web.server import PortInUse
 from subscribers.errors import DatabaseUnavailable

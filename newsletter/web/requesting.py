@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from newsletter.asked.limits import may_request
-from newsletter.person_requests import LONGEST_CONTACT, LONGEST_WORDS
+from newsletter.personal_data.person_requests import LONGEST_CONTACT, LONGEST_WORDS
 from newsletter.tables import PersonRequestKind, WebRequestKind
 from newsletter.web.asking import ask, used_too_often
 from newsletter.web.languages import marked

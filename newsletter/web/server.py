@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from dataclasses import replace
 
 import uvicorn
 
@@ -61,20 +62,27 @@ def handed_over() -> socket.socket | None:
 
 
 def serve_site(app: App, sock: socket.socket, *, verbose: bool) -> None:
-    """Serve until SIGTERM or SIGINT; requests that have begun are finished first."""
+    """
+    Serve until SIGTERM or SIGINT; requests that have begun are finished first.
+
+    A database that is away, or not upgraded yet, is waited for with the pages shut.
+    """
     from newsletter.web.metrics import start_metrics
 
     start_logging(app.config.log, "site", verbose=verbose)
     log_faults()
     requests = start_metrics(app, app.config.metrics)
-    make_server(app, count=requests.count if requests else None).run(sockets=[sock])
+    unchecked = replace(app, check_schema=False)
+    make_server(unchecked, count=requests.count if requests else None, opening=True).run(sockets=[sock])
 
 
-def make_server(app: App, *, certificates: Certificates | None = None, count: Count | None = None) -> uvicorn.Server:
+def make_server(
+    app: App, *, certificates: Certificates | None = None, count: Count | None = None, opening: bool = False
+) -> uvicorn.Server:
     """Return the server of the site, not yet running. A path holds a token, so uvicorn's own access log is off."""
     logging.getLogger("uvicorn.access").disabled = True
     settings = uvicorn.Config(
-        make_site(app, certificates=certificates, count=count),
+        make_site(app, certificates=certificates, count=count, opening=opening),
         lifespan="off",
         access_log=False,
         log_config=None,

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from newsletter.asked.settings_link import LINK
-from newsletter.erasing import erase_address
+from newsletter.personal_data.erasing import erase_address
 from newsletter.web.languages import WANTED, Wanted, marked
 from newsletter.web.leaving import ACTOR
 from newsletter.web.settings_saving import EVIDENCE, Saved, leave_all, save
@@ -170,8 +170,8 @@ class SettingsPages:
 
     async def _download(self, held: str, kind: str) -> Response:
         # Here and not at the top: the pages that most people need do not wait for it.
-        from newsletter.subject_access import as_json, held_about
-        from newsletter.subject_access_page import as_page
+        from newsletter.personal_data.subject_access import as_json, held_about
+        from newsletter.personal_data.subject_access_page import as_page
 
         app = self.site.app
         if kind not in FILES:

@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.cli.main import main
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.compose import archive
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import Conflict
 from newsletter.publishing.archiving import publish_issue
 from newsletter.render.links import event_mark
@@ -363,6 +363,7 @@ def test_what_others_wrote_into_an_event_runs_nowhere(app: App, site: httpx.Clie
     assert json.loads(page.findtext(".//script[@type='application/ld+json']"))["name"] == HOSTILE
     assert len(page.findall(".//script")) == 2
     assert "javascript:" not in "".join(page.xpath("//@href"))
+    assert "javascript:" not in site.get(f"{event_path(app, 1)}.ics").text
 
 
 def test_an_event_may_be_found_by_engines_only_through_an_issue_that_may(
