@@ -190,6 +190,23 @@ def test_who_unsubscribed_gets_a_link_and_who_complained_gets_neither_mail_nor_t
         assert session.scalar(select(func.count(OneTimeToken.id))) == 1
 
 
+@pytest.mark.parametrize("discreet", [False, True])
+def test_a_link_is_mailed_in_the_persons_language(app: App, site, member, discreet: bool) -> None:
+    email = app.workspace.templates / "email"
+    (email / "notices" / "cy").mkdir(parents=True)
+    (email / "notices" / "cy" / "settings-link.txt.j2").write_text("Subject: Y ddolen\n\nDyma hi:\n\n{{ url }}\n")
+    (email / "words.json").write_text('{"cy": {"discreet_notice": "Helo. Neges fer."}}')
+    with app.database.write() as session:
+        person = session.get_one(Subscriber, member.id)
+        person.language, person.discreet = "cy", discreet
+    site.post(f"/preferences/{member.token}")
+    answer(app)
+    mail = message_from_bytes(notices(app)[0].message, policy=policy.default)
+    assert mail["Content-Language"] == "cy"
+    assert "Dyma hi:" in mail.get_content()
+    assert mail.get_content().startswith("Helo. Neges fer." if discreet else "Dyma hi:")
+
+
 def test_a_discreet_person_gets_a_link_that_names_nobody(app: App, site, member) -> None:
     with app.database.write() as session:
         session.get_one(Subscriber, member.id).discreet = True
