@@ -176,6 +176,11 @@ def test_a_link_works_once_and_not_for_ever(app, clock, offer, send_form):
             confirming.look(session, token, now=app.now())
     assert subscribed(app) == {}
     assert confirm(app, token)
+    clock.tick(seconds=9)
+    lines = count(app, ConsentEvent)
+    assert confirm(app, token)  # a double click shows the answer to the second press alone
+    assert count(app, ConsentEvent) == lines == 2
+    clock.tick(seconds=1)
     with pytest.raises(TokenInvalid):
         confirm(app, token)
     with app.database.read() as session, pytest.raises(TokenInvalid):
