@@ -17,7 +17,7 @@ from subscribers import suppression
 from subscribers.addresses import Address, parse_address
 from subscribers.errors import Conflict, InvalidValue, NotFound
 from subscribers.naming import clean_person_name, clean_tag, clean_text
-from subscribers.tables import ConsentEvent, NeverMailChange, Subscriber, Tag
+from subscribers.tables import ENDED, ConsentEvent, NeverMailChange, Subscriber, Tag
 from subscribers.tokens import SUBSCRIBER_ID_BYTES
 from subscribers.tokens import address_hash as hash_address
 
@@ -100,26 +100,34 @@ def by_token(session: Session, token_id: bytes, *, lock: bool = False) -> Subscr
 
 def by_link(session: Session, token_id: bytes, *, lock: bool = False) -> Subscriber | None:
     """
-    Return the person whom a link means: where their record was merged into another, the one that is kept.
+    Return the person whom a link means, also where the record that it was made for is gone: see `living_on`.
 
     Args:
         lock: As `by_token`.
     """
     found = by_token(session, token_id, lock=lock)
-    kept = () if found is not None else merged_into(session, [token_id])
-    return found or next((one for token in kept if (one := by_token(session, token, lock=lock))), None)
+    others = () if found is not None else living_on(session, [token_id])
+    return found or next((one for token in others if (one := by_token(session, token, lock=lock))), None)
 
 
-def merged_into(session: Session, token_ids: Iterable[bytes]) -> set[bytes]:
-    """Return the tokens of the records that these were merged into, and so on to the last; they may be gone too."""
-    reached, following = set[bytes](), set(token_ids)
+def living_on(session: Session, token_ids: Iterable[bytes]) -> list[bytes]:
+    """
+    Return the tokens of the records that these live on in: those they were merged into, and so on to the last; then
+    those that have the address now which one of them had when it was deleted.
+    """
+    kept, again, following = list[bytes](), list[bytes](), set(token_ids)
     while following:
-        kept = select(NeverMailChange.kept).where(
-            NeverMailChange.kept.is_not(None), NeverMailChange.person.in_(following)
+        ended = (
+            select(NeverMailChange.kept, Subscriber.token_id)
+            .outerjoin(Subscriber, Subscriber.address_hash == NeverMailChange.address_hash)
+            .where(ENDED, NeverMailChange.person.in_(following))
+            .order_by(NeverMailChange.id)
         )
-        following = {token for token in session.scalars(kept) if token is not None} - reached
-        reached |= following
-    return reached
+        rows = session.execute(ended).all()
+        following = {row.kept for row in rows if row.kept is not None} - set(kept)
+        kept += following
+        again += {row.token_id for row in rows if row.token_id is not None}
+    return [*kept, *again]
 
 
 def hashes_of(session: Session, subscriber_id: int) -> set[bytes]:

@@ -229,7 +229,8 @@ class NeverMailKind(StrEnum):
     MERGED = "merged"
 
 
-_MERGED = text("kept IS NOT NULL")
+ENDED = text("never_mail_changes.kind IN ('gone', 'merged')")  # word for word: SQLite finds its index by it
+_ENDED = text("kind IN ('gone', 'merged')")
 
 
 class NeverMailChange(Base):
@@ -243,7 +244,7 @@ class NeverMailChange(Base):
 
     __tablename__ = "never_mail_changes"
     __table_args__ = (
-        Index("ix_never_mail_changes_merged", "person", sqlite_where=_MERGED, postgresql_where=_MERGED),
+        Index("ix_never_mail_changes_ended", "person", sqlite_where=_ENDED, postgresql_where=_ENDED),
         {"sqlite_autoincrement": True},
     )
 

@@ -41,8 +41,8 @@ def withdraw_many(
     Take people off one list; return how many left it now.
 
     A person or a list that is gone has nothing to withdraw, and whoever had left before stays as they are. Where the
-    record of a link was merged into another, the one that is kept leaves. Somebody who never was on the list is
-    written down as unsubscribed from it, so that no import puts them there.
+    record of a link is gone, those leave that it lives on in. Somebody who never was on the list is written down as
+    unsubscribed from it, so that no import puts them there.
 
     Args:
         token_ids: Of the people, as links carry them; one may stand there twice.
@@ -51,8 +51,8 @@ def withdraw_many(
         return 0
     tokens = set(token_ids)
     found = _people(session, list_id, tokens)
-    if len(found) < len(tokens) and (kept := people.merged_into(session, tokens)):
-        found = _people(session, list_id, tokens | kept)
+    if len(found) < len(tokens) and (others := people.living_on(session, tokens)):
+        found = _people(session, list_id, tokens.union(others))
     leaving = [person for person in found if person.state != _GONE]
     if not leaving:
         return 0
