@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 import secrets
-from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import available_timezones
 
@@ -17,7 +16,7 @@ from subscribers import suppression
 from subscribers.addresses import Address, parse_address
 from subscribers.errors import Conflict, InvalidValue, NotFound
 from subscribers.naming import clean_person_name, clean_tag, clean_text
-from subscribers.tables import ConsentEvent, NeverMailChange, Subscriber, Tag
+from subscribers.tables import ConsentEvent, Subscriber, Tag
 from subscribers.tokens import SUBSCRIBER_ID_BYTES
 from subscribers.tokens import address_hash as hash_address
 
@@ -89,37 +88,13 @@ def find_or_none(session: Session, address: str) -> Subscriber | None:
 
 def by_token(session: Session, token_id: bytes, *, lock: bool = False) -> Subscriber | None:
     """
-    Return the record of a token; None when it is gone, whatever it was merged into.
+    Return the person whom a link means; None when the record is gone.
 
     Args:
         lock: Let no other transaction change the person until this one ends.
     """
     wanted = select(Subscriber).where(Subscriber.token_id == token_id)
     return session.scalar(wanted.with_for_update(key_share=True) if lock else wanted)
-
-
-def by_link(session: Session, token_id: bytes, *, lock: bool = False) -> Subscriber | None:
-    """
-    Return the person whom a link means: where their record was merged into another, the one that is kept.
-
-    Args:
-        lock: As `by_token`.
-    """
-    found = by_token(session, token_id, lock=lock)
-    kept = () if found is not None else merged_into(session, [token_id])
-    return found or next((one for token in kept if (one := by_token(session, token, lock=lock))), None)
-
-
-def merged_into(session: Session, token_ids: Iterable[bytes]) -> set[bytes]:
-    """Return the tokens of the records that these were merged into, and so on to the last; they may be gone too."""
-    reached, following = set[bytes](), set(token_ids)
-    while following:
-        kept = select(NeverMailChange.kept).where(
-            NeverMailChange.kept.is_not(None), NeverMailChange.person.in_(following)
-        )
-        following = {token for token in session.scalars(kept) if token is not None} - reached
-        reached |= following
-    return reached
 
 
 def hashes_of(session: Session, subscriber_id: int) -> set[bytes]:

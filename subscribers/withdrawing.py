@@ -12,7 +12,6 @@ from datetime import datetime
 from sqlalchemy import Row, and_, insert, select, update
 from sqlalchemy.orm import Session
 
-from subscribers import people
 from subscribers.tables import (
     Basis,
     ConsentAction,
@@ -40,20 +39,15 @@ def withdraw_many(
     """
     Take people off one list; return how many left it now.
 
-    A person or a list that is gone has nothing to withdraw, and whoever had left before stays as they are. Where the
-    record of a link was merged into another, the one that is kept leaves. Somebody who never was on the list is
-    written down as unsubscribed from it, so that no import puts them there.
+    A person or a list that is gone has nothing to withdraw, and whoever had left before stays as they are. Somebody
+    who never was on the list is written down as unsubscribed from it, so that no import puts them there.
 
     Args:
         token_ids: Of the people, as links carry them; one may stand there twice.
     """
     if session.scalar(select(MailingList.id).where(MailingList.id == list_id)) is None:
         return 0
-    tokens = set(token_ids)
-    found = _people(session, list_id, tokens)
-    if len(found) < len(tokens) and (kept := people.merged_into(session, tokens)):
-        found = _people(session, list_id, tokens | kept)
-    leaving = [person for person in found if person.state != _GONE]
+    leaving = [person for person in _people(session, list_id, token_ids) if person.state != _GONE]
     if not leaving:
         return 0
     session.execute(
