@@ -239,7 +239,15 @@ class NeverMailChange(Base):
     """
 
     __tablename__ = "never_mail_changes"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (
+        Index(
+            "ix_never_mail_changes_merged",
+            "person",
+            sqlite_where=text("kind = 'merged'"),
+            postgresql_where=text("kind = 'merged'"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[int | None] = mapped_column(unique=True)

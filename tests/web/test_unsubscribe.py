@@ -14,8 +14,16 @@ from sqlalchemy import func, select
 from newsletter.app import App
 from newsletter.keys import LINKS, load_keys, rotate_key
 from newsletter.web import site as web_site
-from subscribers import consent, lists, people
-from subscribers.tables import Basis, ConsentEvent, MailingList, Subscription, SubscriptionState, Suppression
+from subscribers import consent, leaving, lists, people, suppression
+from subscribers.tables import (
+    Basis,
+    ConsentEvent,
+    MailingList,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+    Suppression,
+)
 from subscribers.tokens import ALL_LISTS, unsubscribe_token
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -164,6 +172,25 @@ def test_it_still_answers_when_the_person_is_deleted(site, member, forget: Calla
     forget(member.id)
     answer = site.post(link(member), data=ONE_CLICK)
     assert (answer.status_code, answer.text) == (200, alive.text)
+
+
+@pytest.mark.parametrize("form", [ONE_CLICK, {"scope": "list"}, {"scope": "all"}])
+def test_links_of_a_merged_record_take_off_the_one_that_it_lives_on_in(app: App, site, member, form) -> None:
+    """Mail that was sent before the merge is still in the mailbox; saying "done" to its button would be a lie."""
+    with app.database.write() as session:
+        gone = session.get_one(Subscriber, member.id)
+        for number in range(2):  # merged, and merged again
+            kept = people.add(session, pepper=app.keys.pepper, address=f"kept{number}@example.org", at=app.now())
+            leaving.merge(session, kept, gone, actor="t", at=app.now())
+            gone = kept
+        last = kept.id
+    assert site.post(link(member), data=form).status_code == 200
+    with app.database.read() as session:
+        person = session.get_one(Subscriber, last)
+        members = session.scalars(select(MailingList).where(MailingList.name == "members")).one()
+        left = session.get_one(Subscription, (last, members.id)).state is SubscriptionState.UNSUBSCRIBED
+        entries = suppression.of_address(session, address_hash=person.address_hash, domain="", now=app.now())
+    assert left or entries
 
 
 def test_it_still_answers_when_the_list_is_gone(app: App, site, member) -> None:
