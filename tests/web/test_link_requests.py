@@ -18,6 +18,7 @@ from newsletter.asked.settings_link import LINK, LINK_FOR
 from newsletter.tables import Notice, NoticeKind, WebRequest
 from subscribers import consent, lists, one_time, people, suppression
 from subscribers.errors import TokenInvalid
+from subscribers.leaving import merge
 from subscribers.tables import MailingList, OneTimeToken, Subscriber
 from tests.web.asked_links import answer, link_in, move_clock, notices
 
@@ -76,6 +77,15 @@ def test_everybody_gets_the_same_bytes_and_runs_the_same_statements(
     }
     assert (len(set(statements)), len(by_tokens)) == (1, 1)
     assert "subscribers" not in " ".join((*statements[0], *by_token))
+
+
+def test_the_link_of_a_merged_record_brings_the_settings_of_the_one_that_is_kept(app: App, site, member) -> None:
+    with app.database.write() as session:
+        kept = people.add(session, pepper=app.keys.pepper, address="kept@example.org", at=app.now())
+        merge(session, kept, session.get_one(Subscriber, member.id), actor="tester", at=app.now())
+    site.post(f"/preferences/{member.token}")
+    answer(app)
+    assert [notice.address for notice in notices(app)] == ["kept@example.org"]
 
 
 def test_typed_addresses_are_limited_by_network_and_whoever_comes_from_a_mail_is_not(app: App, site, member) -> None:
