@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 import secrets
-from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import available_timezones
 
@@ -17,7 +16,8 @@ from subscribers import suppression
 from subscribers.addresses import Address, parse_address
 from subscribers.errors import Conflict, InvalidValue, NotFound
 from subscribers.naming import clean_person_name, clean_tag, clean_text
-from subscribers.tables import ENDED, ConsentEvent, NeverMailChange, Subscriber, Tag
+from subscribers.never_mail.changes import living_tokens
+from subscribers.tables import ConsentEvent, Subscriber, Tag
 from subscribers.tokens import SUBSCRIBER_ID_BYTES
 from subscribers.tokens import address_hash as hash_address
 
@@ -89,45 +89,20 @@ def find_or_none(session: Session, address: str) -> Subscriber | None:
 
 def by_token(session: Session, token_id: bytes, *, lock: bool = False) -> Subscriber | None:
     """
-    Return the record of a token; None when it is gone, whatever it was merged into.
+    Return the person whom a link means, also by an earlier record that lives on in theirs; None for nobody.
 
     Args:
         lock: Let no other transaction change the person until this one ends.
     """
-    wanted = select(Subscriber).where(Subscriber.token_id == token_id)
-    return session.scalar(wanted.with_for_update(key_share=True) if lock else wanted)
 
+    def find_it(token: bytes) -> Subscriber | None:
+        wanted = select(Subscriber).where(Subscriber.token_id == token)
+        return session.scalar(wanted.with_for_update(key_share=True) if lock else wanted)
 
-def by_link(session: Session, token_id: bytes, *, lock: bool = False) -> Subscriber | None:
-    """
-    Return the person whom a link means, also where the record that it was made for is gone: see `living_on`.
-
-    Args:
-        lock: As `by_token`.
-    """
-    found = by_token(session, token_id, lock=lock)
-    others = () if found is not None else living_on(session, [token_id])
-    return found or next((one for token in others if (one := by_token(session, token, lock=lock))), None)
-
-
-def living_on(session: Session, token_ids: Iterable[bytes]) -> list[bytes]:
-    """
-    Return the tokens of the records that these live on in: those they were merged into, and so on to the last; then
-    those that have the address now which one of them had when it was deleted.
-    """
-    kept, again, following = list[bytes](), list[bytes](), set(token_ids)
-    while following:
-        ended = (
-            select(NeverMailChange.kept, Subscriber.token_id)
-            .outerjoin(Subscriber, Subscriber.address_hash == NeverMailChange.address_hash)
-            .where(ENDED, NeverMailChange.person.in_(following))
-            .order_by(NeverMailChange.id)
-        )
-        rows = session.execute(ended).all()
-        following = {row.kept for row in rows if row.kept is not None} - set(kept)
-        kept += following
-        again += {row.token_id for row in rows if row.token_id is not None}
-    return [*kept, *again]
+    found = find_it(token_id)
+    if found is None and (lives := living_tokens(session, [token_id])):
+        found = find_it(lives[token_id])
+    return found
 
 
 def hashes_of(session: Session, subscriber_id: int) -> set[bytes]:

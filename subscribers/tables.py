@@ -229,8 +229,9 @@ class NeverMailKind(StrEnum):
     MERGED = "merged"
 
 
-ENDED = text("never_mail_changes.kind IN ('gone', 'merged')")  # word for word: SQLite finds its index by it
+# SQLite finds an index of some rows by these words alone, never by a value that is bound.
 _ENDED = text("kind IN ('gone', 'merged')")
+ENDED = text("never_mail_changes.kind IN ('gone', 'merged')")
 
 
 class NeverMailChange(Base):

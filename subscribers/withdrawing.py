@@ -6,13 +6,13 @@ The ledger and the state beside it are those that `consent.withdraw` makes of ea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Row, and_, insert, select, update
 from sqlalchemy.orm import Session
 
-from subscribers import people
+from subscribers.never_mail.changes import living_tokens
 from subscribers.tables import (
     Basis,
     ConsentAction,
@@ -40,20 +40,15 @@ def withdraw_many(
     """
     Take people off one list; return how many left it now.
 
-    A person or a list that is gone has nothing to withdraw, and whoever had left before stays as they are. Where the
-    record of a link is gone, those leave that it lives on in. Somebody who never was on the list is written down as
-    unsubscribed from it, so that no import puts them there.
+    A person or a list that is gone has nothing to withdraw, and whoever had left before stays as they are. Somebody
+    who never was on the list is written down as unsubscribed from it, so that no import puts them there.
 
     Args:
         token_ids: Of the people, as links carry them; one may stand there twice.
     """
     if session.scalar(select(MailingList.id).where(MailingList.id == list_id)) is None:
         return 0
-    tokens = set(token_ids)
-    found = _people(session, list_id, tokens)
-    if len(found) < len(tokens) and (others := people.living_on(session, tokens)):
-        found = _people(session, list_id, tokens.union(others))
-    leaving = [person for person in found if person.state != _GONE]
+    leaving = [person for person in _people(session, list_id, token_ids) if person.state != _GONE]
     if not leaving:
         return 0
     session.execute(
@@ -78,7 +73,16 @@ def withdraw_many(
 
 
 def _people(session: Session, list_id: int, token_ids: Iterable[bytes]) -> Sequence[_Person]:
-    """Return the people with what they are on the list; nobody else may change them until the transaction ends."""
+    """Return the people with what they are on the list; the link of a record that is gone means whom it lives on in."""
+    tokens = set(token_ids)
+    found = list(_locked(session, list_id, tokens))
+    if len(found) < len(tokens) and (lives := set(living_tokens(session, tokens).values()) - tokens):
+        found += _locked(session, list_id, lives)
+    return found
+
+
+def _locked(session: Session, list_id: int, token_ids: Collection[bytes]) -> Sequence[_Person]:
+    """Return people whom nobody else may change until the transaction ends."""
     here = and_(Subscription.subscriber_id == Subscriber.id, Subscription.list_id == list_id)
     return session.execute(
         select(Subscriber.id, Subscriber.address_hash, Subscription.state, Subscription.basis)

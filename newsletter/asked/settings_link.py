@@ -52,7 +52,7 @@ def _whom(session: Session, asked: Asked) -> Subscriber | None:
     """Return whom a request means, by the token of a mail or by an address as it was typed, if mail can reach them."""
     try:
         if number := asked.text("person"):
-            found = people.by_link(session, bytes.fromhex(number))
+            found = people.by_token(session, bytes.fromhex(number))
         else:
             found = people.find_or_none(session, asked.text("address"))
     except (ValueError, InvalidValue):

@@ -102,7 +102,7 @@ def leave(
         The receipt for a person's page; empty for a mail program, which shows nobody the answer. One is always
         returned, and is good for nothing where nothing was withdrawn: the page never tells whom it met.
     """
-    subscriber = people.by_link(session, claim.subscriber_token_id, lock=True)
+    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
     everything = scope is Scope.ALL or claim.list_id == ALL_LISTS
     mailing_list = None if everything else session.get(MailingList, claim.list_id)
     if subscriber is None or (mailing_list is None and not everything):
@@ -144,7 +144,7 @@ def leave_together(session: Session, claims: Sequence[UnsubscribeClaim], now: da
 
 def undo(session: Session, claim: UnsubscribeClaim, receipt: str, *, now: datetime) -> bool:
     """Take back what the POST of this receipt withdrew, and no more; false when the receipt is good for nothing."""
-    subscriber = people.by_link(session, claim.subscriber_token_id, lock=True)
+    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
     again = one_time.PRESSED_AGAIN
     if subscriber is None or not _belongs(session, receipt, subscriber, now, again_within=again):
         return False
@@ -166,7 +166,7 @@ def explain(
     session: Session, claim: UnsubscribeClaim, receipt: str, fields: Mapping[str, object], *, now: datetime
 ) -> bool:
     """Keep why somebody left, the last of several words; false without a good receipt, or when nothing was said."""
-    subscriber = people.by_link(session, claim.subscriber_token_id, lock=True)
+    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
     asked, words = str(fields.get("why", "")), clean_text(str(fields.get("words", "")))[:LONGEST_WORDS]
     choice = WhyLeft(asked) if asked in set(WhyLeft) else None
     if subscriber is None or not (choice or words) or not _belongs(session, receipt, subscriber, now):

@@ -12,6 +12,7 @@ import uvicorn
 from newsletter.app import App
 from newsletter.errors import NewsletterError
 from newsletter.logs import log_faults, start_logging
+from newsletter.web.metrics import start_metrics
 from newsletter.web.protection import Count
 from newsletter.web.public import make_site
 from newsletter.web.sns_certificates import Certificates
@@ -67,8 +68,6 @@ def serve_site(app: App, sock: socket.socket, *, verbose: bool) -> None:
 
     A database that is away, or not upgraded yet, is waited for with the pages shut.
     """
-    from newsletter.web.metrics import start_metrics
-
     start_logging(app.config.log, "site", verbose=verbose)
     log_faults()
     requests = start_metrics(app, app.config.metrics)

@@ -40,7 +40,7 @@ def test_a_line_of_a_gigabyte_is_one_bad_row_and_is_never_held(tmp_path: Path) -
         file.seek(1_000_000_000, io.SEEK_CUR)
         file.write(b"\nbob@example.org,Bob\n")
     program = (
-        "import resource, sys, pathlib; from subscribers.tabular import Table\n"
+        "import resource, sys, pathlib; from subscribers.imports.tabular import Table\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "rows = [(row.number, row.problem) for row in Table(pathlib.Path(sys.argv[1])).rows()]\n"
         "print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024)"

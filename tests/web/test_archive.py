@@ -97,6 +97,15 @@ def test_only_what_members_got_can_be_published(issue, publish) -> None:
         publish(state=IssueState.SENT)  # it has no plan
 
 
+def test_a_monthly_digest_is_no_issue_of_the_archive(app: App, issue, publish) -> None:
+    """It holds what each of its readers is owed, parts for some only among it."""
+    issue()
+    with app.database.write() as session:
+        session.scalars(select(Issue)).one().digest_of = "2026-11"
+    with pytest.raises(Conflict, match="monthly digest"):
+        publish()
+
+
 def test_the_list_shows_subject_day_and_preview_line(site: httpx.Client, published) -> None:
     page = html.fromstring(site.get("/archive").content)
     row = page.find(".//ol/li")

@@ -29,8 +29,8 @@ from newsletter.config.settings import Log, Metrics
 from newsletter.heartbeat import beat, last_beat
 from newsletter.logs import Json, Masked, say_as_json, start_logging
 from newsletter.tables import WebRequest
+from newsletter.web import metrics
 from newsletter.web.metrics import start_metrics
-from newsletter.web.server import PortInUse
 from newsletter.web.supervisor import STOP_SECONDS
 from newsletter.worker import Worker
 from subscribers.db import Database
@@ -173,8 +173,21 @@ def test_metrics_tell_of_the_work_and_of_nobody(app: App, serve, member) -> None
     assert "OTHER" in told
     for secret in (CANARY, member.token, "amina@example.org", "Members"):
         assert secret not in told
-    with pytest.raises(PortInUse, match=str(port)):
-        start_metrics(app, Metrics(port=port))
+
+
+def test_metrics_whose_port_is_taken_are_told_of_and_begin_when_it_is_free(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pages are served meanwhile: a site that ends because nobody can measure it lets nobody leave a list."""
+    monkeypatch.setattr(metrics, "RETRY_SECONDS", 0.05)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert start_metrics(app, Metrics(port=port)) is not None
+        assert f"port {port}" in caplog.text
+    wait_until(lambda: listens(port), "the metrics did not begin")
+    assert scraped(port)["newsletter_database_up", frozenset()] == 1
 
 
 def test_metrics_say_when_the_database_is_away(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
