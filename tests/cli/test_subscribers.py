@@ -280,6 +280,7 @@ def test_whoever_is_suppressed_is_not_listed_or_exported_as_subscribed(
     assert [p["id"] for p in filled("subscribers", "list", *of_list, "--state", "subscribed")] == [2]
     assert [p["state"] for p in filled("subscribers", "list", *of_list)] == ["suppressed", "subscribed"]
     assert [p["id"] for p in filled("subscribers", "list", *of_list, "--state", "suppressed")] == [1]
+    assert [p["id"] for p in filled("subscribers", "list", "--state", "subscribed")] == [2]
     path = tmp_path / "out.csv"
     filled("subscribers", "export", str(path), *of_list, "--state", "subscribed")
     assert "ann@" not in path.read_text()
