@@ -178,7 +178,7 @@ def _tell(context: Context, workspace: Workspace, done: Restored) -> None:
     if output.as_json:
         told: dict[str, Any] = {"workspace": str(workspace.root), **settled.as_json()}
         told |= {"aside": str(done.aside) if done.aside else None, "schema_aside": done.schema_aside or None}
-        output.data(told)
+        output.data({**told, "left_unknown_since": done.left_unknown_since})
         return
     output.show(f"Restored into {workspace.root}.")
     if done.aside is not None:
@@ -189,6 +189,11 @@ def _tell(context: Context, workspace: Workspace, done: Restored) -> None:
         output.note(f"The database was of version {settled.upgraded_from}, or newer.")
     for words in never_mail_words(settled.never_mail):
         output.show(words)
+    if done.left_unknown_since is not None:
+        output.warn(
+            f"Who left, was suppressed or erased after {done.left_unknown_since:%Y-%m-%d %H:%M} UTC is not known here. "
+            "If a newer never-mail.jsonl is left anywhere: newsletter db adopt --never-mail FILE"
+        )
     if settled.damaged_lines:
         output.warn(f"{settled.damaged_lines:,} lines of the file of who is never mailed could not be read.")
     if settled.uncertain:
