@@ -32,7 +32,7 @@ from newsletter import tables as _newsletter_tables  # noqa: F401  (registers th
 from subscribers import lists
 from subscribers import tables as _tables  # noqa: F401
 from subscribers.db import Base, Database
-from subscribers.importing import import_file
+from subscribers.imports.importing import import_file
 from subscribers.tables import Basis
 
 AIM = 4.0

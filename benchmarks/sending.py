@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from newsletter.app import App
-from newsletter.config import Config, Dkim
+from newsletter.config.settings import Config, Dkim
 from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace

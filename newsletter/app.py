@@ -12,15 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import WorkspaceError
 from newsletter.keys import Keys, load_keys
 from newsletter.paths import Workspace
 from subscribers.db import Database
 
 if TYPE_CHECKING:
-    from newsletter.audit import AuditLog
-    from newsletter.never_mail import Keeper
+    from newsletter.audit.log import AuditLog
+    from newsletter.personal_data.never_mail import Keeper
     from subscribers.bounces.intake import Intake
 
 
@@ -50,11 +50,23 @@ class App:
     def database(self) -> Database:
         database = Database(self.database_url)
         if self.check_schema:
-            from newsletter.migrations import require_current
-
-            require_current(database)
-            self._notice_settings(database)
+            self._check(database)
         return database
+
+    def check_database(self) -> None:
+        """
+        Do what opening does with `check_schema`, at a moment of one's own choice.
+
+        Raises:
+            DatabaseUnavailable: When it is away, or of another version.
+        """
+        self._check(self.database)
+
+    def _check(self, database: Database) -> None:
+        from newsletter.migrations import require_current
+
+        require_current(database)
+        self._notice_settings(database)
 
     @property
     def database_url(self) -> str:
@@ -66,14 +78,14 @@ class App:
 
     @cached_property
     def audit(self) -> AuditLog:
-        from newsletter.audit import AuditLog
-        from newsletter.audit_anchor import Anchor
+        from newsletter.audit.anchor import Anchor
+        from newsletter.audit.log import AuditLog
 
         anchor = Anchor(self.workspace.audit_anchor)
         return AuditLog(self.keys.audit, anchor, actor=self.actor, clock=lambda: self.now())
 
     def _notice_settings(self, database: Database) -> None:
-        from newsletter import audit_settings
+        from newsletter.audit import settings as audit_settings
 
         with suppress(WorkspaceError):  # keys that are not in order are told by whatever needs them
             audit_settings.notice(database, self.config, self.keys.audit, self.audit)
@@ -81,7 +93,7 @@ class App:
     @cached_property
     def keeper(self) -> Keeper:
         """Keeps the file of who is never mailed up to the database."""
-        from newsletter.never_mail import Keeper
+        from newsletter.personal_data.never_mail import Keeper
 
         return Keeper(self.database, self.workspace, self.keys.pepper)
 

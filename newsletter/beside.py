@@ -1,7 +1,7 @@
 """
 What runs beside the sending of a worker, each in a thread of its own: looking into mailboxes, the receiver, retention,
-the answering of what is asked for on the site, keeping the file of who is never mailed, and the sign that a worker is
-here.
+the answering of what is asked for on the site, keeping the file of who is never mailed, and the sign that the worker
+works.
 
 None of them can hold up a send or one another. One that breaks is told once, and started again a little later.
 """
@@ -16,9 +16,9 @@ from functools import partial
 
 from newsletter.app import App
 from newsletter.asked.answering import Answering
-from newsletter.config_returning import Mailbox, Receiver
-from newsletter.heartbeat import keep_beating
-from newsletter.retention import keep_running
+from newsletter.config.returning import Mailbox, Receiver
+from newsletter.heartbeat import Pulse, keep_beating
+from newsletter.personal_data.retention import keep_running
 from newsletter.returning import make_receiver, watch_mailbox
 from subscribers.errors import SubscribersError
 
@@ -55,15 +55,15 @@ class Service:
             self.say(words)
 
 
-def services(app: App, say: Callable[[str], None]) -> list[Service]:
-    """Return what the configuration asks for, what answers the site, and what every worker does."""
+def services(app: App, say: Callable[[str], None], pulse: Pulse) -> list[Service]:
+    """Return what the configuration asks for, what answers the site, and what every worker does; *pulse* is its own."""
     found = [Service("The file of who is never mailed", partial(_keep_never_mail, app, say), say)]
     found += watching(app, app.config.bounces.mailboxes, say)
     receiver = app.config.bounces.receiver
     if receiver is not None:
         found.append(Service("The receiver", partial(_receive, app, receiver, say), say))
     found.append(Service("The answering of requests", Answering(app, say).run, say))
-    found.append(Service("The heartbeat", partial(keep_beating, app), say))
+    found.append(Service("The heartbeat", partial(keep_beating, app, pulse), say))
     found.append(Service("Retention", partial(keep_running, app, say), say))
     return found
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 
-from newsletter.config import Log
+from newsletter.config.settings import Log
 from newsletter.send.masking import without_people
 
 SAID = logging.CRITICAL + 1

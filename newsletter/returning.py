@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from newsletter import config_returning
 from newsletter.app import App
+from newsletter.config import returning as config_returning
 from newsletter.named_lock import named_lock
 from newsletter.send.envelope import addresses_of_ours
 from newsletter.send.instance import CopiedDatabase, require_live

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlsplit
 
-from newsletter.config_returning import Webhook
+from newsletter.config.returning import Webhook
 from subscribers.bounces.providers import PROVIDERS
 from subscribers.bounces.providers.verifying import Secrets
 

@@ -19,9 +19,11 @@ from sqlalchemy import func, select
 
 from newsletter.app import App
 from newsletter.asked.answering import Answering
-from newsletter.audit import Action
+from newsletter.audit.log import Action
 from newsletter.beside import running, services
 from newsletter.errors import NewsletterError
+from newsletter.faults import Faults, in_words, log_fault
+from newsletter.heartbeat import Pulse
 from newsletter.publishing import start_issue
 from newsletter.publishing.monthly import make_due_digests
 from newsletter.send.control import issues_to_send, next_due_at
@@ -68,11 +70,13 @@ class Worker:
     Attributes:
         say: Tells the person who watches.
         stop: Set by SIGTERM; what is on the wire is finished first.
+        pulse: Felt after each look that came to its end, and while an issue goes out.
     """
 
     app: App
     say: Callable[[str], None]
     stop: threading.Event = field(default_factory=threading.Event)
+    pulse: Pulse = field(default_factory=Pulse)
     _trouble: str = ""
     _digest_trouble: str = ""
     _away_since: datetime | None = None
@@ -82,27 +86,47 @@ class Worker:
     _troubles: list[str] = field(default_factory=list)
     _gave_way: int = 0
 
+    def __post_init__(self) -> None:
+        self._faults = Faults(self.app, self.say)
+
     def run(self) -> None:
-        """Work until `stop` is set, with a messenger beside. A database that is away, or a copy, is waited for."""
+        """
+        Work until `stop` is set, with a messenger beside.
+
+        A database that is away, also at the start, one that is not upgraded yet, or a copy, is waited for.
+        """
+        if not self._database_comes():
+            return
         messenger = Messenger(self.app, self.say, self.stop)
         beside = threading.Thread(target=messenger.run, name="messenger", daemon=True)
         beside.start()
         try:
-            with running(services(self.app, self.say), self.app, self.stop):
+            with running(services(self.app, self.say, self.pulse), self.app, self.stop):
                 self._run()
         finally:
             self.stop.set()
             beside.join(DRAIN_SECONDS)
+
+    def _database_comes(self) -> bool:
+        """Wait for the database; return whether it came before `stop` was set."""
+        while not self.stop.is_set():
+            try:
+                self.app.database  # noqa: B018  # opened here
+                return True
+            except DatabaseUnavailable as error:
+                self._database_away(error)
+                self.stop.wait(DATABASE_RETRY_SECONDS)
+        return False
 
     def _run(self) -> None:
         while not self.stop.is_set():
             try:
                 self._issues()
                 pause = self._pause()
+                self.pulse.feel()
                 self._trouble, self._away_since = "", None
             except DatabaseUnavailable as error:
-                self._tell_once(f"{error.message} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
-                self._tell_database_away(error)
+                self._database_away(error)
                 pause = DATABASE_RETRY_SECONDS
             except CopiedDatabase as error:
                 self._tell_once(f"{error.message} {error.hint}")
@@ -114,8 +138,10 @@ class Worker:
             self.say(trouble)
         self._trouble = trouble
 
-    def _tell_database_away(self, error: DatabaseUnavailable) -> None:
-        """Mail operators once for each time that the database stays away, and at most once an hour."""
+    def _database_away(self, error: DatabaseUnavailable) -> None:
+        """Say it, and mail operators once for each time that the database stays away, and at most once an hour."""
+        hint = f" {error.hint.rstrip('.')}." if error.hint else ""
+        self._tell_once(f"{error.message}{hint} Trying again every {DATABASE_RETRY_SECONDS:.0f} s.")
         now, to = self.app.now(), self.app.config.alerts.to
         since = self._away_since = self._away_since or now
         told = self._told_at is not None and (self._told_at >= since or now - self._told_at < timedelta(hours=1))
@@ -163,9 +189,15 @@ class Worker:
 
     def _look_at_returns(self, *, at_once: bool) -> None:
         """Let refusals met while sending count, and see to what waits of the mail that came back."""
-        if at_once or time.monotonic() >= self._returns_at:
+        if not at_once and time.monotonic() < self._returns_at:
+            return
+        self._returns_at = time.monotonic() + RETURNS_LOOK_SECONDS
+        try:
             self.app.intake.look()
-            self._returns_at = time.monotonic() + RETURNS_LOOK_SECONDS
+        except SubscribersError:
+            raise
+        except Exception as error:  # nor must a mail that came back
+            log_fault("what waits of returned mail", error)
 
     def _attempt(self, work: Callable[[Task], bool], task: Task) -> bool:
         """Return whether the issue went on; whatever is the matter with it is told."""
@@ -176,6 +208,9 @@ class Worker:
         except (NewsletterError, SubscribersError) as error:
             self.say(f"{task.slug}: {error.message}" + (f" {error.hint}" if error.hint else ""))
             return False
+        except Exception as error:  # a fault of ours with one issue must not keep the others waiting
+            self._faults.met(task.issue_id, task.slug, error)
+            return False
 
     def _make_digests(self) -> None:
         try:
@@ -185,9 +220,17 @@ class Worker:
         except DatabaseUnavailable:
             raise
         except (NewsletterError, SubscribersError) as error:
-            if error.message != self._digest_trouble:
-                self.say(f"The monthly digest could not be made: {error.message}")
-            self._digest_trouble = error.message
+            self._tell_of_digest(error.message)
+        except Exception as error:  # nor must the digest
+            if self._tell_of_digest(in_words(error)):
+                log_fault("the monthly digest", error)
+
+    def _tell_of_digest(self, trouble: str) -> bool:
+        """Say why there is none; return whether that is news."""
+        before, self._digest_trouble = self._digest_trouble, trouble
+        if trouble != before:
+            self.say(f"The monthly digest could not be made: {trouble}")
+        return trouble != before
 
     def _start_due(self) -> None:
         self._make_digests()
@@ -234,7 +277,9 @@ class Worker:
 
     def _send(self, task: Task) -> bool:
         with self._seeing_to_others(task) as give_way:
-            report: SendReport = send_issue(self.app, task.issue_id, stop=self.stop, give_way=give_way)
+            report: SendReport = send_issue(
+                self.app, task.issue_id, on_look=self.pulse.feel, stop=self.stop, give_way=give_way
+            )
         if report.stopped:  # by a signal that the sending itself took
             self.stop.set()
         counts = {name: report.counts[name] for name in ("sent", "deferred", "bounced", "held", "expired", "uncertain")}

@@ -19,6 +19,7 @@ from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DatabaseError as SqlDatabaseError
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import DateTime, TypeDecorator
 
@@ -26,6 +27,15 @@ from subscribers.errors import DatabaseUnavailable
 
 BUSY_TIMEOUT_MS = 15_000
 LOOK_SECONDS, LOOK_OFTEN_SECONDS = 0.0005, 0.2
+# A network that has gone silent is told within half a minute; the system itself waits for a quarter of an hour, and a
+# connection on which nobody speaks for two hours. What database.url says of these wins.
+PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -71,7 +81,11 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.written = False  # whether anything was committed by `write`
-        self.engine = _sqlite_engine(url) if self.is_sqlite else create_engine(url, pool_pre_ping=True)
+        self.engine = _sqlite_engine(url) if self.is_sqlite else self._postgresql_engine()
+
+    def _postgresql_engine(self) -> Engine:
+        patience = {name: value for name, value in PATIENCE.items() if name not in self.url.query}
+        return create_engine(self.url, pool_pre_ping=True, connect_args=patience)
 
     @property
     def is_sqlite(self) -> bool:
@@ -102,6 +116,8 @@ class Database:
         """Put a driver's complaint into words, for whoever needs a connection of their own."""
         try:
             yield
+        except NoConnectionLeft as error:
+            raise DatabaseUnavailable(_BUSY[0], hint=_BUSY[1]) from error
         except (OperationalError, SqlDatabaseError) as error:
             explained = explain_database_error(error)
             if explained is None:
@@ -147,6 +163,7 @@ def explain_database_error(error: SqlDatabaseError) -> DatabaseUnavailable | Non
 
 
 _AWAY = ("The database server does not answer, or has ended the connection.", "Check that it runs; then try again.")
+_BUSY = ("All connections of this program to the database are in use.", "Try again.")
 _FULL = ("The database server takes no more connections.", "Raise max_connections, or run fewer programs at once.")
 _ENGAGED = ("The database was engaged by another program.", "Try again.")
 # Source: appendix A of PostgreSQL's manual. The longer beginning stands before the shorter.

@@ -11,9 +11,10 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Update, case, or_, select, update
 from sqlalchemy.orm import Session
 
-from subscribers import consent, never_mail, people, signing_up, suppression
+from subscribers import consent, people, signing_up, suppression
 from subscribers.bounces import records
 from subscribers.errors import InvalidValue
+from subscribers.never_mail import changes as never_mail
 from subscribers.tables import (
     AttributeValue,
     Basis,

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 
 from subscribers import lists, suppression
 from subscribers.attributes import read_date
-from subscribers.columns import ADDRESS, map_columns
 from subscribers.csv_cells import plain_cell, safe_cell
 from subscribers.errors import InvalidValue, NotFound
+from subscribers.imports.columns import ADDRESS, map_columns
+from subscribers.imports.tabular import Row, Table
 from subscribers.tables import Suppression
-from subscribers.tabular import Row, Table
 from subscribers.tokens import ADDRESS_HASH_BYTES
 
 COLUMNS = ("address", "domain", "hash", "scope", "reason", "since", "evidence", "expires")

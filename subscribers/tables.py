@@ -239,7 +239,15 @@ class NeverMailChange(Base):
     """
 
     __tablename__ = "never_mail_changes"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (
+        Index(
+            "ix_never_mail_changes_merged",
+            "person",
+            sqlite_where=text("kind = 'merged'"),
+            postgresql_where=text("kind = 'merged'"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[int | None] = mapped_column(unique=True)
@@ -481,6 +489,6 @@ only_grows(ConsentEvent.__table__, movable=("subscriber_id",), blankable={"evide
 @event.listens_for(Base.metadata, "after_create")
 def _with_its_triggers(_metadata: MetaData, connection: Connection, **_: object) -> None:
     """Make the triggers with the tables, where these are made without the migrations."""
-    from subscribers.never_mail_triggers import make_triggers
+    from subscribers.never_mail.triggers import make_triggers
 
     make_triggers(connection)

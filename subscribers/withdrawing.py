@@ -6,12 +6,13 @@ The ledger and the state beside it are those that `consent.withdraw` makes of ea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Row, and_, insert, select, update
 from sqlalchemy.orm import Session
 
+from subscribers.never_mail.changes import living_tokens
 from subscribers.tables import (
     Basis,
     ConsentAction,
@@ -72,7 +73,16 @@ def withdraw_many(
 
 
 def _people(session: Session, list_id: int, token_ids: Iterable[bytes]) -> Sequence[_Person]:
-    """Return the people with what they are on the list; nobody else may change them until the transaction ends."""
+    """Return the people with what they are on the list; a link of a merged record means the one it lives on in."""
+    tokens = set(token_ids)
+    found = list(_locked(session, list_id, tokens))
+    if len(found) < len(tokens) and (lives := set(living_tokens(session, tokens).values()) - tokens):
+        found += _locked(session, list_id, lives)
+    return found
+
+
+def _locked(session: Session, list_id: int, token_ids: Collection[bytes]) -> Sequence[_Person]:
+    """Return people whom nobody else may change until the transaction ends."""
     here = and_(Subscription.subscriber_id == Subscriber.id, Subscription.list_id == list_id)
     return session.execute(
         select(Subscriber.id, Subscriber.address_hash, Subscription.state, Subscription.basis)

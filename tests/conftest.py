@@ -12,14 +12,16 @@ from pydantic import SecretStr
 
 from newsletter import tables as newsletter_tables  # noqa: F401  (registers the tables)
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.keys import create_keys
 from newsletter.paths import Workspace
 from subscribers import tables as subscribers_tables  # noqa: F401
 from subscribers.db import Base
+from tests.peers.browser import browser  # noqa: F401  (a fixture)
 from tests.peers.dovecot import dovecot  # noqa: F401  (a fixture)
 from tests.peers.fixtures import axe, chromium, postfix, postgresql_server, postgresql_url  # noqa: F401  (fixtures)
 from tests.peers.verifiers import dkimpy, opendkim, rspamd  # noqa: F401  (fixtures)
+from tests.peers.walking import walk  # noqa: F401  (a fixture)
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)

@@ -12,11 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from newsletter import audit_settings
 from newsletter.app import App
-from newsletter.audit import Action, Wanted, entries, head_of, walk
-from newsletter.audit_anchor import Anchor, Held
-from newsletter.audit_verifying import Kind, Verdict, verify
+from newsletter.audit import settings as audit_settings
+from newsletter.audit.anchor import Anchor, Held
+from newsletter.audit.log import Action, Wanted, entries, head_of, walk
+from newsletter.audit.verifying import Kind, Verdict, verify
 from newsletter.tables import AuditEntry, Setting
 from subscribers import consent, lists, people
 from subscribers.tables import Basis, ConsentEvent

@@ -73,7 +73,7 @@ def test_a_mailbox_in_trouble_is_told_once_and_holds_up_no_send(app: App, maildi
     (maildir / "new").rmdir()
     said: list[str] = []
     worker = Worker(app, said.append)
-    with running(services(app, said.append), app, worker.stop):
+    with running(services(app, said.append, worker.pulse), app, worker.stop):
         wait_until(lambda: bool(said), "no trouble was told")
         begun = time.monotonic()
         worker.once()

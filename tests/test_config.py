@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.config import Config
-from newsletter.config_keys import known_keys
-from newsletter.config_loading import LoadedConfig, find_workspace, load_config, shown_values
+from newsletter.config.keys import known_keys
+from newsletter.config.loading import LoadedConfig, find_workspace, load_config, shown_values
+from newsletter.config.settings import Config
 from newsletter.errors import ConfigError, WorkspaceError
 from newsletter.send.patience import patiences
 

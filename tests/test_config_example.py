@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from newsletter.config import DEFAULT_SECTIONS, Config
-from newsletter.config_keys import known_keys, nested_model
-from newsletter.config_loading import load_config
+from newsletter.config.keys import known_keys, nested_model
+from newsletter.config.loading import load_config
+from newsletter.config.settings import DEFAULT_SECTIONS, Config
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
 COMMENTED_OUT = re.compile(r"^# (?=\[|[a-z_]+ = )", re.M)

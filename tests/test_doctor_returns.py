@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.doctor.findings import Level
 from newsletter.doctor.returns import check_returns
 from newsletter.returning import make_receiver

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from newsletter import erasing, person_requests
 from newsletter.app import App
-from newsletter.audit import Action, Wanted, entries
-from newsletter.erasing_files import forget_in_files
+from newsletter.audit.log import Action, Wanted, entries
+from newsletter.personal_data import erasing, person_requests
+from newsletter.personal_data.erasing_files import forget_in_files
+from newsletter.personal_data.subject_access import held_about
 from newsletter.send.returns import reply_name
-from newsletter.subject_access import held_about
 from newsletter.tables import (
     ApiAnswer,
     ApiToken,
@@ -51,7 +51,7 @@ from subscribers.bounces.event import ReportKind
 from subscribers.bounces.policy import Rule
 from subscribers.db import Base
 from subscribers.errors import Conflict, InvalidValue, NotFound
-from subscribers.importing import ImportResult, import_file
+from subscribers.imports.importing import ImportResult, import_file
 from subscribers.suppression_files import import_suppressions
 from subscribers.tables import (
     AttributeKind,

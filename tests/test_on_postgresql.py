@@ -10,9 +10,10 @@ import pytest
 from newsletter.app import App
 from newsletter.publishing import start_issue
 from newsletter.tables import Block, BlockKind, Delivery, Issue, IssueState, Variant
-from subscribers import attributes, batches, importing, lists, people, segments, suppression
+from subscribers import attributes, lists, people, segments, suppression
 from subscribers.audience import Audience, audience_counts
-from subscribers.importing import import_file
+from subscribers.imports import batches, importing
+from subscribers.imports.importing import import_file
 from subscribers.tables import Basis, ImportBatch, Subscriber
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)

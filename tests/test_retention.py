@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from newsletter import retention
 from newsletter.app import App
-from newsletter.audit import Action, Wanted, entries
+from newsletter.audit.log import Action, Wanted, entries
 from newsletter.errors import NewsletterError
+from newsletter.personal_data import retention
 from newsletter.predicates import PREDICATES
 from newsletter.send.failed import count_failed
 from newsletter.send.reporting import report_document
@@ -35,11 +35,12 @@ from newsletter.tables import (
     WebRequestKind,
 )  # fmt: skip
 from newsletter.tables import DeliveryState as S
-from subscribers import batches, consent, leaving, lists, one_time, people, segments
+from subscribers import consent, leaving, lists, one_time, people, segments
 from subscribers.bounces.event import ReportKind
 from subscribers.bounces.policy import Rule as BounceRule
 from subscribers.errors import Conflict
-from subscribers.importing import import_file
+from subscribers.imports import batches
+from subscribers.imports.importing import import_file
 from subscribers.segments import SegmentError
 from subscribers.tables import (
     Basis,

@@ -1,6 +1,6 @@
 """
 The limits of sign-ups, one row of `throttles` each: by network, by receiving domain, by kind of form and overall; and
-those of complaints and requests about one's own data, by network and overall.
+by network and overall those of complaints and requests about one's own data, and of links to one's settings.
 
 A row is locked from reading to storing. When the limit for all runs
 dry the breaker opens: for a while nobody who signs up is written to, and operators are told.
@@ -21,6 +21,8 @@ PREFIX = "sign-up:"
 NETWORK, DOMAIN, EMBEDDED, OVERALL = f"{PREFIX}network:", f"{PREFIX}domain:", f"{PREFIX}embedded", f"{PREFIX}overall"
 REQUEST_NETWORK, REQUEST_OVERALL = "request:network:", "request:overall"
 REQUESTS_PER_HOUR_PER_NETWORK, REQUESTS_PER_HOUR = 10, 100  # a person reads each of them
+LINK_NETWORK, LINK_OVERALL = "link:network:", "link:overall"
+LINKS_PER_HOUR_PER_NETWORK, LINKS_PER_HOUR = 60, 1000  # a whole office has one network; a mail of ours goes to each
 
 
 def may_ask(session: Session, network: str, per_hour: int, now: datetime) -> bool:
@@ -37,6 +39,13 @@ def may_request(session: Session, network: str, now: datetime) -> bool:
     """Return whether a network may send one more complaint or request about somebody's own data."""
     return _take(session, REQUEST_NETWORK + network, REQUESTS_PER_HOUR_PER_NETWORK, now) and _take(
         session, REQUEST_OVERALL, REQUESTS_PER_HOUR, now
+    )
+
+
+def may_ask_for_link(session: Session, network: str, now: datetime) -> bool:
+    """Return whether a network may type one more address that is to get a link to its settings."""
+    return _take(session, LINK_NETWORK + network, LINKS_PER_HOUR_PER_NETWORK, now) and _take(
+        session, LINK_OVERALL, LINKS_PER_HOUR, now
     )
 
 
@@ -79,7 +88,7 @@ def forget_full(session: Session, now: datetime) -> None:
 
 
 def _full(session: Session, now: datetime) -> list[str]:
-    named = or_(*(Throttle.name.startswith(kind) for kind in (NETWORK, DOMAIN, REQUEST_NETWORK)))
+    named = or_(*(Throttle.name.startswith(kind) for kind in (NETWORK, DOMAIN, REQUEST_NETWORK, LINK_NETWORK)))
     rows = session.execute(select(Throttle.name, Throttle.value).where(named))
     before = now.timestamp() - FULL_AFTER_SECONDS
     return [name for name, value in rows if not value or value["at"] <= before]

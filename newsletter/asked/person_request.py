@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from newsletter.asked.requests import Asked
-from newsletter.person_requests import receive
+from newsletter.personal_data.person_requests import receive
 from newsletter.send.report import Parts
 from newsletter.tables import PersonRequestKind
 

@@ -22,16 +22,16 @@ from typing import BinaryIO, Protocol
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
-from newsletter.audit import Action
+from newsletter.audit.log import Action
 from newsletter.backup import container, database_copy
 from newsletter.backup.encryption import check_recipient, encrypting, program_for
 from newsletter.backup.manifest import BLOCK_BYTES, CONFIG, FOLDERS, NEVER_MAIL, Entry, Manifest, entry_of
-from newsletter.config_loading import secrets_among
+from newsletter.config.loading import secrets_among
 from newsletter.errors import Conflict, WorkspaceError
 from newsletter.migrations import revision
 from newsletter.named_lock import named_lock
 from newsletter.tables import Setting
-from subscribers.never_mail_file import pepper_print, sync_folder
+from subscribers.never_mail.file import pepper_print, sync_folder
 
 SETTING = "last-backup"
 WITHOUT_KEYS = (

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from newsletter.audit import Action, AuditLog
+from newsletter.audit.log import Action, AuditLog
 from newsletter.backup.database_copy import count_rows
 from newsletter.backup.restoring_postgresql import refuse_others
 from newsletter.errors import Conflict, NewsletterError

@@ -13,7 +13,7 @@ from pathlib import Path
 from newsletter.backup.manifest import CONFIG, FOLDERS, NEVER_MAIL, SQLITE
 from newsletter.errors import Conflict
 from newsletter.paths import Workspace
-from subscribers.never_mail_file import sync_folder
+from subscribers.never_mail.file import sync_folder
 
 SIDE_FILES = ("-wal", "-shm")
 

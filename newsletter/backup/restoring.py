@@ -17,24 +17,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from newsletter.audit import Action, AuditLog
-from newsletter.audit_anchor import Anchor
+from newsletter.audit.anchor import Anchor
+from newsletter.audit.log import Action, AuditLog
 from newsletter.backup import restoring_postgresql as on_postgresql
 from newsletter.backup.making import Watcher
 from newsletter.backup.manifest import CONFIG, FOLDERS, NEVER_MAIL, SQLITE, Manifest
 from newsletter.backup.opening import check_contents, unpack
 from newsletter.backup.placing import place_files, require_alone, still_database
 from newsletter.backup.settling import Settled, settle
-from newsletter.config_editing import set_database_url, write_config
-from newsletter.config_loading import load_config
+from newsletter.config.editing import set_database_url, write_config
+from newsletter.config.loading import load_config
 from newsletter.errors import Conflict
 from newsletter.keys import load_keys
-from newsletter.never_mail import Keeper
 from newsletter.paths import PLAN, Workspace
+from newsletter.personal_data.never_mail import Keeper
 from newsletter.send.owner import living_here
 from newsletter.workspace import make_folders, refuse_foreign_folder, refuse_half_restored
 from subscribers.db import Database
-from subscribers.never_mail_file import FileDamaged, ForeignFile, NeverMailFile, pepper_print, sync_folder
+from subscribers.never_mail.file import FileDamaged, ForeignFile, NeverMailFile, pepper_print, sync_folder
 
 EXTRA = "extra-{}.jsonl"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from newsletter.migrations import HEAD, upgrade_in
-from newsletter.never_mail import apply
+from newsletter.personal_data.never_mail import apply
 from newsletter.send.instance import set_aside
 from subscribers.db import Database
 

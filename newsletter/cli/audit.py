@@ -11,7 +11,7 @@ from newsletter.cli.list_text import limit_option, offset_option
 from newsletter.cli.main import EXIT_FAILED, Context, Verbs, pass_context
 
 if TYPE_CHECKING:
-    from newsletter.audit_verifying import Verdict
+    from newsletter.audit.verifying import Verdict
     from newsletter.tables import AuditEntry
 
 MOST_SHOWN = 50
@@ -40,7 +40,7 @@ def list_entries(
 
     Example: newsletter audit list --action export --since 2026-11-01
     """
-    from newsletter.audit import Wanted, entries
+    from newsletter.audit.log import Wanted, entries
 
     app = context.app
     _check_action(action)
@@ -69,9 +69,9 @@ def verify(context: Context) -> int:
 
     Example: newsletter audit verify
     """
-    from newsletter.audit import walk
-    from newsletter.audit_anchor import Anchor
-    from newsletter.audit_verifying import verify as verify_chain
+    from newsletter.audit.anchor import Anchor
+    from newsletter.audit.log import walk
+    from newsletter.audit.verifying import verify as verify_chain
 
     app, anchor = context.app, Anchor(context.app.workspace.audit_anchor)
     with app.database.read() as session:
@@ -114,7 +114,7 @@ def _verdict_document(verdict: Verdict, *, anchored: bool) -> dict[str, Any]:
 
 
 def _check_action(action: str) -> None:
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.errors import NotFound
     from subscribers.naming import nearest
 

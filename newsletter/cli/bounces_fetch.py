@@ -10,7 +10,7 @@ from newsletter.cli.main import EXIT_WITH_FAILURES, Context, pass_context
 
 if TYPE_CHECKING:
     from newsletter.app import App
-    from newsletter.config_returning import Mailbox
+    from newsletter.config.returning import Mailbox
 
 
 @click.command()
@@ -67,14 +67,13 @@ def _look(context: Context, config: Mailbox) -> dict[str, object]:
 
 
 def _watch(context: Context, mailboxes: list[Mailbox]) -> None:
-    import signal
     import threading
 
     from newsletter.beside import running, watching
+    from newsletter.stopping import stop_on_signals
 
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     context.output.note("Watching: returned mail is taken as it arrives. Stop it with Ctrl-C.")
     with running(watching(context.app, mailboxes, context.output.note), context.app, stop):
         stop.wait()

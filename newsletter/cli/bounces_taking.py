@@ -68,7 +68,7 @@ def undo(context: Context, report: int, reason: str) -> None:
 
     Example: newsletter bounces undo 17 --reason "their server was misconfigured for a day"
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.issue_text import tell
     from newsletter.send.patience import patiences
     from subscribers.bounces import undoing

@@ -30,7 +30,7 @@ def show(context: Context, keys: tuple[str, ...], given: bool) -> None:
 
     Example: newsletter config show smtp
     """
-    from newsletter.config_loading import DEFAULT, find_workspace, load_config, shown_values
+    from newsletter.config.loading import DEFAULT, find_workspace, load_config, shown_values
 
     _, path = find_workspace(context.workspace_option, context.config_option, os.environ, Path.cwd())
     loaded = load_config(path, os.environ)
@@ -52,7 +52,7 @@ def show(context: Context, keys: tuple[str, ...], given: bool) -> None:
 def _refuse_unknown(keys: tuple[str, ...], found: list[str]) -> None:
     import difflib
 
-    from newsletter.config_keys import known_keys
+    from newsletter.config.keys import known_keys
     from newsletter.errors import NotFound
 
     for key in keys:

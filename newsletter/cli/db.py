@@ -68,8 +68,8 @@ def adopt(context: Context, nothing_sent_since: bool, restored: bool, files: tup
     """
     from dataclasses import asdict
 
-    from newsletter.audit import Action
-    from newsletter.never_mail import apply
+    from newsletter.audit.log import Action
+    from newsletter.personal_data.never_mail import apply
     from newsletter.send.instance import adopt as make_live
     from newsletter.send.instance import is_live, require_no_sender, to_do
 
@@ -113,7 +113,7 @@ def adopt(context: Context, nothing_sent_since: bool, restored: bool, files: tup
 
 def _record_upgrade(app: App, before: str | None) -> None:
     """Record the new version. A workspace of before the audit log has no key for it yet; its log is empty."""
-    from newsletter.audit import Action, head_of
+    from newsletter.audit.log import Action, head_of
     from newsletter.keys import AUDIT, create_keys
     from newsletter.migrations import HEAD
 

@@ -70,7 +70,7 @@ def backup(context: Context, file: Path | None, recipient: str | None, without_k
     Example: newsletter db backup --encrypt-to keeper@example.org
     """
     from newsletter.backup.making import make_backup
-    from newsletter.config_loading import find_workspace
+    from newsletter.config.loading import find_workspace
 
     app, output = context.app, context.output
     _, config_path = find_workspace(context.workspace_option, context.config_option, os.environ, Path.cwd())
@@ -145,7 +145,7 @@ def restore(
 
 def _place(context: Context, folder: Path | None) -> Workspace:
     """Return where to restore: the folder that is named, else the workspace in use."""
-    from newsletter.config_loading import find_workspace
+    from newsletter.config.loading import find_workspace
     from newsletter.paths import Workspace
 
     if folder is not None:

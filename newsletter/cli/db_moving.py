@@ -23,7 +23,7 @@ def migrate_to(context: Context, url: str) -> None:
     """
     from newsletter.backup.moving import count_all, move
     from newsletter.backup.placing import require_alone
-    from newsletter.config_loading import find_workspace
+    from newsletter.config.loading import find_workspace
     from newsletter.migrations import require_current
 
     app, output = context.app, context.output
@@ -65,8 +65,8 @@ def _check(url: str, present: str) -> None:
 
 def _set_url(context: Context, config_path: Path, url: str) -> bool:
     """Let the configuration name the new database, where somebody says so; tell whether it does."""
-    from newsletter.config_editing import set_database_url, write_config
-    from newsletter.config_loading import load_config
+    from newsletter.config.editing import set_database_url, write_config
+    from newsletter.config.loading import load_config
     from newsletter.errors import InvalidValue
 
     output = context.output

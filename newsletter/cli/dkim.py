@@ -33,7 +33,7 @@ def keygen(context: Context, selector: str | None, domain: str | None) -> None:
 
     Example: newsletter dkim keygen
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
 
     app, keys = context.app, context.app.keys.dkim
     domain = _domain(context, domain)
@@ -70,8 +70,8 @@ def show(context: Context, selector: str | None, domain: str | None) -> None:
 def _domain(context: Context, given: str | None) -> str:
     from pydantic import TypeAdapter, ValidationError
 
-    from newsletter.config_loading import in_words
-    from newsletter.config_values import Domain, is_placeholder
+    from newsletter.config.loading import in_words
+    from newsletter.config.values import Domain, is_placeholder
     from newsletter.errors import Conflict
 
     try:

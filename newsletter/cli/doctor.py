@@ -31,7 +31,7 @@ def command(context: Context, online: bool, resolver: str | None) -> None:
     from dataclasses import asdict
 
     from newsletter.app import utc_now
-    from newsletter.config_loading import find_workspace
+    from newsletter.config.loading import find_workspace
     from newsletter.doctor import Level, examine, read_name_server, worst
 
     workspace, path = find_workspace(context.workspace_option, context.config_option, os.environ, Path.cwd())

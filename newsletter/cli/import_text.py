@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from newsletter.cli.output import plain
-from subscribers.import_diff import CHANGED, NEW, SUPPRESSED, Difference
+from subscribers.imports.diff import CHANGED, NEW, SUPPRESSED, Difference
 
 WIDTH = 80
 _LONGEST_VALUE = 28

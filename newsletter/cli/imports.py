@@ -21,7 +21,7 @@ def command() -> None:
 
 
 def _facts(batch: ImportBatch, list_name: str) -> dict[str, Any]:
-    from subscribers import batches
+    from subscribers.imports import batches
 
     return {
         "batch": batch.id,
@@ -43,7 +43,7 @@ def list_imports(context: Context) -> None:
 
     Example: newsletter imports list --json
     """
-    from subscribers import batches
+    from subscribers.imports import batches
 
     with context.app.database.read() as session:
         rows = [_facts(batch, name) for batch, name in batches.all_batches(session)]
@@ -61,7 +61,7 @@ def show(context: Context, batch: int) -> None:
     Example: newsletter imports show 3
     """
     from newsletter.cli.list_text import lines
-    from subscribers import batches
+    from subscribers.imports import batches
     from subscribers.tables import MailingList
 
     with context.app.database.read() as session:
@@ -91,9 +91,9 @@ def undo(context: Context, batch: int, reason: str) -> None:
 
     Example: newsletter imports undo 3 --reason "wrong list"
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import people_words
-    from subscribers import batches
+    from subscribers.imports import batches
 
     with context.app.database.read() as session:
         found = batches.get(session, batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,8 +72,8 @@ def _checked(answers: Answers) -> Answers:
 
     from pydantic import ValidationError
 
-    from newsletter.config import Config
-    from newsletter.config_loading import in_words
+    from newsletter.config.loading import in_words
+    from newsletter.config.settings import Config
     from newsletter.errors import ConfigError, ConfigProblem
     from newsletter.workspace import config_text
 
@@ -87,7 +88,7 @@ def _checked(answers: Answers) -> Answers:
 
 def _furnish(context: Context, path: Path, answers: Answers | None) -> App:
     from newsletter.app import App
-    from newsletter.config_loading import load_config
+    from newsletter.config.loading import load_config
     from newsletter.keys import create_keys
     from newsletter.migrations import open_and_upgrade
     from newsletter.paths import Workspace
@@ -100,7 +101,7 @@ def _furnish(context: Context, path: Path, answers: Answers | None) -> App:
     app = App(workspace=workspace, config=load_config(path, os.environ).config, actor=context.actor)
     create_keys(workspace.secrets)
     open_and_upgrade(app.database_url)
-    with app.database.write() as session:
+    with closing(app), app.database.write() as session:
         note_place(session, app.now())
     return app
 

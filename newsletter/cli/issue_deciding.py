@@ -67,7 +67,7 @@ def schedule(context: Context, issue_name: str, at: str | None, off: bool) -> No
 
     Example: newsletter issue schedule 2026-11 --at 2026-11-25T09:30
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.issue_text import local_time
     from newsletter.compose import issue as issues
     from newsletter.compose.dates import parse_moment
@@ -108,7 +108,7 @@ def pause(context: Context, issue_name: str, reason: str) -> None:
 
     Example: newsletter issue pause 2026-11 --reason "Wrong date in the second event"
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.compose.issue import find
     from newsletter.send import control
 
@@ -129,7 +129,7 @@ def resume(context: Context, issue_name: str) -> None:
 
     Example: newsletter issue resume 2026-11
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.compose.issue import find
     from newsletter.send import control
 
@@ -151,7 +151,7 @@ def cancel(context: Context, issue_name: str) -> None:
 
     Example: newsletter issue cancel 2026-11
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.compose.issue import find
     from newsletter.send import control
     from newsletter.send.status import state_counts
@@ -186,7 +186,7 @@ def retry(context: Context, issue_name: str, failed: bool, dry_run: bool) -> Non
 
     Example: newsletter issue retry 2026-11 --failed --dry-run
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.compose.issue import find
     from newsletter.send import control
     from newsletter.send.failed import count_failed

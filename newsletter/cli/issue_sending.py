@@ -32,7 +32,7 @@ def send(ctx: click.Context, issue_name: str, dry_run: bool) -> None:
 
     Example: newsletter issue send 2026-11 --dry-run
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.compose.issue import find
     from newsletter.publishing import prepare, refuse, start_issue
     from newsletter.send import control

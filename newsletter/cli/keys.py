@@ -28,7 +28,7 @@ def rotate(context: Context, purpose: str) -> None:
 
     Example: newsletter keys rotate marks
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from newsletter.keys import rotate_key
 

@@ -28,7 +28,7 @@ def create(context: Context, name: str, title: str, description: str, open_to_al
 
     Example: newsletter lists create members --title "Members' newsletter" --open
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from subscribers import lists
 
@@ -55,7 +55,7 @@ def set_values(
 
     Example: newsletter lists set members --open --description "Four times a year."
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from newsletter.render.links import sign_up_url
     from subscribers import lists
@@ -166,7 +166,7 @@ def archive(context: Context, name: str, undo: bool) -> None:
 
     Example: newsletter lists archive campaign-2025
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from subscribers import lists
 

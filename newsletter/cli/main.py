@@ -99,7 +99,7 @@ class Context:
 
     @cached_property
     def app(self) -> App:
-        from newsletter.config_loading import find_workspace, load_config
+        from newsletter.config.loading import find_workspace, load_config
         from newsletter.workspace import refuse_half_restored
 
         workspace, config_path = find_workspace(self.workspace_option, self.config_option, os.environ, Path.cwd())

@@ -22,7 +22,7 @@ def list_profiles(context: Context) -> None:
 
     Example: newsletter profiles list --json
     """
-    from subscribers import profiles
+    from subscribers.imports import profiles
 
     with context.app.database.read() as session:
         rows = [
@@ -42,7 +42,7 @@ def show(context: Context, name: str) -> None:
     Example: newsletter profiles show monthly-members
     """
     from newsletter.cli.list_text import lines
-    from subscribers import profiles
+    from subscribers.imports import profiles
 
     with context.app.database.read() as session:
         found = profiles.get(session, name)
@@ -62,7 +62,7 @@ def remove(context: Context, name: str) -> None:
     Example: newsletter profiles remove monthly-members
     """
     from newsletter.cli.list_text import done
-    from subscribers import profiles
+    from subscribers.imports import profiles
 
     with context.app.database.write() as session:
         profiles.remove(session, name)

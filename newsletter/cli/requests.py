@@ -47,7 +47,7 @@ def list_requests(context: Context, closed: bool) -> None:
 
     Example: newsletter requests list
     """
-    from newsletter import person_requests
+    from newsletter.personal_data import person_requests
 
     today = context.app.now().astimezone(context.app.config.organisation.zone).date()
     with context.app.database.read() as session:
@@ -76,8 +76,8 @@ def show(context: Context, number: int) -> None:
 
     Example: newsletter requests show 3
     """
-    from newsletter import person_requests
     from newsletter.cli.list_text import lines
+    from newsletter.personal_data import person_requests
 
     with context.app.database.read() as session:
         row = _row(person_requests.get(session, number))
@@ -98,9 +98,9 @@ def add(context: Context, kind: str, contact: str, words: str, way: str) -> None
 
     Example: newsletter requests add access --contact "1 High Street, Dudley" --way letter
     """
-    from newsletter import person_requests
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
+    from newsletter.personal_data import person_requests
     from newsletter.tables import PersonRequestKind
 
     app = context.app
@@ -127,9 +127,9 @@ def acknowledge(context: Context, number: int) -> None:
 
     Example: newsletter requests acknowledge 3
     """
-    from newsletter import person_requests
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
+    from newsletter.personal_data import person_requests
 
     app = context.app
     with app.database.write() as session:
@@ -149,9 +149,9 @@ def close(context: Context, number: int, outcome: str) -> None:
 
     Example: newsletter requests close 3 --outcome "copy sent by post on 4 November"
     """
-    from newsletter import person_requests
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
+    from newsletter.personal_data import person_requests
 
     app = context.app
     with app.database.write() as session:

@@ -25,7 +25,7 @@ def run(context: Context, dry_run: bool) -> None:
 
     Example: newsletter retention run --dry-run
     """
-    from newsletter import retention
+    from newsletter.personal_data import retention
 
     output = context.output
     found = retention.due(context.app) if dry_run else retention.run(context.app)

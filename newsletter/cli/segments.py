@@ -56,7 +56,7 @@ def create(context: Context, name: str, expression: str, replace: bool) -> None:
 
     Example: newsletter segments create police-north "town in ('Dudley', 'Walsall') and role = 'police'"
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import declare_attributes, done, people_words
     from newsletter.compose.issue import no_longer_approved
     from subscribers import segments
@@ -222,7 +222,7 @@ def remove(context: Context, name: str) -> None:
 
     Example: newsletter segments remove police-north
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from subscribers import segments
 

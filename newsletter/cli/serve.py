@@ -28,7 +28,7 @@ def command(
     """Serve the pages behind the links of a mail, and work beside it.
 
     The site answers unsubscribes and shows issues; the worker sends what is scheduled or deferred. SIGTERM stops both
-    after the copies that have begun.
+    after the copies that have begun; another one, a second or more later, does not wait for them.
 
     Example: newsletter serve --port 8025
     """

@@ -10,9 +10,9 @@ from newsletter.cli.main import Context
 
 def export_person(context: Context, address: str, file: Path | None) -> None:
     """Write what is held about one person; that it was asked for is recorded first."""
-    from newsletter.audit import Action
-    from newsletter.subject_access import as_json, held_about
-    from newsletter.subject_access_page import as_page
+    from newsletter.audit.log import Action
+    from newsletter.personal_data.subject_access import as_json, held_about
+    from newsletter.personal_data.subject_access_page import as_page
     from subscribers.addresses import parse_address
     from subscribers.tokens import address_hash
 

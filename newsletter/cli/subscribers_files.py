@@ -94,7 +94,7 @@ def export(
 
 def _audit_export(app: App, *, list_name: str | None, segment: str | None, state: str | None) -> None:
     """Record an export before anything leaves: whom it is about, and how many."""
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from subscribers import exporting
     from subscribers.naming import is_slug
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from newsletter.app import App
     from newsletter.cli.output import Output
-    from subscribers.import_diff import Difference
-    from subscribers.import_reading import Source
-    from subscribers.importing import ImportResult
+    from subscribers.imports.diff import Difference
+    from subscribers.imports.importing import ImportResult
+    from subscribers.imports.reading import Source
     from subscribers.tables import ImportBatch
 
 SHOWN_DIFFERENCES = 20
@@ -68,8 +68,8 @@ def import_people(
     Example: newsletter subscribers import members.csv --list members --basis consent --evidence "forms of 2026"
     """
     from newsletter.cli.list_text import day_of, declare_attributes, evidence_of
-    from subscribers.columns import parse_mapping
-    from subscribers.importing import import_file
+    from subscribers.imports.columns import parse_mapping
+    from subscribers.imports.importing import import_file
     from subscribers.tables import Basis
 
     app, output = context.app, context.output
@@ -116,7 +116,7 @@ def import_people(
 
 def _audit(app: App, session: Session, batch: ImportBatch, list_name: str) -> None:
     """Record that an import has begun or gone on, and what came of it."""
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
 
     action, counts = Action.IMPORT_DONE, {**batch.counts}
     if batch.finished_at is None:
@@ -126,7 +126,7 @@ def _audit(app: App, session: Session, batch: ImportBatch, list_name: str) -> No
 
 
 def _of_profile(app: App, name: str | None) -> dict[str, str]:
-    from subscribers import profiles
+    from subscribers.imports import profiles
 
     if name is None:
         return {}
@@ -136,8 +136,8 @@ def _of_profile(app: App, name: str | None) -> dict[str, str]:
 
 def _opened(files: Sequence[Path], system: str | None, state: str | None) -> list[Source]:
     """Open the files; those of people who left come first, so that nobody joins who is in both."""
-    from subscribers.peers import Export, State, read_export, stated
-    from subscribers.tabular import Table
+    from subscribers.imports.peers import Export, State, read_export, stated
+    from subscribers.imports.tabular import Table
 
     stands = State(state) if state else None
     opened: list[Source] = []
@@ -151,8 +151,8 @@ def _opened(files: Sequence[Path], system: str | None, state: str | None) -> lis
 
 def _agree_on_columns(output: Output, source: Source, said: dict[str, str], *, ask: bool, agreed: bool) -> bool:
     """Say what each column is taken for, before anything is written; ask on a terminal, and wherever it is in doubt."""
-    from subscribers.columns import doubtful, map_columns
-    from subscribers.peers import Export
+    from subscribers.imports.columns import doubtful, map_columns
+    from subscribers.imports.peers import Export
 
     columns = [column for column in source.columns if column]
     known = {**source.meaning, **said} if isinstance(source, Export) else said
@@ -174,9 +174,9 @@ def _agree_on_columns(output: Output, source: Source, said: dict[str, str], *, a
 
 
 def _save_profile(app: App, output: Output, name: str, source: Source, said: Mapping[str, str]) -> None:
-    from subscribers import profiles
-    from subscribers.columns import map_columns
-    from subscribers.peers import Export
+    from subscribers.imports import profiles
+    from subscribers.imports.columns import map_columns
+    from subscribers.imports.peers import Export
 
     known = {**source.meaning, **said} if isinstance(source, Export) else said
     mapping = map_columns(source.columns, known).to_json(source.columns)

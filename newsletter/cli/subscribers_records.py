@@ -132,6 +132,8 @@ def move(context: Context, address: str, old: str, new: str, evidence: str) -> N
     with app.database.write() as session:
         person = people.find(session, address)
         leaving = lists.get(session, old)
+        if leaving.id == lists.get_open(session, new).id:
+            raise Conflict(f"{person.address} is on {new} already; there is nothing to move.")
         present = session.get(Subscription, (person.id, leaving.id))
         if present is None or present.state is not SubscriptionState.SUBSCRIBED:
             raise Conflict(f"{person.address} is not subscribed to {old}.")
@@ -153,7 +155,7 @@ def merge(context: Context, kept: str, gone: str) -> None:
 
     Example: newsletter subscribers merge ann@example.org a.jones@example.net
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from newsletter.send.ended_records import merge_people
     from subscribers import people
@@ -180,7 +182,7 @@ def remove(context: Context, address: str, evidence: str) -> None:
 
     Example: newsletter subscribers remove ann@example.org
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from newsletter.send.ended_records import remove_person
     from subscribers import people
@@ -208,8 +210,8 @@ def erase(context: Context, address: str, evidence: str) -> None:
     Example: newsletter subscribers erase ann@example.org --evidence "letter of 2 November"
     """
     from newsletter.cli.list_text import done
-    from newsletter.erasing import erase_address
-    from newsletter.erasing_files import forget_in_files
+    from newsletter.personal_data.erasing import erase_address
+    from newsletter.personal_data.erasing_files import forget_in_files
 
     shown = address.strip()
     if not context.output.confirm(f"Erase {shown} for good?"):

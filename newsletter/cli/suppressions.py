@@ -71,7 +71,7 @@ def add(context: Context, what: str, list_name: str | None, reason: str, evidenc
     """
     from datetime import timedelta
 
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from subscribers import lists, suppression
 
@@ -112,7 +112,7 @@ def lift(context: Context, what: str, reason: str) -> None:
 
     Example: newsletter suppressions lift ann@example.org --reason "mailbox works again, by telephone"
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
     from subscribers import suppression
 
@@ -137,7 +137,7 @@ def import_file(context: Context, file: Path, reason: str, evidence: str) -> Non
 
     Example: newsletter suppressions import bounced.csv --reason "hard bounce" --evidence "old system, 2025"
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from subscribers.suppression_files import import_suppressions
 
     app = context.app
@@ -166,7 +166,7 @@ def export(context: Context, file: Path) -> None:
 
     Example: newsletter suppressions export suppressions.csv
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_files import private_file
     from newsletter.cli.list_text import done
     from subscribers import suppression

@@ -57,7 +57,7 @@ def create(
     Example: newsletter tokens create website --scope subscribers:ask --list members --expires 2027-12-31
     """
     from newsletter import api_tokens
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from subscribers import lists
 
     app = context.app
@@ -139,7 +139,7 @@ def revoke(context: Context, name: str) -> None:
     Example: newsletter tokens revoke website
     """
     from newsletter import api_tokens
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
 
     app = context.app

@@ -72,7 +72,7 @@ def resolve(context: Context, deliveries: tuple[int, ...], issue_name: str | Non
 
     Example: newsletter uncertain resolve 17 18 --sent
     """
-    from newsletter.audit import Action
+    from newsletter.audit.log import Action
     from newsletter.compose.issue import find
     from newsletter.send import uncertain
     from newsletter.send.left_behind import settle_left_behind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 
 import click
@@ -27,11 +26,11 @@ def command(context: Context, once: bool, parent: int | None) -> int:
 
     from newsletter.cli.serve import end_with
     from newsletter.logs import log_faults, masked, say_as_json, start_logging
+    from newsletter.stopping import stop_on_signals
     from newsletter.worker import Round, Worker
 
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     end_with(parent)
     settings = context.app.config.log
     start_logging(settings, "worker", verbose=context.verbose)

@@ -53,8 +53,13 @@ def publish(
         indexed: Whether search engines may keep it; null leaves that as it is, at first not.
 
     Raises:
-        Conflict: When nobody was sent it.
+        Conflict: When nobody was sent it, or it is a monthly digest.
     """
+    if issue.digest_of:
+        raise Conflict(
+            f"{issue.slug} is a monthly digest, made of what each of its readers is owed.",
+            hint="Publish the issues in it: newsletter issue list",
+        )
     if issue.state not in PUBLISHABLE or issue.planned_at is None:
         raise Conflict(
             f"The issue {issue.slug} is {in_words(issue.state)}; the archive shows what members got.",

@@ -19,7 +19,7 @@ from newsletter.compose.cleaning import markdown_html, shorten
 from newsletter.compose.language import direction_of
 from newsletter.compose.pictures import picture_for
 from newsletter.compose.sections import IssueSection, sections_of
-from newsletter.config import Config, Organisation, SectionRule
+from newsletter.config.settings import Config, Organisation, SectionRule
 from newsletter.tables import Block, BlockKind, Issue, ItemKind, Picture
 
 PREHEADER_CHARACTERS = 100

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from newsletter.compose.dates import first_moment
 from newsletter.compose.sections import rule_for
-from newsletter.config import SectionRule
+from newsletter.config.settings import SectionRule
 from newsletter.errors import InvalidValue, NotFound
 from newsletter.tables import Block, Issue, IssueState, Item, ItemKind, ItemState
 

@@ -13,7 +13,7 @@ from newsletter.compose.digest import Proposal, Window, gather, horizon, last_dr
 from newsletter.compose.issue import new_slug
 from newsletter.compose.library import snapshot
 from newsletter.compose.sections import add_item
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.tables import Issue, IssueState, Item, Setting
 
 _WAITING = "turned away by full sections"

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, object_session
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import Conflict, InvalidValue, NotFound
 from newsletter.tables import Block, Issue, IssueState
 from subscribers import segments

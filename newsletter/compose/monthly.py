@@ -11,7 +11,7 @@ from collections.abc import Iterable, Set
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-from newsletter.config_choices import Digest
+from newsletter.config.choices import Digest
 
 
 def month_of(moment: datetime, zone: ZoneInfo) -> date:

@@ -23,7 +23,7 @@ from newsletter.compose.assemble import LETTERS
 from newsletter.compose.dates import is_over
 from newsletter.compose.language import locale_of
 from newsletter.compose.sections import sections_of
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import Conflict
 from newsletter.tables import Block, BlockKind, DigestEntry, Issue, IssueState, ItemKind, ItemState
 from subscribers.naming import is_slug

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from newsletter.config import SectionRule
+from newsletter.config.settings import SectionRule
 from newsletter.errors import InvalidValue, NotFound
 from newsletter.tables import Block, BlockKind, Issue, Item
 

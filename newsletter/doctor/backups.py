@@ -13,10 +13,10 @@ from newsletter.errors import NewsletterError
 from newsletter.keys import load_keys
 from newsletter.migrations import HEAD, revision
 from newsletter.paths import Workspace
-from subscribers import never_mail
 from subscribers.db import Database
 from subscribers.errors import DatabaseUnavailable, SubscribersError
-from subscribers.never_mail_file import FileDamaged, NeverMailFile
+from subscribers.never_mail import changes as never_mail
+from subscribers.never_mail.file import FileDamaged, NeverMailFile
 
 OLDEST = timedelta(days=7)
 BACK_UP = "Run: newsletter db backup --encrypt-to RECIPIENT, and let cron do it (docs/install.md, Backups)."

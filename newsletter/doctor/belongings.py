@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, TemplateSyntaxError
 from sqlalchemy import func, select
 
-from newsletter.config import Send
+from newsletter.config.settings import Send
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.doctor.requests import check_requests
 from newsletter.doctor.waiting import check_waiting

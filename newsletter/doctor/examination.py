@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from newsletter.config import Config
-from newsletter.config_loading import load_config
+from newsletter.config.loading import load_config
+from newsletter.config.settings import Config
 from newsletter.doctor.backups import check_backups
 from newsletter.doctor.belongings import check_database, check_keys, check_privacy, check_templates, largest_copy
 from newsletter.doctor.findings import Finding, fail, ok, warn

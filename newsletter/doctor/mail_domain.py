@@ -8,8 +8,8 @@ import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from newsletter.config import Config, SmtpAccount
-from newsletter.config_values import is_placeholder
+from newsletter.config.settings import Config, SmtpAccount
+from newsletter.config.values import is_placeholder
 from newsletter.doctor.dkim_judgement import SigningKey, judge_key, key_missing, relay_signs
 from newsletter.doctor.dmarc import Walk, applied_policy, walk
 from newsletter.doctor.dmarc_judgement import DmarcFacts, Identity, Vouched, judge_dmarc, report_permit_name

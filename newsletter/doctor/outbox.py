@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.asked.limits import breaker_until
 from newsletter.asked.requests import waiting_since
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.doctor.findings import Finding, ok, warn
 from newsletter.errors import WorkspaceError
 from newsletter.keys import load_keys

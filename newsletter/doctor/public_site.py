@@ -19,8 +19,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from newsletter.config import Config
-from newsletter.config_values import is_loopback, is_placeholder
+from newsletter.config.settings import Config
+from newsletter.config.values import is_loopback, is_placeholder
 from newsletter.doctor.certificates import days_left, judge_days, words_of
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.doctor.machine import judge_clock_beside

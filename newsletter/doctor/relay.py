@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from newsletter.config import Config, SmtpAccount
-from newsletter.config_values import is_placeholder
+from newsletter.config.settings import Config, SmtpAccount
+from newsletter.config.values import is_placeholder
 from newsletter.doctor.certificates import days_left, judge_days, words_of
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.send.envelope import fixed_sender

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from newsletter import person_requests
 from newsletter.doctor.findings import Finding, ok, warn
+from newsletter.personal_data import person_requests
 from subscribers.db import Database
 
 CHECK = "requests"

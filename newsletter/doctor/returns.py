@@ -9,8 +9,8 @@ from __future__ import annotations
 import smtplib
 from collections.abc import Iterator
 
-from newsletter.config import Config
-from newsletter.config_returning import Mailbox, Receiver
+from newsletter.config.returning import Mailbox, Receiver
+from newsletter.config.settings import Config
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.send.envelope import fixed_sender, lost_replies
 from subscribers.bounces.intake import Taken

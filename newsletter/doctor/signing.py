@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.dkim_keys import DkimKeys, DkimKeyUnusable, chosen_name, public_half, selectors
 from newsletter.doctor.dkim_judgement import SigningKey
 from newsletter.doctor.mail_domain import Signing

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from newsletter.config import Send
+from newsletter.config.settings import Send
 from newsletter.doctor.findings import Finding, ok, warn
 from newsletter.tables import Delivery, Issue, IssueState
 from newsletter.tables import DeliveryState as S

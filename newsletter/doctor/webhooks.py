@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from newsletter.config import Config
-from newsletter.config_values import is_loopback
+from newsletter.config.settings import Config
+from newsletter.config.values import is_loopback
 from newsletter.doctor.findings import Finding, fail, ok, warn
 from newsletter.webhook_secrets import missing_keys
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.render.headers import MessageHeaders
 from newsletter.send.envelope import discreet_address, leave_address
 

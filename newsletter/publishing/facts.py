@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from newsletter.compose.issue import content_hash, is_approved
 from newsletter.compose.pictures import picture_for
 from newsletter.compose.review import changed_blocks
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.keys import Keys
 from newsletter.paths import shipped_templates

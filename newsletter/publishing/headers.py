@@ -6,7 +6,7 @@ import hashlib
 
 from sqlalchemy.orm import Session
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.publishing.discreet import discreet_headers
 from newsletter.publishing.readers import issue_audience
 from newsletter.render.headers import MessageHeaders

@@ -16,7 +16,7 @@ from newsletter.compose.assemble import Addresses, assemble
 from newsletter.compose.content import IssueContent
 from newsletter.compose.issue import content_hash
 from newsletter.compose.variants import ItemSet, TooManyVariants, occurring
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.predicates import PREDICATES
 from newsletter.preflight import Finding, RenderedVariant, Report, check
 from newsletter.publishing.facts import issue_facts

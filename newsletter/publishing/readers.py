@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from newsletter.compose.monthly_draft import still_to_come
 from newsletter.compose.monthly_people import count_people, select_people
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.predicates import PREDICATES
 from newsletter.tables import Block, Issue
 from subscribers import segments

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from newsletter.config import Organisation
+from newsletter.config.settings import Organisation
 from newsletter.render.environment import make_environment
 from newsletter.send.reporting import (
     DomainCounts,

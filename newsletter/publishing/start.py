@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from newsletter.app import App
-from newsletter.audit import Action, AuditLog
+from newsletter.audit.log import Action, AuditLog
 from newsletter.compose.issue import approve, content_hash, go, is_approved
 from newsletter.compose.variants import ItemSet
 from newsletter.errors import Conflict, NotFound, PreflightRefused

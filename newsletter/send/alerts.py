@@ -18,7 +18,7 @@ from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
 from newsletter.compose import monthly
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import TemplateError
 from newsletter.render.environment import make_environment
 from newsletter.render.notice import NoticeText, render_notice

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import Conflict
 from newsletter.send.owner import COPIED, changed
 from newsletter.send.statements import PARKED, REFUSED_BY_POLICY

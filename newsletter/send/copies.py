@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import InvalidValue
 from newsletter.keys import Keys
 from newsletter.render.links import preferences_url, unsubscribe_url

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from newsletter.config import SmtpAccount
+from newsletter.config.settings import SmtpAccount
 from newsletter.errors import NewsletterError
 from newsletter.send import notice_rows
 from newsletter.send.copies import envelope_commands

@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from newsletter.audit import Action
-from newsletter.config import Config
+from newsletter.audit.log import Action
+from newsletter.config.settings import Config
 from newsletter.dkim_keys import DkimKeyUnusable
 from newsletter.errors import Conflict, NotFound
 from newsletter.send.ahead import CopiesAhead, threads_for_signing
@@ -49,6 +49,7 @@ __all__ = ["Parts", "Progress", "SendReport", "Sender", "send_issue"]
 TICK_SECONDS = 0.2
 LOOK_AT_ISSUE_SECONDS = 0.5
 RECOVER_SECONDS = 5.0
+ONE_STOP_SECONDS = 1.0  # systemd tells every process of a service, and whoever watches them tells them as well
 
 
 def send_issue(
@@ -56,6 +57,7 @@ def send_issue(
     issue_id: int,
     *,
     on_progress: Callable[[Progress], None] | None = None,
+    on_look: Callable[[], None] | None = None,
     stop: threading.Event | None = None,
     give_way: threading.Event | None = None,
     handle_signals: bool = True,
@@ -63,11 +65,12 @@ def send_issue(
     """
     Send a frozen issue until nothing of it is due, or the sending window closes; outside it, do nothing.
 
-    In the main thread SIGTERM and SIGINT let what is on the wire finish; a second one drops the connections, and
-    copies whose dot has left become uncertain.
+    In the main thread SIGTERM and SIGINT let what is on the wire finish; another one, a second or more later, drops the
+    connections, and copies whose dot has left become uncertain.
 
     Args:
         on_progress: Called about five times a second, and at the end.
+        on_look: Called while the run goes on: its loop turns, and its journal reaches the database.
         stop: Set by the caller to drain, as the first signal does.
         give_way: Set by the caller when other issues have waited long: as `stop`, but nobody asked for an end.
 
@@ -86,7 +89,7 @@ def send_issue(
         state = IssueState(counts["state"])
         return SendReport(state, counts["reason"], counts, 0.0, False, window.opens_at(app.now()))
     with interpreter_for_sending(), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_run(app, issue_id, on_progress or (lambda _: None), stop, give_way, handle_signals))
+        return runner.run(_run(app, issue_id, on_progress or (lambda _: None), on_look, stop, give_way, handle_signals))
 
 
 def _refuse_unless_sending(app: Parts, issue_id: int) -> None:
@@ -110,6 +113,7 @@ async def _run(
     app: Parts,
     issue_id: int,
     on_progress: Callable[[Progress], None],
+    on_look: Callable[[], None] | None,
     stop: threading.Event | None,
     give_way: threading.Event | None,
     signals: bool,
@@ -131,7 +135,7 @@ async def _run(
                 pausing = partial(_pause_unsigned, app=app, issue_id=issue_id, owner=owner, error=error)
                 counts = await journal.in_session(pausing)
                 return _report(counts, started)
-            sender.give_way = give_way
+            sender.give_way, sender.on_look = give_way, on_look
             with signals_drain(sender.drain) if signals else nullcontext():
                 await sender.run()
             counts = await journal.in_session(lambda session: _close(session, app, issue_id, owner))
@@ -210,8 +214,9 @@ class Sender:
         self.relays = [Relay(account, self, reserve=reserve) for account in app.config.smtp.all_accounts]
         self._feeding = Feeding(journal, issue_id, self.relays, domains, self)
         self._most_on_a_connection = {limit.name: limit.messages_per_connection for limit in domains}
-        self.stopped = False
+        self.stopped, self._stopped_at = False, 0.0
         self.give_way: threading.Event | None = None
+        self.on_look: Callable[[], None] | None = None
         self.goes_on_at: datetime | None = None
         self._ended = asyncio.Event()
         self._pause_reason: tuple[str, PauseKind] | None = None
@@ -343,11 +348,13 @@ class Sender:
         return ahead
 
     def drain(self) -> None:
-        """Take nothing new; let what is on the wire finish. A second call drops the connections."""
-        if self.stopped:
+        """Take nothing new; let what is on the wire finish. A call a second or more later drops the connections."""
+        if self.stopped and time.monotonic() >= self._stopped_at + ONE_STOP_SECONDS:
             for relay in self.relays:
                 for conversation in list(relay.open):
                     conversation.abort()
+        if not self.stopped:
+            self._stopped_at = time.monotonic()
         self.stopped = True
         self.end()
 
@@ -397,6 +404,8 @@ class Sender:
             while True:
                 await asyncio.sleep(LOOK_AT_ISSUE_SECONDS)
                 await self._look_at_issue()
+                if self.on_look is not None:
+                    self.on_look()
                 if loop.time() >= recover_at:
                     recover_at = loop.time() + RECOVER_SECONDS
                     await self._journal.in_session(self._see_to_leases)

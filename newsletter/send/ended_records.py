@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from newsletter.tables import Delivery, DeliveryState
+from newsletter.tables import Delivery, DeliveryState, DigestEntry
 from subscribers import leaving
 from subscribers.tables import Subscriber
 
@@ -23,6 +23,7 @@ def remove_person(session: Session, person: Subscriber, *, evidence: str, at: da
 def merge_people(session: Session, kept: Subscriber, gone: Subscriber, *, actor: str, at: datetime) -> None:
     """Join two records of one person, with their copies."""
     hand_over(session, gone.id, kept.id)
+    hand_over_debts(session, gone.id, kept.id)
     leaving.merge(session, kept, gone, actor=actor, at=at)
 
 
@@ -43,5 +44,25 @@ def hand_over(session: Session, gone_id: int, kept_id: int) -> None:
         update(Delivery)
         .where(Delivery.subscriber_id == gone_id, Delivery.issue_id.not_in(own))
         .values(subscriber_id=kept_id),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def hand_over_debts(session: Session, gone_id: int, kept_id: int) -> None:
+    """
+    Let the monthly digest owe the kept record what it owed the merged one.
+
+    Nobody gets an issue both ways: what the kept record has a copy of is owed no more. To be called after `hand_over`.
+    """
+    owed = select(DigestEntry.issue_id).where(DigestEntry.subscriber_id == kept_id)
+    session.execute(
+        update(DigestEntry)
+        .where(DigestEntry.subscriber_id == gone_id, DigestEntry.issue_id.not_in(owed))
+        .values(subscriber_id=kept_id),
+        execution_options={"synchronize_session": False},
+    )
+    had = select(Delivery.issue_id).where(Delivery.subscriber_id == kept_id)
+    session.execute(
+        delete(DigestEntry).where(DigestEntry.subscriber_id == kept_id, DigestEntry.issue_id.in_(had)),
         execution_options={"synchronize_session": False},
     )

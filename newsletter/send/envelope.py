@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from subscribers.bounces.verp import LEAVE_LOCAL_PART
 
 

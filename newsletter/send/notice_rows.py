@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, exists, false, func, not_, or_, select, true, update
 from sqlalchemy.orm import Session
 
-from newsletter.config import SmtpAccount
+from newsletter.config.settings import SmtpAccount
 from newsletter.send.outbox import HEEDING, REPEATED, stopped
 from newsletter.send.owner import Owner, changed
 from newsletter.send.replies import LONGEST_TEXT, SmtpReply

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from newsletter.config import Config
-from newsletter.config_returning import ListPatience
+from newsletter.config.returning import ListPatience
+from newsletter.config.settings import Config
 from subscribers.bounces.policy import Patience
 from subscribers.bounces.verdicts import Patiences
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from newsletter.config import DomainRate
+from newsletter.config.settings import DomainRate
 from newsletter.send.replies import SmtpReply
 from newsletter.send.throttle import Limits
 

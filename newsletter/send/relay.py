@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from newsletter.config import SmtpAccount
+from newsletter.config.settings import SmtpAccount
 from newsletter.errors import NewsletterError
 from newsletter.send.claims import Claimed
 from newsletter.send.copies import Copy, Deliver

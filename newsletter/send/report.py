@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from newsletter.audit import AuditLog
-from newsletter.config import Config
+from newsletter.audit.log import AuditLog
+from newsletter.config.settings import Config
 from newsletter.keys import Keys
 from newsletter.paths import Workspace
 from newsletter.tables import IssueState

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from newsletter.config import Send
+from newsletter.config.settings import Send
 from newsletter.send.breaker import REFUSED_COPY_WAITS, Tallies, reason_to_pause
 from newsletter.send.claims import Claimed
 from newsletter.send.copies import Copy

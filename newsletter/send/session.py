@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from newsletter.config import SmtpAccount
+from newsletter.config.settings import SmtpAccount
 from newsletter.errors import NewsletterError
 from newsletter.send.replies import LONGEST_TEXT, SmtpReply
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.dkim_keys import DkimKeys, chosen_name, selectors
 from newsletter.keys import Keys
 

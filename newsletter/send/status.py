@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import NotFound
 from newsletter.send.statements import PARKED, REFUSED_BY_POLICY
 from newsletter.send.states import FINAL, TO_DO

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import Conflict, NotFound
 from newsletter.send.owner import COPIED, changed
 from newsletter.tables import Delivery, Issue, IssueState, Worker

@@ -13,11 +13,17 @@ from typing import Any
 from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from newsletter.asked.requests import network_of, write_down
 from newsletter.tables import WebRequestKind
+from newsletter.web.languages import marked
 from newsletter.web.site import Site
 
+TOO_OFTEN = (
+    marked("Please write to us instead"),
+    (marked("This page was used very often just now, so nothing was sent."),),
+)
 Limit = Callable[[Session, str, datetime], bool]
 
 
@@ -50,3 +56,9 @@ async def ask(
     if allowed and not written:
         raise HTTPException(503)
     return allowed
+
+
+def used_too_often(site: Site) -> Response:
+    """Return what is said where a limit does not let somebody: another way, and that nothing was sent."""
+    heading, lines = TOO_OFTEN
+    return site.page("notice", 429, heading=heading, lines=lines, contact=site.contact)

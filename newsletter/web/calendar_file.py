@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from icalendar import Calendar
 from icalendar import Event as CalendarEvent
 
+from newsletter.render.fragments import safe_link
 from newsletter.tables import Item, ItemState
 
 REFRESH_HOURS = 6
@@ -56,7 +57,11 @@ def _event(item: Item, host: str, fallback_timezone: str) -> CalendarEvent | Non
     event.add("dtstamp", item.updated_at)
     event.add("last-modified", item.updated_at)
     event.add("summary", item.title)
-    for name, value in (("description", item.summary), ("location", item.place), ("url", item.booking_url or item.url)):
+    for name, value in (
+        ("description", item.summary),
+        ("location", item.place),
+        ("url", safe_link(item.booking_url) or safe_link(item.url)),
+    ):
         if value:
             event.add(name, value)
     event.add("status", "CANCELLED" if item.state is ItemState.CANCELLED else "CONFIRMED")

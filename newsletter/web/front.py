@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from newsletter.config import Web
+from newsletter.config.settings import Web
 
 # The look of a load balancer or of a person on the machine, under whatever name.
 ANYBODYS = ("/health", "/ready")

@@ -6,11 +6,13 @@ Neither answer tells whose site it is or how many people it knows.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -21,12 +23,15 @@ from newsletter.migrations import require_current
 from newsletter.web.site import Site
 from subscribers.errors import DatabaseUnavailable, SubscribersError
 
+ANSWER_SECONDS = 5.0
+
 
 @dataclass
 class Health:
     """The handlers."""
 
     site: Site
+    _looking: asyncio.Task[dict[str, Any]] | None = None  # one at a time, however many ask while it hangs
 
     def routes(self) -> Sequence[BaseRoute]:
         return [Route("/health", self.health), Route("/ready", self.ready)]
@@ -37,11 +42,15 @@ class Health:
 
     async def ready(self, _request: Request) -> Response:
         """
-        200 when the pages can be served, else 503.
+        200 when the pages can be served, else 503; within `ANSWER_SECONDS`, for whoever asks waits no longer either.
 
         A worker that is silent is told, and is no reason to take the pages away: people must be able to unsubscribe.
         """
-        document = await self.site.read(self._look)
+        document: dict[str, Any] = {"status": "not ready", "database": "does not answer in time"}
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self.site.read(self._look))
+        with anyio.move_on_after(ANSWER_SECONDS):
+            document = await asyncio.shield(self._looking)
         return JSONResponse(document, 200 if document["status"] == "ready" else 503)
 
     def _look(self) -> dict[str, Any]:

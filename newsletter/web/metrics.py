@@ -7,6 +7,9 @@ that one port tells of the site and of every worker.
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +18,15 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from newsletter.app import App
-from newsletter.config import Metrics
+from newsletter.config.settings import Metrics
 from newsletter.measures import measure
-from newsletter.web.server import PortInUse
 from subscribers.errors import DatabaseUnavailable
 
 PREFIX = "newsletter"
+RETRY_SECONDS = 30.0
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+logger = logging.getLogger("newsletter.web")
 
 
 class Requests:
@@ -76,19 +81,32 @@ def start_metrics(app: App, settings: Metrics) -> Requests | None:
     """
     Listen where the configuration says; return what the site counts into, None where it says nowhere.
 
-    Raises:
-        PortInUse: When another program has the port.
+    A port that another program has is told, and tried again: people who leave a list matter more than who measures it.
     """
     if not settings.port:
         return None
     registry = CollectorRegistry()
     requests = Requests(registry)
     registry.register(Work(app))
+    if trouble := _trouble_listening(settings, registry):
+        logger.error(
+            "The metrics cannot listen on %s port %d: %s. The site runs without them and tries again. "
+            "Choose another port: metrics.port; 0 switches them off.",
+            settings.bind, settings.port, trouble,
+        )  # fmt: skip
+        threading.Thread(target=_keep_trying, args=(settings, registry), name="metrics", daemon=True).start()
+    return requests
+
+
+def _trouble_listening(settings: Metrics, registry: CollectorRegistry) -> str:
     try:
         start_http_server(settings.port, settings.bind, registry)
     except OSError as error:
-        raise PortInUse(
-            f"The metrics cannot listen on {settings.bind} port {settings.port}: {error.strerror}.",
-            hint="Choose another port: metrics.port; 0 switches them off.",
-        ) from None
-    return requests
+        return error.strerror or str(error)
+    return ""
+
+
+def _keep_trying(settings: Metrics, registry: CollectorRegistry) -> None:
+    while _trouble_listening(settings, registry):
+        time.sleep(RETRY_SECONDS)
+    logger.info("The metrics listen on %s port %d now.", settings.bind, settings.port)

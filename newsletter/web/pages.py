@@ -19,7 +19,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from newsletter.config import Organisation, Web
+from newsletter.config.settings import Organisation, Web
 from newsletter.errors import TemplateError
 from newsletter.render.links import requests_url
 from newsletter.web.catalogues import read_catalogues

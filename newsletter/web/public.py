@@ -23,6 +23,7 @@ from newsletter.web.front import Front, prefix_of
 from newsletter.web.health import Health
 from newsletter.web.languages import Spoken
 from newsletter.web.link_requests import LinkRequests
+from newsletter.web.opening import Opening
 from newsletter.web.pages import load_pages
 from newsletter.web.protection import Count, Protection, page_headers
 from newsletter.web.requesting import Requesting
@@ -39,8 +40,15 @@ from subscribers.errors import DatabaseUnavailable
 MOST_BODY_BYTES = 16 * 1024
 
 
-def make_site(app: App, *, certificates: Certificates | None = None, count: Count | None = None) -> Protection:
-    """Return the site as an ASGI application. Keys are read and templates compiled now, so a fault shows at once."""
+def make_site(
+    app: App, *, certificates: Certificates | None = None, count: Count | None = None, opening: bool = False
+) -> Protection:
+    """
+    Return the site as an ASGI application. Keys are read and templates compiled now, so a fault shows at once.
+
+    Args:
+        opening: Let nobody in before the database is there, and of our version.
+    """
     pages = load_pages(app.template_folders, app.config.organisation, web=app.config.web)
     writers = anyio.CapacityLimiter(1 if app.database.is_sqlite else 10)
     site = Site(app, pages, FreshKeys(app.workspace.secrets), writers)
@@ -68,7 +76,8 @@ def make_site(app: App, *, certificates: Certificates | None = None, count: Coun
     )
     starlette.router.redirect_slashes = False
     https = app.config.web.url.startswith("https:")
-    front = Front(make_interface(site, Spoken(starlette)), app.config.web)
+    inner = make_interface(site, Spoken(starlette))
+    front = Front(Opening(site, inner) if opening else inner, app.config.web)
     headers = page_headers(pages.style_hash, pages.script_hash, https=https)
     return Protection(front, headers, count, prefix=prefix_of(app.config.web))
 

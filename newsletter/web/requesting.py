@@ -15,9 +15,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from newsletter.asked.limits import may_request
-from newsletter.person_requests import LONGEST_CONTACT, LONGEST_WORDS
+from newsletter.personal_data.person_requests import LONGEST_CONTACT, LONGEST_WORDS
 from newsletter.tables import PersonRequestKind, WebRequestKind
-from newsletter.web.asking import ask
+from newsletter.web.asking import ask, used_too_often
 from newsletter.web.languages import marked
 from newsletter.web.sign_up_form import TRAP
 from newsletter.web.site import Site
@@ -33,10 +33,6 @@ KINDS = (
 MISSING = (
     marked("Something is missing"),
     (marked("We need to know what it is about, and how we can reach you."), marked("Please go back.")),
-)
-TOO_MANY = (
-    marked("Please write to us instead"),
-    (marked("This page was used very often just now, so nothing was sent."),),
 )
 
 
@@ -63,7 +59,7 @@ class Requesting:
         if not fields["contact"] or fields["kind"] not in set(PersonRequestKind):
             return self._notice(400, MISSING)
         if not await ask(site, request, WebRequestKind.REQUEST, fields, limit=may_request):
-            return self._notice(429, TOO_MANY)
+            return used_too_often(site)
         return site.page("requests_kept", contact=site.contact)
 
     def _notice(self, status: int, said: tuple[str, tuple[str, ...]]) -> Response:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from dataclasses import replace
 
 import uvicorn
 
 from newsletter.app import App
 from newsletter.errors import NewsletterError
 from newsletter.logs import log_faults, start_logging
+from newsletter.web.metrics import start_metrics
 from newsletter.web.protection import Count
 from newsletter.web.public import make_site
 from newsletter.web.sns_certificates import Certificates
@@ -61,20 +63,25 @@ def handed_over() -> socket.socket | None:
 
 
 def serve_site(app: App, sock: socket.socket, *, verbose: bool) -> None:
-    """Serve until SIGTERM or SIGINT; requests that have begun are finished first."""
-    from newsletter.web.metrics import start_metrics
+    """
+    Serve until SIGTERM or SIGINT; requests that have begun are finished first.
 
+    A database that is away, or not upgraded yet, is waited for with the pages shut.
+    """
     start_logging(app.config.log, "site", verbose=verbose)
     log_faults()
     requests = start_metrics(app, app.config.metrics)
-    make_server(app, count=requests.count if requests else None).run(sockets=[sock])
+    unchecked = replace(app, check_schema=False)
+    make_server(unchecked, count=requests.count if requests else None, opening=True).run(sockets=[sock])
 
 
-def make_server(app: App, *, certificates: Certificates | None = None, count: Count | None = None) -> uvicorn.Server:
+def make_server(
+    app: App, *, certificates: Certificates | None = None, count: Count | None = None, opening: bool = False
+) -> uvicorn.Server:
     """Return the server of the site, not yet running. A path holds a token, so uvicorn's own access log is off."""
     logging.getLogger("uvicorn.access").disabled = True
     settings = uvicorn.Config(
-        make_site(app, certificates=certificates, count=count),
+        make_site(app, certificates=certificates, count=count, opening=opening),
         lifespan="off",
         access_log=False,
         log_config=None,

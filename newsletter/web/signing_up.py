@@ -74,7 +74,7 @@ class SigningUp:
                 return site.page("sign-up-confirm")
             done = await site.write(lambda: self._confirm(token))
         except TokenInvalid:
-            raise HTTPException(404) from None
+            return site.page("sign-up-over", 404)
         return site.page("sign-up-done") if done else self._notice(409, NOT_BY_ITSELF)
 
     def _notice(self, status: int, said: tuple[str, tuple[str, ...]]) -> Response:

@@ -1,14 +1,14 @@
 """
 Two processes watched by a third: one that ends is said so and started again, a little later each time.
 
-A stop is passed on and waited for, so that a send in progress finishes the copies it has begun.
+A stop is passed on and waited for, so that a send in progress finishes the copies it has begun. Another one is passed
+on as well: somebody is in a hurry.
 """
 
 from __future__ import annotations
 
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from types import FrameType
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 STEADY_SECONDS = 60.0
-STOP_SECONDS = 60.0
+STOP_SECONDS = 100.0  # a mail server may think that long over a copy that it has whole
 LOOK_SECONDS = 0.2
 
 
@@ -61,18 +61,21 @@ class Supervisor:
     def __init__(self, children: Sequence[Child], say: Callable[[str], None]) -> None:
         self.children = children
         self.say = say
-        self._stopping = threading.Event()
+        self._stopping = False
 
     def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
-        self._stopping.set()
+        """Stop; also from the handler of a signal, which must not touch a lock."""
+        again, self._stopping = self._stopping, True
+        if again:
+            self._terminate()
 
     def run(self) -> None:
         """Watch until SIGTERM or SIGINT, then end the children."""
         previous = {number: signal.signal(number, self.stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 self._look(time.monotonic())
-                self._stopping.wait(LOOK_SECONDS)
+                time.sleep(LOOK_SECONDS)
         finally:
             self._end()
             for number, handler in previous.items():
@@ -87,11 +90,14 @@ class Supervisor:
             if child.process is None and now >= child.restart_at:
                 child.start(now)
 
+    def _terminate(self) -> None:
+        for child in self.children:
+            if child.process is not None:
+                child.process.terminate()
+
     def _end(self) -> None:
         running = [child for child in self.children if child.process is not None]
-        for child in running:
-            assert child.process is not None
-            child.process.terminate()
+        self._terminate()
         deadline = time.monotonic() + STOP_SECONDS
         for child in running:
             assert child.process is not None

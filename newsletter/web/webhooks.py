@@ -22,8 +22,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from newsletter.config import Config
-from newsletter.config_returning import Webhook
+from newsletter.config.returning import Webhook
+from newsletter.config.settings import Config
 from newsletter.errors import SourceError
 from newsletter.web.sns_certificates import Certificates
 from newsletter.webhook_secrets import secrets_of

@@ -83,7 +83,9 @@ def _held(session: Session, node: Node, subscriber: Subscriber, timezone: str) -
         return _subscriptions(session, subscriber, word)
     if word == "joined":
         return subscriber.joined_at.astimezone(ZoneInfo(timezone)).date()
-    if word in ("address", "name", "first_name", "language", "domain"):
+    if word == "paused":
+        return f"until {subscriber.paused_until}" if subscriber.paused_until else "no"
+    if word in ("address", "name", "first_name", "language", "domain", "frequency", "discreet"):
         return getattr(subscriber, word)
     return attributes.values_of(session, [subscriber.id]).get(subscriber.id, {}).get(word)
 

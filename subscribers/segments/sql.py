@@ -21,6 +21,7 @@ from subscribers.comparing import by_code_point, fold, folded
 from subscribers.errors import SubscribersError
 from subscribers.naming import nearest
 from subscribers.segments import dates
+from subscribers.segments.chosen import CHOICES, choice_condition
 from subscribers.segments.nodes import (
     And,
     Belongs,
@@ -52,7 +53,7 @@ from subscribers.tables import (
 
 Condition = ColumnElement[bool]
 
-BUILT_IN = ("address", "name", "first_name", "language", "domain", "joined", "tag", "list", "consent")
+BUILT_IN = ("address", "name", "first_name", "language", "domain", "joined", "tag", "list", "consent", *CHOICES)
 _ORDER: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "!=": operator.ne,
@@ -161,6 +162,8 @@ class Translator:
             return and_(Subscriber.language.is_not(None), found)
         if node.name == "joined":
             return self._joined(node)
+        if node.name in CHOICES:
+            return choice_condition(node, dates.today(self.now, self.timezone))
         return self._attribute(node)
 
     def _always_there(self, node: Leaf) -> Condition | None:

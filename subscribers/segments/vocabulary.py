@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from subscribers.attributes import Attribute, definitions
 from subscribers.segments.predicates import Predicate
-from subscribers.tables import AttributeKind, Basis
+from subscribers.tables import AttributeKind, Basis, Frequency
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,9 @@ BUILT_IN_WORDS = (
     Word("tag", "tag", "not tag 'volunteer'"),
     Word("list", "list", "list 'NAME'"),
     Word("segment", "saved segment", "segment 'NAME'"),
+    Word("paused", "yes/no", "paused = yes"),
+    Word("frequency", "choice", "frequency = 'monthly'", tuple(one.value for one in Frequency)),
+    Word("discreet", "yes/no", "not discreet = yes"),
     Word("consent", "lawful basis", "consent = 'consent'", tuple(basis.value for basis in Basis)),
 )
 _EXAMPLES = {

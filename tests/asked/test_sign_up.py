@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from newsletter.app import App
 from newsletter.asked import confirming, limits
 from newsletter.asked.answering import Answering
-from newsletter.config_signup import SignUpSettings
+from newsletter.config.sign_up import SignUpSettings
 from newsletter.fresh_keys import FreshKeys
 from newsletter.keys import rotate_key
 from newsletter.send import alerts

@@ -10,10 +10,10 @@ from pathlib import Path
 from sqlalchemy import select
 
 from newsletter.app import App
-from newsletter.never_mail import Keeper, Kept
+from newsletter.personal_data.never_mail import Keeper, Kept
 from subscribers import consent, lists, people, suppression
-from subscribers.never_mail import Change
-from subscribers.never_mail_file import NeverMailFile
+from subscribers.never_mail.changes import Change
+from subscribers.never_mail.file import NeverMailFile
 from subscribers.tables import Basis, MailingList, Subscriber
 from tests.conftest import NOW
 

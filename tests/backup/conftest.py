@@ -14,7 +14,7 @@ import pytest
 
 from newsletter.app import App
 from newsletter.cli.main import main
-from newsletter.config_loading import load_config
+from newsletter.config.loading import load_config
 from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace

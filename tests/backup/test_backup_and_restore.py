@@ -21,19 +21,19 @@ from sqlalchemy import func, select, text
 
 from newsletter import migrations
 from newsletter.app import App
-from newsletter.audit import Wanted, entries
+from newsletter.audit.log import Wanted, entries
 from newsletter.backup import container, placing
 from newsletter.backup.database_copy import check_sqlite
 from newsletter.backup.manifest import Manifest, entry_of
 from newsletter.cli.main import main
-from newsletter.erasing import erase_person
 from newsletter.keys import load_keys
-from newsletter.never_mail import Keeper
 from newsletter.paths import Workspace
+from newsletter.personal_data.erasing import erase_person
+from newsletter.personal_data.never_mail import Keeper
 from newsletter.send import instance
 from subscribers import people
 from subscribers.db import Database
-from subscribers.never_mail_file import pepper_print
+from subscribers.never_mail.file import pepper_print
 from subscribers.tables import Subscriber, Suppression
 from tests.backup.changes import copy_sqlite, join, kinds, leave, suppress
 from tests.backup.test_replay import reasons, standing

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from newsletter.app import App
-from newsletter.erasing import erase_person
-from newsletter.never_mail import FileTrouble, Keeper
+from newsletter.personal_data.erasing import erase_person
+from newsletter.personal_data.never_mail import FileTrouble, Keeper
 from newsletter.send.ended_records import merge_people
 from subscribers import people, suppression
-from subscribers.never_mail_file import ForeignFile, NeverMailFile
+from subscribers.never_mail.file import ForeignFile, NeverMailFile
 from subscribers.tables import NeverMailChange, Subscriber, Suppression
 from tests.backup.changes import copy_sqlite, in_file, join, keep, kinds, leave, suppress
 from tests.conftest import NOW

@@ -16,9 +16,9 @@ from sqlalchemy import func, select, text
 from newsletter.app import App
 from newsletter.backup import restoring_postgresql
 from newsletter.cli.main import main
-from newsletter.erasing import erase_person
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
+from newsletter.personal_data.erasing import erase_person
 from newsletter.send import instance
 from subscribers import people
 from subscribers.tables import Subscriber

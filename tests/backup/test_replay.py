@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from newsletter.app import App
-from newsletter.erasing import erase_person
-from newsletter.never_mail import Applied, apply
+from newsletter.personal_data.erasing import erase_person
+from newsletter.personal_data.never_mail import Applied, apply
 from newsletter.send.ended_records import merge_people, remove_person
 from subscribers import lists, people, suppression
 from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Suppression

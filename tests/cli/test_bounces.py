@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 
 from newsletter.app import App, utc_now
 from newsletter.cli.main import main
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace

@@ -21,7 +21,7 @@ from aiosmtpd.smtp import SMTP
 from newsletter.app import App
 from newsletter.cli.main import main
 from newsletter.compose.cleaning import normal_title
-from newsletter.config_loading import load_config
+from newsletter.config.loading import load_config
 from newsletter.keys import create_keys
 from newsletter.paths import Workspace
 from newsletter.tables import Issue, Item, ItemKind, ItemState

@@ -37,7 +37,7 @@ COPIES = [
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     from newsletter.app import utc_now
-    from newsletter.config_loading import load_config
+    from newsletter.config.loading import load_config
     from newsletter.paths import Workspace
 
     newsletter(tmp_path, "init", "ws", "--name", "Vale", "--from-address", "news@vale.example",

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.cli.main import cli
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.demo.catcher import Catcher
 from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade

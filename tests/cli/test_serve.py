@@ -123,6 +123,26 @@ def test_it_says_how_the_work_is_finishes_what_has_begun_and_logs_nobody(
     assert "canary" not in errors
 
 
+def test_a_site_whose_database_is_not_there_yet_says_so_and_opens_when_it_is(workspace: Workspace) -> None:
+    """It is alive, takes no unsubscribe that it could not keep, and makes no database of its own."""
+    workspace.database.unlink()
+    leave = {"List-Unsubscribe": "One-Click"}
+    with serving(workspace, "--no-worker") as (process, port):
+        address = f"http://127.0.0.1:{port}"
+        ready = httpx.get(f"{address}/ready", trust_env=False)
+        assert (ready.status_code, ready.json()["database"]) == (503, "There is no database yet.")
+        for path in ("/unsubscribe/v1.x", "/api/v1/lists"):
+            answer = httpx.post(f"{address}{path}", data=leave, trust_env=False)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert not workspace.database.exists()
+        (site,) = children(process).values()
+        open_and_upgrade(f"sqlite:///{workspace.database}")
+        assert httpx.get(f"{address}/ready", trust_env=False).json()["status"] == "ready"
+        assert httpx.post(f"{address}/unsubscribe/v1.x", data=leave, trust_env=False).status_code == 404
+        assert site.is_running()
+
+
 def test_a_site_that_is_killed_comes_back_and_the_port_is_never_closed(workspace: Workspace) -> None:
     with serving(workspace, "--no-worker") as (process, port):
         (site,) = children(process).values()

@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.cli.main import main
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
 from newsletter.paths import Workspace
@@ -152,6 +152,21 @@ def test_people_are_listed_with_the_documented_keys_and_filtered(filled: Run) ->
     assert [p["id"] for p in filled("subscribers", "list", "--state", "unsubscribed")] == [1]
     assert [p["state"] for p in filled("subscribers", "list", "--state", "suppressed")] == ["suppressed"]
     assert filled("subscribers", "list", "--state", "none") == []
+
+
+def test_who_is_suppressed_is_not_among_the_subscribed(filled: Run, tmp_path: Path) -> None:
+    """Somebody writes by hand to what `--state subscribed` gives them."""
+    filled("suppressions", "add", "ann@example.org", "--evidence", "telephone")
+    filled("suppressions", "add", "bob@example.org", "--list", "members", "--evidence", "telephone")
+    assert filled("subscribers", "list", "--state", "subscribed") == []
+    path = tmp_path / "people.csv"
+    assert filled("subscribers", "export", str(path), "--list", "members", "--state", "subscribed")["written"] == 0
+
+
+def test_nobody_is_moved_to_the_list_that_they_are_on(filled: Run) -> None:
+    words = ("subscribers", "move", "ann@example.org", "--from", "members", "--to", "members", "--evidence", "x")
+    assert "members already" in filled(*words, code=1)
+    assert [person["state"] for person in filled("subscribers", "list")] == ["subscribed", "subscribed"]
 
 
 def test_showing_a_person_tells_why_they_are_on_a_list(filled: Run) -> None:
@@ -408,8 +423,8 @@ def test_what_is_done_to_the_list_is_recorded_and_the_log_verified(filled: Run, 
 def test_retention_is_counted_by_rule_and_says_what_each_keeps(filled: Run) -> None:
     rows = filled("retention", "run", "--dry-run")
     assert [row["rule"] for row in rows] == [
-        "unconfirmed", "evidence", "imports", "journal", "digests", "raw", "reports", "notices", "requests", "links", "closed-requests",
-        "files",
+        "unconfirmed", "evidence", "imports", "journal", "digests", "raw", "reports", "notices", "requests", "links",
+        "closed-requests", "files",
     ]  # fmt: skip
     assert {row["count"] for row in rows} == {0}
     assert filled("retention", "run") == rows

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from newsletter.cli.import_text import difference_lines
-from subscribers.import_diff import CHANGED, Difference
+from subscribers.imports.diff import CHANGED, Difference
 from tests.cli.test_subscribers import WHY, Run, app, filled, run  # noqa: F401  (fixtures)
 
 UNSUBSCRIBED = "Email Address,OPTIN_TIME,UNSUB_TIME,LEID,EUID\nann@example.org,2024-01-01,2025-01-01,1,a\n"

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from newsletter.app import App
 from newsletter.cli.main import cli
 from newsletter.compose.issue import approve, schedule
-from newsletter.config import Config, SendWindow
+from newsletter.config.settings import Config, SendWindow
 from newsletter.demo.catcher import Catcher
 from newsletter.keys import create_keys
 from newsletter.migrations import open_and_upgrade
@@ -222,6 +222,61 @@ def test_an_issue_gives_way_when_another_has_waited_for_a_whole_turn(
     assert done.sending == ("slow", "other")
     assert issue_of(app, "slow").state is IssueState.SENDING
     assert len(catcher.caught) < 6
+
+
+def test_a_fault_of_the_program_with_one_issue_keeps_no_other_waiting(
+    app: App, worker: Worker, clock: Clock, scheduled, catcher: Catcher, said: list[str], monkeypatch, caplog
+) -> None:
+    """Neither at its start nor on its way; it is tried a few times, then a person is asked."""
+    scheduled("early", in_hours=0.5)
+    scheduled("late")
+    scheduled("good")
+    clock.time += timedelta(hours=0.5, minutes=1)
+    fail = ValueError("no row for amina@example.org")
+
+    def send(app_: App, issue_id: int, **options: object) -> SendReport:
+        if issue_id == issue_of(app, "early").id:
+            raise fail
+        return send_issue(app_, issue_id, **options)  # type: ignore[arg-type]
+
+    def start(app_: App, issue_id: int) -> int:
+        if issue_id == issue_of(app, "late").id:
+            raise fail
+        return start_issue(app_, issue_id)
+
+    monkeypatch.setattr("newsletter.worker.send_issue", send)
+    monkeypatch.setattr("newsletter.worker.start_issue", start)
+    assert worker.once().troubles == ("early",)
+    assert issue_of(app, "early").state is IssueState.SENDING
+    clock.time += timedelta(minutes=31)
+    assert worker.once().sending == ("good",)
+    for _ in range(2):
+        worker.once()
+    for slug in ("early", "late"):
+        found = issue_of(app, slug)
+        assert (found.state, "ValueError" in (found.reason or "")) == (IssueState.PAUSED, True)
+    assert len(catcher.caught) == 3
+    assert worker.once() == Round()
+    assert "amina" not in " ".join(said)
+    assert "ValueError: no row for" in caplog.text  # whose formatter masks the rest
+
+
+@pytest.mark.parametrize("part", ["newsletter.worker.make_due_digests", "subscribers.bounces.intake.Intake.look"])
+def test_a_fault_with_what_is_no_issue_keeps_none_waiting(
+    app: App, worker: Worker, clock: Clock, scheduled, catcher: Catcher, monkeypatch, part: str, caplog
+) -> None:
+    """It is told once, not at each look."""
+
+    def fall(*_words: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(part, fall)
+    scheduled()
+    clock.time += timedelta(hours=1, minutes=2)
+    assert worker.once().sending == ("2026-11",)
+    worker.once()
+    assert len(catcher.caught) == 3
+    assert caplog.text.count("a fault with") == 1
 
 
 def test_what_preflight_refuses_is_paused_with_the_reason_and_others_go_on(

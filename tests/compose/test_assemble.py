@@ -11,7 +11,7 @@ from newsletter.compose.assemble import Addresses, assemble, default_preheader, 
 from newsletter.compose.content import Button, Divider, Event, Post, Quote
 from newsletter.compose.language import direction_of
 from newsletter.compose.sections import add_ornament
-from newsletter.config import DEFAULT_SECTIONS, SectionRule
+from newsletter.config.settings import DEFAULT_SECTIONS, SectionRule
 from newsletter.tables import BlockKind, ItemKind, ItemState, Picture
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 
 from newsletter.compose.digest import Candidate, Window, gather, horizon, last_drafted, propose
 from newsletter.compose.drafting import Wishes, draft_issue
-from newsletter.config import DEFAULT_SECTIONS, SectionRule
+from newsletter.config.settings import DEFAULT_SECTIONS, SectionRule
 from newsletter.errors import Conflict, InvalidValue, NotFound
 from newsletter.tables import Issue, IssueState, ItemKind, ItemState
 

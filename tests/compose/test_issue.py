@@ -9,7 +9,7 @@ import pytest
 
 from newsletter.compose import issue as issues
 from newsletter.compose.dates import parse_end, parse_moment, parse_start
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import Conflict, InvalidValue, NotFound
 from newsletter.tables import IssueState
 from subscribers import segments

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsletter.compose import monthly
-from newsletter.config_choices import Digest
+from newsletter.config.choices import Digest
 
 LONDON = ZoneInfo("Europe/London")
 NAMES = ["Europe/London", "Pacific/Kiritimati", "America/St_Johns", "Pacific/Apia", "UTC"]

@@ -8,7 +8,7 @@ import pytest
 
 from newsletter.compose import fields, sections
 from newsletter.compose.review import accept, changed_blocks
-from newsletter.config import DEFAULT_SECTIONS
+from newsletter.config.settings import DEFAULT_SECTIONS
 from newsletter.errors import InvalidValue, NotFound
 from newsletter.tables import BlockKind
 

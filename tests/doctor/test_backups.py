@@ -11,7 +11,7 @@ from newsletter.doctor.backups import check_backups, judge_age
 from newsletter.doctor.findings import Level
 from newsletter.migrations import open_and_upgrade
 from subscribers import suppression
-from subscribers.never_mail_file import NeverMailFile
+from subscribers.never_mail.file import NeverMailFile
 from tests.conftest import NOW
 
 

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.doctor.dkim_judgement import SigningKey
 from newsletter.doctor.findings import Finding, Level
 from newsletter.doctor.lookup import Answer, Lookup, NameServer, Status, read_name_server

@@ -14,7 +14,7 @@ import pytest
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from newsletter.config import SmtpAccount
+from newsletter.config.settings import SmtpAccount
 from newsletter.doctor.findings import Finding, Level
 from newsletter.doctor.relay import RelaySaid, judge_relay, relay_tasks
 from tests.conftest import smallest_config

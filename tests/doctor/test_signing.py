@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from newsletter.config import Dkim
+from newsletter.config.settings import Dkim
 from newsletter.dkim_keys import DkimKeys
 from newsletter.doctor.findings import Level
 from newsletter.doctor.lookup import Lookup, NameServer

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from newsletter.app import App
-from newsletter.config import Send
+from newsletter.config.settings import Send
 from newsletter.doctor.belongings import largest_copy
 from newsletter.doctor.findings import Finding, Level
 from newsletter.doctor.waiting import check_waiting

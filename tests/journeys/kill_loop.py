@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.paths import Workspace
 from newsletter.send import dispatch, journal
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from newsletter.config import Alerts
+from newsletter.config.settings import Alerts
 from newsletter.render.notice import NoticeText
 from newsletter.send.messenger import Messenger
 from newsletter.send.notices import post
@@ -27,14 +27,15 @@ TEXT = NoticeText(
 )
 LONGEST_SECONDS = 5.0
 WORKER = """
-import signal, sys, threading
+import sys, threading
 from pathlib import Path
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.paths import Workspace
+from newsletter.stopping import stop_on_signals
 from newsletter.worker import Worker
 stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
+stop_on_signals(stop)
 config = Config.model_validate_json(sys.stdin.read())
 Worker(App(workspace=Workspace(Path(sys.argv[1])), config=config, actor="tester"), print, stop).run()
 """

@@ -25,6 +25,7 @@ from newsletter.cli.main import cli
 from tests.peers.dovecot import PASSWORD, running_dovecot
 from tests.peers.fixtures import Postfix, free_port, listens, wait_until
 from tests.peers.relaying import BOUNCES, MEMBERS, relaying_postfix
+from tests.send.conftest import RunningSink
 
 FEED = Path(__file__).parent.parent.parent / "docs" / "tutorial" / "news.xml"
 MAILBOX_USER = f"b@{BOUNCES}"
@@ -71,7 +72,7 @@ def newsletter(tmp_path: Path):
     return newsletter
 
 
-def begin(tmp_path: Path, postfix: Postfix, config: str, addresses: list[str]) -> None:
+def begin(tmp_path: Path, relay: Postfix | RunningSink, config: str, addresses: list[str]) -> None:
     """Make a workspace with everybody on one list, and posts to tell of."""
 
     def run(*words: str) -> None:  # in this process, which is quicker
@@ -80,7 +81,7 @@ def begin(tmp_path: Path, postfix: Postfix, config: str, addresses: list[str]) -
 
     run(
         "init", str(tmp_path / "ws"), "--name", "Vale", "--from-address", "news@example.org",
-        "--postal-address", "1 High Street", "--web-url", "https://news.example.org", "--smtp-port", str(postfix.port),
+        "--postal-address", "1 High Street", "--web-url", "https://news.example.org", "--smtp-port", str(relay.port),
     )  # fmt: skip
     path = tmp_path / "ws" / "config.toml"
     text = "\n".join(line for line in path.read_text().splitlines() if line != "[bounces]")
@@ -101,7 +102,7 @@ def send(newsletter, slug: str, at: tuple[str, ...] = ()) -> dict[str, Any]:
     return status
 
 
-def complain(postfix: Postfix, mail: bytes) -> None:
+def complain(port: int, mail: bytes) -> None:
     """Report a mail as a feedback loop does: to the one address it knows, with the mail as it was delivered."""
     head, _, body = mail.partition(b"\n\n")
     subject = message_from_bytes(mail)["Subject"]
@@ -118,7 +119,7 @@ def complain(postfix: Postfix, mail: bytes) -> None:
         + body
         + b"\n--fb--\n"
     )
-    with smtplib.SMTP("127.0.0.1", postfix.port, timeout=20) as relay:
+    with smtplib.SMTP("127.0.0.1", port, timeout=20) as relay:
         relay.sendmail("feedback@provider.example", [f"bounces@{BOUNCES}"], report)
 
 
@@ -163,7 +164,7 @@ def test_verdicts_of_two_issues_are_exactly_what_happened(newsletter, tmp_path: 
         for person in PEOPLE["cross"]:
             wait_until(lambda person=person: bool(dovecot.mails(person)), f"{person} got nothing")
             [mail] = dovecot.mails(person)
-            complain(postfix, mail)
+            complain(postfix.port, mail)
         arrived(65)
         [looked] = newsletter("bounces", "fetch", "by-imap", "--json")
         assert (looked["processed"], looked["autoreply"], looked["unknown"], looked["reply"]) == (55, 10, 0, 0)

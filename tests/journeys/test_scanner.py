@@ -20,7 +20,7 @@ import pytest
 from newsletter.app import App
 from newsletter.asked.answering import Answering
 from newsletter.asked.requests import write_down
-from newsletter.config import Alerts
+from newsletter.config.settings import Alerts
 from newsletter.demo.catcher import Catcher
 from newsletter.render.issue import RenderedIssue
 from newsletter.send.alerts import look
@@ -31,7 +31,7 @@ from newsletter.tables import WebRequestKind
 from newsletter.web.sign_up_form import Offer, sealer
 from subscribers import lists
 from subscribers.db import Base
-from tests.peers.walking import walk  # noqa: F401  (a fixture)
+from tests.peers.walking import Walk
 from tests.send.conftest import HEADERS, UNSUBSCRIBE, plan_issue, sending_app  # noqa: F401  (fixtures)
 from tests.web.conftest import running
 
@@ -115,7 +115,7 @@ def below(base: str, path: str, page: str) -> set[str]:
     }
 
 
-def test_who_opens_every_link_changes_nothing_and_learns_nobody(mailed, walk) -> None:  # noqa: F811
+def test_who_opens_every_link_changes_nothing_and_learns_nobody(mailed, walk) -> None:
     app, mails = mailed
     paths = links_of(mails)
     kinds = {path.split("/")[1] for path in paths}
@@ -136,5 +136,5 @@ def test_who_opens_every_link_changes_nothing_and_learns_nobody(mailed, walk) ->
                     shown = answer.text + repr(answer.headers)
                     if not path.startswith("/sign-up") or path in paths:  # the public form names the lists it offers
                         assert not [canary for canary in CANARIES if canary in shown], path
-        walk(base, [{"name": "scanner", "script": True, "steps": [["goto", path] for path in paths * 2]}])
+        walk(base, [Walk("scanner", True, [["goto", path] for path in paths * 2])])
     assert everything(app) == before

@@ -14,7 +14,7 @@ from subscribers import consent, lists, people
 from subscribers.db import Base
 from subscribers.tables import Basis, Subscriber
 from subscribers.tokens import unsubscribe_token
-from tests.peers.walking import walk  # noqa: F401  (a fixture)
+from tests.peers.walking import Walk
 from tests.web.asked_links import mint_link
 from tests.web.catalogues import arabic, write_catalogues
 from tests.web.conftest import running
@@ -111,33 +111,31 @@ def no_limit(app: App) -> list[int]:
         return list(session.scalars(select(Subscriber.id).order_by(Subscriber.id)))
 
 
-def test_everything_can_be_done_with_and_without_script(app: App, tokens: list[str], walk) -> None:  # noqa: F811
+def test_everything_can_be_done_with_and_without_script(app: App, tokens: list[str], walk) -> None:
     write_catalogues(app.workspace.templates)
     numbers = no_limit(app)
     with running(app) as base:
         report = walk(
             base,
             [
-                {"name": "script", "script": True, "steps": journey(app, tokens[0], numbers[0], str, "")},
-                {"name": "arabic", "script": False, "steps": journey(app, tokens[1], numbers[1], arabic, "?lang=ar")},
+                Walk("script", True, journey(app, tokens[0], numbers[0], str, "")),
+                Walk("arabic", False, journey(app, tokens[1], numbers[1], arabic, "?lang=ar")),
             ],
         )
-    assert [(look["walk"], look["name"], look["axe"]) for look in report["looks"] if any(look["axe"].values())] == []
-    assert [(look["walk"], look["name"], look["overflow"]) for look in report["looks"] if look["overflow"]] == []
-    assert (report["foreign"], report["cookies"]) == ([], 0)
-    shown = {look["name"]: look["text"] + look["title"] for look in report["looks"]}
+    assert (report.faults, report.foreign, report.cookies) == ([], [], 0)
+    shown = {look.name: look.text + look.title for look in report.looks}
     assert not [name for name in ANONYMOUS if CANARY in shown[name]]
-    assert not [look["name"] for look in report["looks"] if f"@{CANARY}" in look["text"] and "***@" not in look["text"]]
+    assert not [look.name for look in report.looks if f"@{CANARY}" in look.text and "***@" not in look.text]
     with app.database.read() as session:
         assert list(session.scalars(select(Subscriber.id))) == numbers[2:]
 
 
-def test_a_scanner_that_runs_script_changes_nothing(app: App, tokens: list[str], walk) -> None:  # noqa: F811
+def test_a_scanner_that_runs_script_changes_nothing(app: App, tokens: list[str], walk) -> None:
     number = no_limit(app)[0]
     paths = [f"/unsubscribe/{tokens[0]}", f"/preferences/{tokens[0]}", "/preferences", mint_link(app, number)]
     before = everything(app)
     with running(app) as base:
-        walk(base, [{"name": "scanner", "script": True, "steps": [["goto", path] for path in paths * 2]}])
+        walk(base, [Walk("scanner", True, [["goto", path] for path in paths * 2])])
     assert everything(app) == before
 
 

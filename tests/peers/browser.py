@@ -19,7 +19,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SECONDS = 30
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+JUDGE = """
+axe.run(document, {runOnly: %s, resultTypes: ["violations"]}).then(function (found) {
+  return found.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 200)).join(" | "));
+})
+"""
+NAMED = """
+(function (name) {
+  return [...document.querySelectorAll("button, a[href]")].find(e => e.offsetHeight && e.innerText.includes(name));
+})(%s)
+"""
 SHIFT = {"key": "Shift", "code": "ShiftLeft", "windowsVirtualKeyCode": 16}
 
 
@@ -117,10 +130,21 @@ class Tab:
 
     def click(self, selector: str) -> None:
         """Click with the mouse, which works without script as well."""
-        root = self.call("DOM.getDocument")["root"]["nodeId"]
-        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.call("DOM.scrollIntoViewIfNeeded", nodeId=node)
-        x1, y1, _, _, x2, y2, _, _ = self.call("DOM.getBoxModel", nodeId=node)["model"]["content"]
+        self._click(f"document.querySelector({json.dumps(selector)})")
+
+    def follow(self, name: str) -> None:
+        """Click the first button or link that shows *name*, and wait for the page that it leads to."""
+        self.browser.events.clear()
+        self._click(NAMED % json.dumps(name))
+        self.wait_for("Page.loadEventFired")
+
+    def _click(self, expression: str) -> None:
+        found = self.call("Runtime.evaluate", expression=expression)["result"]
+        if "objectId" not in found:
+            raise LookupError(f"{expression} is not on the page")
+        element = {"objectId": found["objectId"]}
+        self.call("DOM.scrollIntoViewIfNeeded", **element)
+        x1, y1, _, _, x2, y2, _, _ = self.call("DOM.getBoxModel", **element)["model"]["content"]
         where = {"x": (x1 + x2) / 2, "y": (y1 + y2) / 2, "button": "left", "clickCount": 1}
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, **where)
@@ -129,6 +153,38 @@ class Tab:
         for _ in range(times):
             for kind in ("keyDown", "keyUp"):
                 self.call("Input.dispatchKeyEvent", type=kind, **key)
+
+    def fill(self, selector: str, text: str) -> None:
+        field = f"document.querySelector({json.dumps(selector)})"
+        self.evaluate(f"{field}.value = {json.dumps(text)}")
+
+    def check(self, selector: str) -> None:
+        """Tick a box or choose a button, as people do."""
+        is_checked = f"document.querySelector({json.dumps(selector)}).checked"
+        if not self.evaluate(is_checked):
+            self.click(selector)
+        if not self.evaluate(is_checked):
+            raise RuntimeError(f"{selector} cannot be chosen")
+
+    def text(self) -> str:
+        """Return what the page shows, each run of spaces as one."""
+        return " ".join(str(self.evaluate("document.body.innerText")).split())
+
+    def resize(self, width: int) -> bool:
+        """Make the tab *width* pixels wide; return whether its page fits."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        return int(self.evaluate("document.documentElement.scrollWidth")) <= width
+
+    def judge(self, axe: str, *, dark: bool) -> list[str]:
+        """Return which rules of axe the page breaks; its own scripts, where left out, are left out for good by now."""
+        self.run_scripts(True)
+        self.paint(dark=dark)
+        self.evaluate(axe + "\n;null")
+        broken: list[str] = self.evaluate(JUDGE % json.dumps(["color-contrast"] if dark else RULES))
+        return [f"dark: {words}" for words in broken] if dark else broken
+
+    def cookies(self) -> int:
+        return len(self.call("Network.getAllCookies")["cookies"])
 
     def history(self) -> list[str]:
         """Return the addresses that Back and Forward lead through."""
@@ -150,21 +206,27 @@ class Tab:
 
     def said(self) -> list[str]:
         """Return what the browser complained of: refused scripts, styles and requests, and errors."""
-        entries = [e["params"]["entry"]["text"] for e in self.browser.events if e["method"] == "Log.entryAdded"]
-        return entries + [
-            str(e["params"]["exceptionDetails"])
-            for e in self.browser.events
-            if e["method"] == "Runtime.exceptionThrown"
-        ]
+        entries = [told["entry"]["text"] for told in self._events("Log.entryAdded")]
+        return entries + [str(told["exceptionDetails"]) for told in self._events("Runtime.exceptionThrown")]
 
     def requested(self) -> list[str]:
         """Return the addresses that were asked for since `open`."""
-        sent = [e["params"] for e in self.browser.events if e["method"] == "Network.requestWillBeSent"]
-        return [str(each["request"]["url"]) for each in sent]
+        urls = [str(told["request"]["url"]) for told in self._events("Network.requestWillBeSent")]
+        return [url for url in urls if not url.startswith("data:")]  # the browser's own pictures, as of a field
+
+    def _events(self, method: str) -> list[dict[str, Any]]:
+        mine = (e for e in self.browser.events if e.get("sessionId") == self.session)
+        return [e["params"] for e in mine if e["method"] == method]
 
     def screenshot(self, path: Path) -> None:
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(shot["data"]))
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with running_browser(chromium) as found:
+        yield found
 
 
 @contextmanager

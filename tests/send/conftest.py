@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.render.headers import MessageHeaders
 from newsletter.render.issue import RenderedIssue
 from newsletter.send.plan import PlannedVariant, freeze

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, update
 
 from newsletter import worker as worker_module
-from newsletter.config import Alerts
+from newsletter.config.settings import Alerts
 from newsletter.render.notice import NoticeText
 from newsletter.send import alerts, control
 from newsletter.send.messenger import Messenger

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from newsletter.audit import walk
-from newsletter.audit_anchor import Anchor
-from newsletter.audit_verifying import verify
+from newsletter.audit.anchor import Anchor
+from newsletter.audit.log import walk
+from newsletter.audit.verifying import verify
 from newsletter.send import control
 from newsletter.send.dispatch import send_issue
 from newsletter.tables import AuditEntry, Issue

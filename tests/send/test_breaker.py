@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from newsletter.config import DomainRate
+from newsletter.config.settings import DomainRate
 from newsletter.send.breaker import OPEN_FOR, Breaker, Tallies, reason_to_pause
 from newsletter.send.receivers import DomainLimits, provider_of
 from newsletter.send.replies import SmtpReply

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, func, select, update
 
-from newsletter.config import DomainRate
+from newsletter.config.settings import DomainRate
 from newsletter.send import throttles
 from newsletter.send.breaker import OPEN_FOR, TRIAL_WAIT
 from newsletter.send.claims import Claims, Wanted

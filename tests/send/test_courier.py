@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.render.notice import NoticeText
 from newsletter.send.courier import Trip, carry_due
 from newsletter.send.messenger import Messenger
@@ -242,7 +242,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.paths import Workspace
 from newsletter.send.messenger import Messenger
 app = App(workspace=Workspace(Path(sys.argv[1])), config=Config.model_validate_json(sys.stdin.read()), actor="tester")

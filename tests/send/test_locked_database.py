@@ -61,9 +61,14 @@ def test_a_lock_of_seconds_is_waited_out(start_sink, impatient, plan_issue):
     sink = start_sink(rules=[{"stage": "dot", "delay": 0.05}])
     app = impatient(sink.port)
     intruder = Intruder(app, 9, 2.0)
-    report = send_issue(app, plan_issue(app, 60), on_progress=intruder)
+    looks = [time.monotonic()]
+    report = send_issue(app, plan_issue(app, 60), on_progress=intruder, on_look=lambda: looks.append(time.monotonic()))
     intruder.thread.join()
     assert (report.counts["sent"], report.state) == (60, IssueState.SENT)
+    assert len(looks) > 2
+    assert (
+        max(b - a for a, b in itertools.pairwise(looks)) > 1.5
+    )  # while it stands still nobody is told that it goes on
     assert sink.accepted() == EVERYBODY
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from newsletter.app import App
 from newsletter.compose.issue import approve, schedule
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.send import control
 from newsletter.send.dispatch import send_issue
 from newsletter.tables import Block, BlockKind, Delivery, Issue, IssueState

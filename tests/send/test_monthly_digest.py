@@ -16,7 +16,9 @@ from newsletter.errors import Conflict
 from newsletter.publishing import monthly as publishing_monthly
 from newsletter.publishing import start_issue
 from newsletter.publishing.monthly import draft_digest, make_due_digests
+from newsletter.send.ended_records import merge_people
 from newsletter.tables import Issue, IssueState
+from subscribers import people
 from subscribers.tables import Frequency
 from tests.send.chosen import Network, text_of
 
@@ -391,3 +393,24 @@ def test_an_erased_person_is_owed_nothing(small_network: Network) -> None:
     with network.app.database.write() as session:
         session.execute(delete(Subscriber).where(Subscriber.address == "ben@reader.example"))
     assert network.owed() == 0
+
+
+def test_what_two_records_of_one_person_are_owed_comes_once(network: Network) -> None:
+    """Under one record ben got one and is owed two, under the other it is the other way round; both are owed three."""
+    network.person("ben", **MONTHLY)
+    network.person("b.khan")
+    for slug in ("one", "two"):
+        network.send(slug, items=[network.item(f"Story of {slug}")])
+        network.choose("ben", frequency=Frequency.EACH)
+        network.choose("b.khan", **MONTHLY)
+    network.choose("ben", **MONTHLY)
+    network.send("three", items=[network.item("Story of three")])
+    with network.app.database.write() as session:
+        kept, gone = (people.find(session, f"{name}@reader.example") for name in ("ben", "b.khan"))
+        merge_people(session, kept, gone, actor="t", at=network.time)
+    assert network.owed() == 1
+    network.time = DUE
+    network.work()
+    texts = [text_of(mail) for mail in network.mails("ben")]
+    assert ["Story of three" in text for text in texts] == [False, True]
+    assert ["Story of one" in text for text in texts] == [False, False]  # it came to the other address

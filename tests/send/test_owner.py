@@ -24,7 +24,7 @@ CRASHING = """
 import os, sys
 from pathlib import Path
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.paths import Workspace
 from newsletter.send import copies
 from newsletter.send.dispatch import send_issue

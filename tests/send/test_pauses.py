@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from newsletter.config import Config, SendWindow
+from newsletter.config.settings import Config, SendWindow
 from newsletter.publishing import start_issue
 from newsletter.send.dispatch import send_issue
 from newsletter.send.permission import NOW_DISCREET, PAUSED

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import select, update
 
-from newsletter.config import DomainRate
+from newsletter.config.settings import DomainRate
 from newsletter.errors import Conflict
 from newsletter.send import control
 from newsletter.send.dispatch import send_issue

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.keys import LINKS, MARKS, load_keys, rotate_key
 from newsletter.send.claims import Claimed
 from newsletter.send.copies import CopyMaker

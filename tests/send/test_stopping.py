@@ -48,6 +48,22 @@ def test_sigterm_lets_the_wire_finish(start_sink, sending_app, plan_issue):
     assert found["sent"] == sink.accepted().total() < 200
 
 
+def test_a_stop_that_comes_by_two_ways_is_one_stop(start_sink, sending_app, plan_issue):
+    """As from systemd, which tells every process of a service, and from whoever watches over this one."""
+    sink = start_sink(rules=[{"stage": "dot", "delay": 0.4}])
+    app = sending_app(sink.port)
+    issue = plan_issue(app, 50)
+    with start(app, issue, sink.port) as process:
+        wait_for(sink, 3)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    found = counts(app, issue)
+    assert (found["uncertain"], found["intent"], found["claimed"]) == (0, 0, 0)
+    assert found["sent"] == sink.accepted().total() < 50
+
+
 def test_a_second_sigterm_makes_only_what_was_on_the_wire_uncertain(start_sink, sending_app, plan_issue):
     sink = start_sink(rules=[{"stage": "dot", "match": "person[4-9]@", "delay": 20}])
     app = sending_app(sink.port)
@@ -56,7 +72,7 @@ def test_a_second_sigterm_makes_only_what_was_on_the_wire_uncertain(start_sink, 
         wait_for(sink, 3)
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        time.sleep(1.3)
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=30)

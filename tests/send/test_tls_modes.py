@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from newsletter.config import SmtpAccount
+from newsletter.config.settings import SmtpAccount
 from newsletter.send import session
 from newsletter.send.dispatch import send_issue
 from newsletter.send.session import RelayRefused, open_conversation

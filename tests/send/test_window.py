@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsletter.config import SendWindow
+from newsletter.config.settings import SendWindow
 from newsletter.send.window import DAYS, Window
 
 LONDON = ZoneInfo("Europe/London")

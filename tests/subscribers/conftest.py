@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from newsletter.app import App
 from subscribers import attributes, consent, lists, people
-from subscribers.importing import ImportResult, import_file
-from subscribers.peers import Export
+from subscribers.imports.importing import ImportResult, import_file
+from subscribers.imports.peers import Export
 from subscribers.tables import AttributeKind, Basis, Subscriber
 
 PEPPER = b"p" * 32

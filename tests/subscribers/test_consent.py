@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from subscribers import batches, consent, lists, suppression
+from subscribers import consent, lists, suppression
 from subscribers.addresses import parse_address
 from subscribers.errors import InvalidValue
-from subscribers.import_writing import Writer
-from subscribers.incoming import Incoming
+from subscribers.imports import batches
+from subscribers.imports.incoming import Incoming
+from subscribers.imports.writing import Writer
 from subscribers.tables import (
     Basis,
     ConsentAction,

@@ -18,15 +18,16 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from newsletter.app import App
-from subscribers import attributes, sheet_reading
-from subscribers.columns import doubtful
+from subscribers import attributes
 from subscribers.csv_cells import plain_cell, safe_cell
 from subscribers.errors import InvalidValue
 from subscribers.exporting import read_people, select_people, write_csv, write_json_lines
-from subscribers.import_errors import ErrorFile
-from subscribers.importing import ImportResult
+from subscribers.imports import sheet_reading
+from subscribers.imports.columns import doubtful
+from subscribers.imports.error_file import ErrorFile
+from subscribers.imports.importing import ImportResult
+from subscribers.imports.tabular import Row, text_lines
 from subscribers.tables import AttributeKind, Subscriber
-from subscribers.tabular import Row, text_lines
 
 Run = Callable[..., ImportResult]
 
@@ -39,7 +40,7 @@ def test_a_line_of_a_gigabyte_is_one_bad_row_and_is_never_held(tmp_path: Path) -
         file.seek(1_000_000_000, io.SEEK_CUR)
         file.write(b"\nbob@example.org,Bob\n")
     program = (
-        "import resource, sys, pathlib; from subscribers.tabular import Table\n"
+        "import resource, sys, pathlib; from subscribers.imports.tabular import Table\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "rows = [(row.number, row.problem) for row in Table(pathlib.Path(sys.argv[1])).rows()]\n"
         "print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024)"
@@ -66,7 +67,7 @@ def test_lines_come_out_alike_whatever_the_size_of_the_blocks_they_are_read_in(
     content = end.join(lines) + (end if last and lines else "")
     path.write_bytes(content.encode(encoding))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("subscribers.tabular._BLOCK_BYTES", 7)
+        patched.setattr("subscribers.imports.tabular._BLOCK_BYTES", 7)
         small = list(text_lines(path))
     whole = list(text_lines(path))
     assert [line[1:] for line in small if line[1]] == [line[1:] for line in whole if line[1]]

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from newsletter.app import App
-from subscribers import attributes, batches, consent, importing, leaving, lists, people, suppression
+from subscribers import attributes, consent, leaving, lists, people, suppression
 from subscribers.errors import Conflict, InvalidValue, NotFound
 from subscribers.exporting import read_people, select_people, write_csv
-from subscribers.importing import ImportResult
+from subscribers.imports import batches, importing
+from subscribers.imports.importing import ImportResult
 from subscribers.segments import condition, resolve
 from subscribers.tables import (
     AttributeKind,

@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import select
 
 from newsletter.app import App
-from subscribers import batches, consent, people, suppression
+from subscribers import consent, people, suppression
 from subscribers.errors import InvalidValue
 from subscribers.exporting import read_people
-from subscribers.importing import ImportResult
-from subscribers.peers import State, read_export, stated
+from subscribers.imports import batches
+from subscribers.imports.importing import ImportResult
+from subscribers.imports.peers import State, read_export, stated
+from subscribers.imports.tabular import Table
 from subscribers.tables import AttributeKind, ConsentAction, ConsentEvent, Subscriber, Subscription, Suppression
-from subscribers.tabular import Table
 
 Run = Callable[..., ImportResult]
 

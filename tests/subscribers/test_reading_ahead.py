@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from subscribers.reading_ahead import Ahead
+from subscribers.imports.reading_ahead import Ahead
 
 
 def counted(made: list[int], until: int) -> Iterator[int]:

@@ -23,7 +23,7 @@ from subscribers import attributes, consent, lists, people, segments
 from subscribers.errors import Conflict, NotFound
 from subscribers.segments import SegmentError
 from subscribers.segments.nodes import And, Belongs, Between, Named, Node, Not, OneOf, Or, Present, Relative
-from subscribers.tables import AttributeKind, Basis, Subscriber
+from subscribers.tables import AttributeKind, Basis, Frequency, Subscriber
 
 NOW = datetime(2026, 11, 2, 23, 30, tzinfo=UTC)
 ZONE = "Europe/London"
@@ -47,6 +47,9 @@ class Person:
     tags: tuple[str, ...] = ()
     on: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    paused_until: date | None = None
+    frequency: str = "each"
+    discreet: bool = False
 
 
 PEOPLE = [
@@ -77,6 +80,8 @@ PEOPLE = [
         joined_at=NOW - timedelta(days=200),
         tags=("press", "volunteer"),
         values={"town": "100%_sure", "trustee": False},
+        paused_until=date(2026, 11, 2),
+        discreet=True,
     ),
     Person(
         "dé@example.org",
@@ -85,6 +90,8 @@ PEOPLE = [
         NOW - timedelta(days=2),
         on={"events": "consent"},
         values={"town": "ÉCOLE", "age": -1.5},
+        paused_until=date(2026, 11, 3),
+        frequency="monthly",
     ),
     Person("eve@notgov.uk", "Eve", "EN-us", datetime(2026, 11, 2, tzinfo=UTC), ("press",), values={"age": 33.5}),
 ]
@@ -110,7 +117,9 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 def held(person: Person, name: str) -> Any:
     if name == "joined":
         return person.joined_at.astimezone(ZoneInfo(ZONE)).date()
-    if name in ("address", "name", "language"):
+    if name == "paused":
+        return person.paused_until is not None and person.paused_until > NOW.astimezone(ZoneInfo(ZONE)).date()
+    if name in ("address", "name", "language", "frequency", "discreet"):
         return getattr(person, name)
     if name == "domain":
         return person.address.partition("@")[2]
@@ -243,6 +252,8 @@ CLAUSES = st.one_of(
         st.sampled_from(["'press'", "'press', 'volunteer'"]),
     ),
     st.sampled_from(["tag 'Volunteer'", "list 'members'", "list in ('members', 'events')", "consent = 'consent'"]),
+    st.sampled_from(["paused = yes", "paused != yes", "discreet = no", "paused is set", "discreet is missing"]),
+    st.sampled_from(["frequency = 'Monthly'", "frequency != 'monthly'", "frequency not in ('each')"]),
     st.sampled_from(["consent != 'corporate'", "segment 'saved'", "list all ('members', 'events')"]),
 )
 EXPRESSIONS = st.recursive(
@@ -273,6 +284,7 @@ def _fill(session: Session) -> None:
             at=NOW,
             joined_at=one.joined_at,
         )
+        made.paused_until, made.frequency, made.discreet = one.paused_until, Frequency(one.frequency), one.discreet
         for tag in one.tags:
             people.add_tag(session, made, tag, at=NOW)
         for name, basis in one.on.items():
@@ -361,6 +373,8 @@ def test_the_explanation_agrees_with_the_selection(filled: App, expression: str,
         ("list 'membres'", "no list", "list 'membres'", "Did you mean 'members'?"),
         ("segment 'savd'", "no segment", "segment 'savd'", "Did you mean 'saved'?"),
         ("consent = 'consnet'", "no lawful basis", "consent = 'consnet'", "Did you mean 'consent'?"),
+        ("frequency = 'montly'", "no frequency", "frequency = 'montly'", "Did you mean 'monthly'?"),
+        ("paused = 3", "yes or no", "paused = 3", "paused = yes"),
         ("interests != 'x'", "several values", "interests != 'x'", "not interests any"),
         ("issue '2026-10' sent", "no issue", "issue '2026-10' sent", ""),
         ("issue '2026-10' lost", "stands sent or bounced", "issue '2026-10' lost", ""),

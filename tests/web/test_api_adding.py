@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 
 from newsletter.api_tokens import Scope
 from newsletter.app import App
-from newsletter.config import Config
-from newsletter.erasing import erase_person
+from newsletter.config.settings import Config
+from newsletter.personal_data.erasing import erase_person
 from newsletter.tables import WebRequest
 from subscribers import consent, lists
 from subscribers.tables import Subscriber, Suppression

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from newsletter.api_tokens import Scope
 from newsletter.app import App
 from newsletter.asked.answering import Answering
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.tables import Notice
 from subscribers import consent, lists, people
 from tests.conftest import smallest_config

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from newsletter.api_tokens import Scope
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.tables import ApiAnswer
 from tests.conftest import smallest_config
 from tests.web.api_client import (

@@ -52,12 +52,19 @@ def fill(app: App) -> str:
         return api_tokens.create(session, "everything", scopes=tuple(Scope), by="tester", now=NOW)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def on_either(request: pytest.FixtureRequest) -> App:
+    found: App = request.getfixturevalue("app" if request.param == "sqlite" else "app_on_postgresql")
+    return found
+
+
 def test_schemathesis_finds_nothing(
-    app: App, serve: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_either: App, serve: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Examples, corners, and invented requests for every operation and for chains of them, with every check on."""
     monkeypatch.setattr(door, "REQUESTS_PER_MINUTE", 1_000_000)
     monkeypatch.setattr(door, "FAILURES_PER_MINUTE", 1_000_000)
+    app = on_either
     token = fill(app)
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     with serve(app) as address:  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from newsletter.tables import ApiToken
 from newsletter.web.api import door
 from newsletter.web.api.limits import MOST_REMEMBERED, Bucket
 from newsletter.web.public import make_site
-from tests.web.api_client import NOW, caller, kind, make_lists
+from tests.web.api_client import NOW, caller, counted, kind, make_lists
 
 
 def test_while_no_token_was_ever_made_the_door_is_a_page_that_does_not_exist(app: App, site: httpx.Client) -> None:
@@ -86,6 +86,22 @@ def test_a_token_has_a_rate_that_its_answers_tell(
         assert [answer.headers["ratelimit"] for answer in answers[:3]] == ['"token";r=2', '"token";r=1', '"token";r=0']
         assert 1 <= int(answers[3].headers["retry-after"]) <= 20
         assert other("GET", "/lists").status_code == 200
+
+
+def test_a_program_that_runs_wild_costs_no_look_at_the_database(
+    app: App, monkeypatch: pytest.MonkeyPatch, serve: Callable[..., object]
+) -> None:
+    """It shares a process with the pages: a one-click unsubscribe does not wait behind its refusals."""
+    monkeypatch.setattr(door, "REQUESTS_PER_MINUTE", 3)
+    with serve(app) as address, httpx.Client(base_url=address, trust_env=False) as client:  # type: ignore[attr-defined]
+        busy = caller(app, client, Scope.LISTS_READ)
+        while busy("GET", "/lists").status_code == 200:
+            pass
+        statements: list[str] = []
+        with counted(app, statements):
+            answers = [busy("GET", "/lists") for _ in range(5)]
+    assert {(answer.status_code, answer.headers["ratelimit"]) for answer in answers} == {(429, '"token";r=0')}
+    assert statements == []
 
 
 def test_a_bucket_fills_again_and_forgets_the_oldest() -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from newsletter.app import App
 from newsletter.compose import archive
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import Conflict
 from newsletter.publishing.archiving import publish_issue
 from newsletter.render.links import event_mark
@@ -95,6 +95,15 @@ def test_only_what_members_got_can_be_published(issue, publish) -> None:
         publish(state=IssueState.DRAFT)
     with pytest.raises(Conflict):
         publish(state=IssueState.SENT)  # it has no plan
+
+
+def test_a_monthly_digest_is_no_issue_of_the_archive(app: App, issue, publish) -> None:
+    """It holds what each of its readers is owed, parts for some only among it."""
+    issue()
+    with app.database.write() as session:
+        session.scalars(select(Issue)).one().digest_of = "2026-11"
+    with pytest.raises(Conflict, match="monthly digest"):
+        publish()
 
 
 def test_the_list_shows_subject_day_and_preview_line(site: httpx.Client, published) -> None:
@@ -363,6 +372,7 @@ def test_what_others_wrote_into_an_event_runs_nowhere(app: App, site: httpx.Clie
     assert json.loads(page.findtext(".//script[@type='application/ld+json']"))["name"] == HOSTILE
     assert len(page.findall(".//script")) == 2
     assert "javascript:" not in "".join(page.xpath("//@href"))
+    assert "javascript:" not in site.get(f"{event_path(app, 1)}.ics").text
 
 
 def test_an_event_may_be_found_by_engines_only_through_an_issue_that_may(

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from lxml import html
 
 from newsletter.app import App
-from newsletter.config import Config
+from newsletter.config.settings import Config
 from newsletter.errors import TemplateError
 from newsletter.paths import shipped_templates
 from newsletter.web import notices

@@ -11,18 +11,18 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 
-from newsletter import person_requests, retention
 from newsletter.app import App
 from newsletter.asked.answering import Answering
 from newsletter.asked.limits import REQUEST_NETWORK, forget_full
 from newsletter.cli.main import cli
 from newsletter.doctor.findings import Level
 from newsletter.doctor.requests import check_requests
-from newsletter.erasing import erase_person
 from newsletter.errors import Conflict, NotFound
-from newsletter.person_requests import LONGEST_WORDS
+from newsletter.personal_data import person_requests, retention
+from newsletter.personal_data.erasing import erase_person
+from newsletter.personal_data.person_requests import LONGEST_WORDS
+from newsletter.personal_data.subject_access import held_about
 from newsletter.send.alerts import current_causes
-from newsletter.subject_access import held_about
 from newsletter.tables import PersonRequest, PersonRequestKind, Throttle, WebRequest
 from newsletter.web.sign_up_form import TRAP
 from subscribers.errors import InvalidValue

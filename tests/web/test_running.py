@@ -12,8 +12,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,12 +25,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
 
 from newsletter.app import App
-from newsletter.config import Log, Metrics
-from newsletter.heartbeat import beat, keep_beating, last_beat
+from newsletter.config.settings import Log, Metrics
+from newsletter.heartbeat import beat, last_beat
 from newsletter.logs import Json, Masked, say_as_json, start_logging
 from newsletter.tables import WebRequest
+from newsletter.web import metrics
 from newsletter.web.metrics import start_metrics
-from newsletter.web.server import PortInUse
+from newsletter.web.supervisor import STOP_SECONDS
+from newsletter.worker import Worker
+from subscribers.db import Database
+from subscribers.errors import DatabaseUnavailable
 from tests.peers.fixtures import folder_for, free_port, listens, missing, running, wait_until
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
@@ -60,19 +66,81 @@ def test_ready_tells_when_a_worker_was_last_seen(app: App, site: httpx.Client, m
         assert (answer.status_code, answer.json()["status"], answer.json()["worker"]) == (200, "ready", told)
 
 
+def test_ready_answers_in_time_when_the_database_does_not(app: App, site: httpx.Client, monkeypatch) -> None:
+    """And however many ask, one thread waits: an outage must not use up what the process may have of them."""
+    monkeypatch.setattr("newsletter.web.health.ANSWER_SECONDS", 0.1)
+    answers, waiting = threading.Event(), []
+
+    def hang(_database: Database) -> None:
+        waiting.append(1)
+        answers.wait(20)
+
+    monkeypatch.setattr("newsletter.web.health.require_current", hang)
+    begun = time.monotonic()
+    for _ in range(3):
+        answer = site.get("/ready")
+        assert (answer.status_code, answer.json()["database"]) == (503, "does not answer in time")
+    assert time.monotonic() - begun < 5
+    assert len(waiting) == 1
+    answers.set()
+    wait_until(lambda: site.get("/ready").json()["status"] == "ready", "it stays as it was")
+
+
+def beaten(app: App) -> bool:
+    with app.database.read() as session:
+        return last_beat(session) is not None
+
+
+@contextmanager
+def working(worker: Worker) -> Iterator[None]:
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    yield
+    worker.stop.set()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
 def test_a_worker_beats_until_it_stops(app: App) -> None:
-    stop = threading.Event()
-    beating = threading.Thread(target=keep_beating, args=(app, stop))
-    beating.start()
+    with working(Worker(app, lambda _words: None)):
+        wait_until(lambda: beaten(app), "no heartbeat")
 
-    def beaten() -> bool:
-        with app.database.read() as session:
-            return last_beat(session) is not None
 
-    wait_until(beaten, "no heartbeat")
-    stop.set()
-    beating.join(5)
-    assert not beating.is_alive()
+def test_a_worker_waits_for_a_database_that_is_not_there_yet(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newsletter.worker.DATABASE_RETRY_SECONDS", 0.05)
+    away = DatabaseUnavailable("There is no database yet.", hint="Run: newsletter db upgrade")
+    comes, said = threading.Event(), []
+
+    def check(_database: Database) -> None:
+        if not comes.is_set():
+            raise away
+
+    monkeypatch.setattr("newsletter.migrations.require_current", check)
+    with working(Worker(replace(app, check_schema=True), said.append)):
+        wait_until(lambda: bool(said), "nothing was said")
+        time.sleep(0.3)
+        assert said == ["There is no database yet. Run: newsletter db upgrade. Trying again every 0 s."]
+        assert not beaten(app)
+        comes.set()
+        wait_until(lambda: beaten(app), "it does not work")
+
+
+def test_a_worker_whose_loop_stands_still_does_not_beat(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process lives and its other threads go on; a monitor that believed them would see nothing."""
+    monkeypatch.setattr("newsletter.heartbeat.LOOK_SECONDS", 0.05)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(_app: App) -> None:
+        hangs.set()
+        goes_on.wait(20)
+
+    monkeypatch.setattr("newsletter.worker.settle_left_behind", hang)
+    with working(Worker(app, lambda _words: None)):
+        assert hangs.wait(20)
+        time.sleep(0.5)
+        assert not beaten(app)
+        goes_on.set()
+        wait_until(lambda: beaten(app), "no heartbeat")
 
 
 # -- metrics
@@ -105,13 +173,24 @@ def test_metrics_tell_of_the_work_and_of_nobody(app: App, serve, member) -> None
     assert "OTHER" in told
     for secret in (CANARY, member.token, "amina@example.org", "Members"):
         assert secret not in told
-    with pytest.raises(PortInUse, match=str(port)):
-        start_metrics(app, Metrics(port=port))
+
+
+def test_metrics_whose_port_is_taken_are_told_of_and_begin_when_it_is_free(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pages are served meanwhile: a site that ends because nobody can measure it lets nobody leave a list."""
+    monkeypatch.setattr(metrics, "RETRY_SECONDS", 0.05)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert start_metrics(app, Metrics(port=port)) is not None
+        assert f"port {port}" in caplog.text
+    wait_until(lambda: listens(port), "the metrics did not begin")
+    assert scraped(port)["newsletter_database_up", frozenset()] == 1
 
 
 def test_metrics_say_when_the_database_is_away(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    from subscribers.errors import DatabaseUnavailable
-
     @contextmanager
     def away() -> Iterator[None]:
         raise DatabaseUnavailable("away")
@@ -145,7 +224,7 @@ def test_no_address_leaves_a_process_that_a_fault_ends(kind: str) -> None:
     """Neither by what a thread or the process dies of, nor by a warning, nor by what the worker tells people."""
     code = (
         "import sys, threading, warnings\n"
-        "from newsletter.config import Log\n"
+        "from newsletter.config.settings import Log\n"
         "from newsletter.logs import log_faults, masked, start_logging\n"
         "start_logging(Log(format=sys.argv[1]), 'worker'); log_faults()\n"
         "def fall(): raise ValueError('no row for ' + sys.argv[2])\n"
@@ -257,6 +336,14 @@ def test_below_a_path_everything_works_through_nginx(app: App, serve, member, st
 
 
 # -- what we ship for other programs
+
+
+def test_a_stop_by_systemd_goes_to_the_watching_process_and_waits_longer_than_it_does() -> None:
+    unit = (DEPLOY / "newsletter.service").read_text()
+    assert "KillMode=mixed\n" in unit
+    found = re.search(r"TimeoutStopSec=(\d+)", unit)
+    assert found
+    assert int(found[1]) > STOP_SECONDS
 
 
 def test_the_units_are_what_systemd_takes(tmp_path: Path) -> None:

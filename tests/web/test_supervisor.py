@@ -67,3 +67,31 @@ def test_a_stop_ends_the_children_gently(tmp_path: Path) -> None:
     )
     supervise([Child("The worker", [sys.executable, "-c", program])], [], lambda: wait_for(ready.exists))
     assert mark.exists()
+
+
+def test_another_stop_is_passed_on_as_well(tmp_path: Path) -> None:
+    """The worker lets copies finish at the first, and drops its connections at the next."""
+    once, ready = tmp_path / "once", tmp_path / "ready"
+    program = (
+        "import pathlib, signal, sys, time\n"
+        f"once = pathlib.Path({str(once)!r})\n"
+        "def end(*_): sys.exit(0) if once.exists() else once.touch()\n"
+        f"signal.signal(signal.SIGTERM, end); pathlib.Path({str(ready)!r}).touch()\n"
+        "while True: time.sleep(0.05)"
+    )
+    said: list[str] = []
+    supervisor = Supervisor([Child("The worker", [sys.executable, "-c", program])], said.append)
+
+    def act() -> None:
+        wait_for(ready.exists)
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(once.exists)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    begun = time.monotonic()
+    supervisor.run()
+    thread.join()
+    assert time.monotonic() - begun < 20
+    assert said == []

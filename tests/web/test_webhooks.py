@@ -25,8 +25,8 @@ from sqlalchemy import func, select
 from newsletter.app import App
 from newsletter.compose.fetching import Fetched, Fetcher
 from newsletter.compose.fetching import Limits as FetchLimits
-from newsletter.config import Config
-from newsletter.config_returning import Webhook
+from newsletter.config.returning import Webhook
+from newsletter.config.settings import Config
 from newsletter.tables import Delivery, DeliveryState, Issue, IssueState, Variant
 from newsletter.web.server import listen, make_server
 from newsletter.web.sns_certificates import Certificates

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from subscribers.db import UtcDateTime
-from subscribers.never_mail_triggers import note_standing
+from subscribers.never_mail.triggers import note_standing
 
 revision = "0007"
 down_revision = "0006"

@@ -39,11 +39,18 @@ class Bucket:
     seconds: int = MINUTE
     _held: OrderedDict[Hashable, tuple[float, float]] = field(default_factory=OrderedDict)
 
+    def is_empty(self, key: Hashable, now: float) -> bool:
+        """Whether `take` would refuse *key* at *now*; nothing is taken."""
+        return self._level(key, now) < 1
+
+    def _level(self, key: Hashable, now: float) -> float:
+        level, since = self._held.get(key, (float(self.most), now))
+        return min(float(self.most), level + max(0.0, now - since) * self.most / self.seconds)
+
     def take(self, key: Hashable, now: float) -> Allowance:
         """Take one for *key* at *now*, in seconds of a clock that only goes on."""
-        rate = self.most / self.seconds
-        level, since = self._held.pop(key, (float(self.most), now))
-        level = min(float(self.most), level + max(0.0, now - since) * rate)
+        rate, level = self.most / self.seconds, self._level(key, now)
+        self._held.pop(key, None)
         allowed = level >= 1
         level -= allowed
         self._held[key] = (level, now)

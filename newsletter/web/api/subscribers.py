@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from newsletter.api_tokens import Access, Scope
-from newsletter.erasing import erase_held
+from newsletter.personal_data.erasing import erase_held
 from newsletter.web.api import adding, people
 from newsletter.web.api.documents import (
     HIGHEST_ID,

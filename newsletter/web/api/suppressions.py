@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from newsletter.api_tokens import Access, Scope
-from newsletter.audit import Action
+from newsletter.audit.log import Action
 from newsletter.web.api.documents import NewSuppression, Paged, SuppressionShown
 from newsletter.web.api.interface import Done, IdempotencyKey, Interface, Json, needs
 from newsletter.web.api.people import find_list

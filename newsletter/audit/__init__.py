@@ -1,0 +1,1 @@
+"""The audit log: who did what; a chain that shows whether an entry was changed."""

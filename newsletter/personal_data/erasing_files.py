@@ -1,0 +1,62 @@
+"""A person taken out of the files that commands left in the workspace: rows out of error files, all else is named."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from newsletter.personal_data.retention_rows import ERROR_FILES
+
+LARGEST_READ_BYTES = 200_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """How many rows went from error files, and which other files still hold the address."""
+
+    rows: int
+    left: tuple[Path, ...]
+
+
+def forget_in_files(folder: Path, addresses: Iterable[str]) -> Files:
+    """Take every row with one of the addresses out of error files; name other files that hold one."""
+    wanted = [address.casefold() for address in addresses]
+    rows, left = 0, []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if not _holds(path, wanted):
+            continue
+        taken = _take_rows(path, wanted) if path.match(ERROR_FILES) else 0
+        rows += taken
+        if not taken:
+            left.append(path)
+    return Files(rows, tuple(left))
+
+
+def _holds(path: Path, wanted: list[str]) -> bool:
+    if path.stat().st_size > LARGEST_READ_BYTES:
+        return False
+    text = path.read_bytes().decode("utf-8", "replace").casefold()
+    return any(address in text for address in wanted)
+
+
+def _take_rows(path: Path, wanted: list[str]) -> int:
+    """Rewrite an error file without these rows, or delete it when none is left; 0 when it cannot be read as one."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            heading, *rows = list(csv.reader(file))
+    except (csv.Error, UnicodeDecodeError, ValueError):
+        return 0
+    kept = [row for row in rows if not any(address in cell.casefold() for cell in row for address in wanted)]
+    if not kept:
+        path.unlink()
+        return len(rows)
+    draft = path.with_suffix(".new")
+    with os.fdopen(
+        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8-sig", newline=""
+    ) as out:
+        csv.writer(out).writerows([heading, *kept])
+    draft.replace(path)
+    return len(rows) - len(kept)

@@ -1,0 +1,1 @@
+"""Files of people: read, checked, compared, written in batches, and undone."""
