@@ -158,7 +158,9 @@ def test_a_newer_file_from_elsewhere_is_applied_too(live: App, run, opened, back
     assert len((tmp_path / "new" / "never-mail.jsonl").read_text().splitlines()) >= 2
 
 
-def test_a_restore_that_cannot_know_who_left_since_says_so_and_can_be_told(live, run, opened, backed_up, tmp_path) -> None:
+def test_a_restore_that_cannot_know_who_left_since_says_so_and_can_be_told(
+    live, run, opened, backed_up, tmp_path
+) -> None:
     """Without a newer file whoever left comes back: that must not happen in silence, nor be the end of it."""
     leave(live, "ann", "members")
     with live.database.write() as session:
