@@ -470,3 +470,23 @@ def test_somebody_without_a_record_is_told_and_erased(either: App, of: str) -> N
     assert (held["state"], len(held["sign_ups"] + held["requests"] + held["data_requests"])) == ("no record", 1)
     erase_person(app, NEW, evidence="telephone")
     assert found(app) == set()
+
+
+def test_the_word_erased_is_for_erasures_alone(app: App, tmp_path: Path) -> None:
+    """By hand or from a file it would let a later restore erase the whole record of somebody who never asked."""
+    app.now = lambda: NOW
+    listed = tmp_path / "left.csv"
+    listed.write_text("address,reason\nann@example.org,Erased\ngone@example.net,erased\n")
+    with app.database.write() as session:
+        people.add(session, pepper=app.keys.pepper, address="ann@example.org", at=NOW)
+        with pytest.raises(InvalidValue, match="erase"):
+            suppression.suppress(
+                session, pepper=app.keys.pepper, address="ann@example.org", reason="erased ", evidence="x", at=NOW
+            )
+        result = import_suppressions(
+            session, listed, pepper=app.keys.pepper, reason="imported", evidence="x", at=NOW
+        )  # fmt: skip
+        assert (result.added, [number for number, _ in result.refused]) == (1, [2])
+        (entry,) = session.scalars(select(Suppression)).all()
+        assert (entry.reason, entry.address) == ("erased", None)
+        assert suppression.is_erased(session, address_hash(app.keys.pepper, "gone@example.net"), NOW)
