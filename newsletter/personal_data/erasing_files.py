@@ -1,4 +1,8 @@
-"""A person taken out of the files that commands left in the workspace: rows out of error files, all else is named."""
+"""
+A person taken out of the files that commands left in the workspace: rows out of error files, all else is named.
+
+So are older copies of the database that are known of, which hold everybody: to delete one is a person's decision.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import text
+
+from newsletter.paths import Workspace
 from newsletter.personal_data.retention_rows import ERROR_FILES
+from subscribers.db import Database
 
 LARGEST_READ_BYTES = 200_000_000
 
@@ -20,6 +28,20 @@ class Files:
 
     rows: int
     left: tuple[Path, ...]
+
+
+def older_copies(workspace: Workspace, database: Database) -> list[str]:
+    """Return, in words, the backups and old databases here that still hold who is erased now."""
+    backups = [path for path in workspace.backups.rglob("*") if path.is_file()] if workspace.backups.is_dir() else []
+    found = [f"{path}" for path in (*sorted(backups), *sorted(workspace.root.glob("before-restore-*")))]
+    if database.is_sqlite:
+        return found
+    if workspace.database.exists():
+        found.append(f"{workspace.database}, the database that was moved to PostgreSQL")
+    with database.read() as session:
+        names = session.scalars(text("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'before\\_restore\\_%'"))
+        found += [f"the schema {name} of the database" for name in sorted(names)]
+    return found
 
 
 def mention_of(address: str) -> re.Pattern[str]:
@@ -44,8 +66,8 @@ def forget_in_files(folder: Path, addresses: Iterable[str]) -> Files:
 def _holds(path: Path, wanted: list[re.Pattern[str]]) -> bool:
     if path.stat().st_size > LARGEST_READ_BYTES:
         return False
-    text = path.read_bytes().decode("utf-8", "replace")
-    return any(mention.search(text) for mention in wanted)
+    content = path.read_bytes().decode("utf-8", "replace")
+    return any(mention.search(content) for mention in wanted)
 
 
 def _take_rows(path: Path, wanted: list[re.Pattern[str]]) -> int:

@@ -180,6 +180,17 @@ def test_a_restore_that_cannot_know_who_left_since_says_so_and_can_be_told(
     assert run("db", "restore", backed_up, "--replace", "--yes")["left_unknown_since"] is None
 
 
+def test_an_erasure_names_the_older_copies_that_still_hold_the_person(live, run, backed_up: Path) -> None:
+    """Else what a restore put aside holds people who were erased for as long as nobody thinks of it."""
+    made = run("db", "backup")["file"]
+    live.close()
+    aside = run("db", "restore", backed_up, "--replace", "--yes")["aside"]
+    erased = run("subscribers", "erase", "ann@example.com", "--evidence", "letter", "--yes")
+    assert erased["older_copies"] == [made, aside]
+    said = run("subscribers", "erase", "bob@example.com", "--evidence", "letter", "--yes", as_json=False)
+    assert "".join(aside.split()) in "".join(said.split())
+
+
 def test_a_standing_workspace_is_not_replaced_unless_told(live: App, run, backed_up: Path) -> None:
     live.close()
     before = tree(live.workspace.root)
