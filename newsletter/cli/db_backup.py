@@ -220,6 +220,7 @@ def _tell(context: Context, workspace: Workspace, done: Restored) -> None:
         output.note(f"The database was of version {settled.upgraded_from}, or newer.")
     for words in never_mail_words(settled.never_mail):
         output.show(words)
+    output.warn("What people chose since the backup is lost: discreet mail, a pause, one mail a month.")
     if done.left_unknown_since is not None:
         output.warn(
             f"Who left, was suppressed or erased after {done.left_unknown_since:%Y-%m-%d %H:%M} UTC is not known here. "
