@@ -7,15 +7,16 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
-from sqlalchemy import ColumnElement, Select, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, func, literal, not_, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from subscribers import attributes, consent, people, preferences, suppression
 from subscribers.bounces.records import held_about
 from subscribers.comparing import fold, folded
 from subscribers.csv_cells import safe_cell
+from subscribers.imports.columns import ATTRIBUTE
 from subscribers.tables import (
     ConsentEvent,
     LeavingReason,
@@ -53,6 +54,14 @@ class Person:
         return {name: getattr(self, name) for name in shown}
 
 
+class _OnList(NamedTuple):
+    """How somebody stands on one list, and whether the state that is shown is of that list."""
+
+    name: str
+    state: SubscriptionState
+    counts: bool
+
+
 def select_people(
     *,
     now: datetime,
@@ -64,7 +73,7 @@ def select_people(
     """
     Return the statement that yields the ids of the people asked for, by address.
 
-    Whoever is suppressed is neither subscribed nor pending, whatever their lists say: somebody might write to them.
+    Whoever is suppressed, everywhere or for a list, is neither subscribed nor pending there.
     """
     found = select(Subscriber.id).order_by(Subscriber.key)
     if condition is not None:
@@ -74,9 +83,7 @@ def select_people(
         found = found.where(
             or_(Subscriber.key.contains(part, autoescape=True), folded(Subscriber.name).contains(part, autoescape=True))
         )
-    blocked = suppression.suppressed(
-        now, address_hash_column=Subscriber.address_hash, domain_column=Subscriber.domain, list_id_column=None
-    )
+    blocked = _blocked(now, list_id)
     on = select(Subscription.subscriber_id)
     if list_id is not None:
         on = on.where(Subscription.list_id == list_id)
@@ -87,20 +94,33 @@ def select_people(
     elif state is not None:
         on = on.where(Subscription.state == SubscriptionState(state))
         if state != SubscriptionState.UNSUBSCRIBED:
-            found = found.where(not_(blocked))
-            holder = aliased(Subscriber)
-            on = on.join(holder, holder.id == Subscription.subscriber_id).where(
-                suppression.not_suppressed(
-                    now,
-                    address_hash_column=holder.address_hash,
-                    domain_column=holder.domain,
-                    list_id_column=Subscription.list_id,
-                )
-            )
+            found, on = found.where(not_(blocked)), _unless_suppressed(on, now)
         return found.where(Subscriber.id.in_(on))
     if list_id is not None:
         found = found.where(Subscriber.id.in_(on))
     return found
+
+
+def _unless_suppressed(on: Select[int], now: datetime) -> Select[int]:
+    """Leave out the subscriptions to lists for which the person is suppressed."""
+    holder = aliased(Subscriber)
+    return on.join(holder, holder.id == Subscription.subscriber_id).where(
+        suppression.not_suppressed(
+            now,
+            address_hash_column=holder.address_hash,
+            domain_column=holder.domain,
+            list_id_column=Subscription.list_id,
+        )
+    )
+
+
+def _blocked(now: datetime, list_id: int | None) -> ColumnElement[bool]:
+    return suppression.suppressed(
+        now,
+        address_hash_column=Subscriber.address_hash,
+        domain_column=Subscriber.domain,
+        list_id_column=None if list_id is None else literal(list_id),
+    )
 
 
 def count(session: Session, statement: Select[int]) -> int:
@@ -108,41 +128,49 @@ def count(session: Session, statement: Select[int]) -> int:
 
 
 def read_people(
-    session: Session, ids: Iterable[int], *, now: datetime, list_ids: Collection[int] | None = None
+    session: Session,
+    ids: Iterable[int],
+    *,
+    now: datetime,
+    list_ids: Collection[int] | None = None,
+    state_on: int | None = None,
 ) -> Iterator[Person]:
     """
     Yield people with all their lists, tags and attributes, in the order of *ids*, a few hundred at a time.
 
     Args:
         list_ids: The only lists that are told of, and that the state is of; None for every list.
+        state_on: The only list that the state is of.
     """
     waiting: list[int] = []
     for subscriber_id in ids:
         waiting.append(subscriber_id)
         if len(waiting) == _AT_ONCE:
-            yield from _some(session, waiting, now, list_ids)
+            yield from _some(session, waiting, now, list_ids, state_on)
             waiting = []
-    yield from _some(session, waiting, now, list_ids)
+    yield from _some(session, waiting, now, list_ids, state_on)
 
 
-def _some(session: Session, ids: Sequence[int], now: datetime, list_ids: Collection[int] | None) -> Iterator[Person]:
+def _some(
+    session: Session, ids: Sequence[int], now: datetime, list_ids: Collection[int] | None, state_on: int | None
+) -> Iterator[Person]:
     if not ids:
         return
-    blocked = suppression.suppressed(
-        now, address_hash_column=Subscriber.address_hash, domain_column=Subscriber.domain, list_id_column=None
-    )
-    rows = {row[0].id: row for row in session.execute(select(Subscriber, blocked).where(Subscriber.id.in_(ids)))}
-    states: dict[int, list[tuple[str, SubscriptionState]]] = {}
+    rows = {
+        row[0].id: row
+        for row in session.execute(select(Subscriber, _blocked(now, state_on)).where(Subscriber.id.in_(ids)))
+    }
+    states: dict[int, list[_OnList]] = {}
     held = (
-        select(Subscription.subscriber_id, MailingList.name, Subscription.state)
+        select(Subscription.subscriber_id, MailingList.name, Subscription.state, Subscription.list_id)
         .join(MailingList, MailingList.id == Subscription.list_id)
         .where(Subscription.subscriber_id.in_(ids))
         .order_by(MailingList.name)
     )
     if list_ids is not None:
         held = held.where(Subscription.list_id.in_(list_ids))
-    for subscriber_id, name, state in session.execute(held):
-        states.setdefault(subscriber_id, []).append((name, state))
+    for subscriber_id, name, state, list_id in session.execute(held):
+        states.setdefault(subscriber_id, []).append(_OnList(name, state, state_on in (None, list_id)))
     tags: dict[int, list[str]] = {}
     for subscriber_id, tag in session.execute(
         select(Tag.subscriber_id, Tag.tag).where(Tag.subscriber_id.in_(ids)).order_by(Tag.tag)
@@ -158,14 +186,14 @@ def _some(session: Session, ids: Sequence[int], now: datetime, list_ids: Collect
 def _person(
     one: Subscriber,
     blocked: bool,
-    states: Sequence[tuple[str, SubscriptionState]],
+    states: Sequence[_OnList],
     tags: Sequence[str],
     values: Mapping[str, Any],
 ) -> Person:
-    held = {state for _, state in states}
+    held = {one.state for one in states if one.counts}
     best = next((s.value for s in (SubscriptionState.SUBSCRIBED, SubscriptionState.PENDING) if s in held), None)
     usual = best or (SubscriptionState.UNSUBSCRIBED.value if held else NO_LIST)
-    on = tuple(name for name, state in states if state is SubscriptionState.SUBSCRIBED)
+    on = tuple(one.name for one in states if one.state is SubscriptionState.SUBSCRIBED)
     return Person(
         one.id,
         one.address,
@@ -189,8 +217,8 @@ def write_csv(file: TextIO, persons: Iterable[Person], names: Sequence[str], *, 
     """
     guard = str if raw else safe_cell
     writer = csv.writer(file)
-    columns = ["address", "name", "first_name", "language", "joined", "state", "lists", "tags", *names]
-    writer.writerow(columns)
+    columns = ["address", "name", "first_name", "language", "joined", "state", "lists", "tags"]
+    writer.writerow([*columns, *(f"{ATTRIBUTE}{name}" if name in columns else name for name in names)])
     written = 0
     for person in persons:
         own = [
