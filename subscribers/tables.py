@@ -229,6 +229,9 @@ class NeverMailKind(StrEnum):
     MERGED = "merged"
 
 
+_MERGED = text("kind = 'merged'")
+
+
 class NeverMailChange(Base):
     """
     One change of whom may be mailed, written by the database itself, to be copied to a file outside it.
@@ -239,7 +242,10 @@ class NeverMailChange(Base):
     """
 
     __tablename__ = "never_mail_changes"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (
+        Index("ix_never_mail_changes_merged", "person", sqlite_where=_MERGED, postgresql_where=_MERGED),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[int | None] = mapped_column(unique=True)

@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import Row, and_, insert, select, update
 from sqlalchemy.orm import Session
 
+from subscribers.merged import living_on
 from subscribers.tables import (
     Basis,
     ConsentAction,
@@ -47,7 +48,10 @@ def withdraw_many(
     """
     if session.scalar(select(MailingList.id).where(MailingList.id == list_id)) is None:
         return 0
-    leaving = [person for person in _people(session, list_id, token_ids) if person.state != _GONE]
+    asked = list(token_ids)
+    now = living_on(session, asked)
+    people = _people(session, list_id, {now.get(token, token) for token in asked})
+    leaving = [person for person in people if person.state != _GONE]
     if not leaving:
         return 0
     session.execute(

@@ -18,7 +18,7 @@ from enum import StrEnum
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from subscribers import consent, one_time, people, suppression
+from subscribers import consent, merged, one_time, suppression
 from subscribers.errors import TokenInvalid
 from subscribers.naming import clean_text
 from subscribers.tables import (
@@ -80,7 +80,7 @@ def leave(session: Session, claim: UnsubscribeClaim, scope: Scope, way: Way, *, 
         The receipt for a person's page; empty for a mail program, which shows nobody the answer. One is always
         returned, and is good for nothing where nothing was withdrawn: the page never tells whom it met.
     """
-    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
+    subscriber = merged.by_link(session, claim.subscriber_token_id, lock=True)
     everything = scope is Scope.ALL or claim.list_id == ALL_LISTS
     mailing_list = None if everything else session.get(MailingList, claim.list_id)
     if subscriber is None or (mailing_list is None and not everything):
@@ -116,7 +116,7 @@ def leave_together(session: Session, claims: Sequence[UnsubscribeClaim], now: da
 
 def undo(session: Session, claim: UnsubscribeClaim, receipt: str, *, now: datetime) -> bool:
     """Take back what the POST of this receipt withdrew, and no more; false when the receipt is good for nothing."""
-    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
+    subscriber = merged.by_link(session, claim.subscriber_token_id, lock=True)
     if subscriber is None or not _belongs(session, receipt, subscriber, now):
         return False
     token = one_time.spend(session, RECEIPT, receipt, now=now)
@@ -134,7 +134,7 @@ def explain(
     session: Session, claim: UnsubscribeClaim, receipt: str, fields: Mapping[str, object], *, now: datetime
 ) -> bool:
     """Keep why somebody left, the last of several words; false without a good receipt, or when nothing was said."""
-    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
+    subscriber = merged.by_link(session, claim.subscriber_token_id, lock=True)
     asked, words = str(fields.get("why", "")), clean_text(str(fields.get("words", "")))[:LONGEST_WORDS]
     choice = WhyLeft(asked) if asked in set(WhyLeft) else None
     if subscriber is None or not (choice or words) or not _belongs(session, receipt, subscriber, now):

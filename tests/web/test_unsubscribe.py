@@ -12,9 +12,18 @@ from sqlalchemy import func, select
 
 from newsletter.app import App
 from newsletter.keys import LINKS, load_keys, rotate_key
+from newsletter.send.ended_records import merge_people
 from newsletter.web import site as web_site
 from subscribers import consent, lists, people
-from subscribers.tables import Basis, ConsentEvent, MailingList, Subscription, SubscriptionState, Suppression
+from subscribers.tables import (
+    Basis,
+    ConsentEvent,
+    MailingList,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+    Suppression,
+)
 from subscribers.tokens import ALL_LISTS, unsubscribe_token
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -46,6 +55,25 @@ def test_the_page_is_the_same_for_somebody_known_and_somebody_deleted(
     known = site.get(link(member)).text
     forget(member.id)
     assert site.get(link(member)).text == known
+
+
+@pytest.mark.parametrize("one_click", [True, False], ids=["one click", "page"])
+def test_a_link_of_a_record_that_was_merged_speaks_for_the_one_that_is_kept(
+    app: App, site: httpx.Client, member, one_click: bool
+) -> None:
+    """The person has old mail under either address; a link that does nothing would go on mailing them."""
+    with app.database.write() as session:
+        gone = session.get_one(Subscriber, member.id)
+        for address in ("b@example.org", "c@example.org"):
+            kept = people.add(session, pepper=app.keys.pepper, address=address, at=app.now())
+            merge_people(session, kept, gone, actor="tester", at=app.now())
+            gone = kept
+        kept_id = kept.id
+    asked = ONE_CLICK if one_click else {"scope": "list"}
+    assert site.post(link(member), data=asked).status_code == 200
+    with app.database.read() as session:
+        assert session.get_one(Subscription, (kept_id, member.list_id)).state is SubscriptionState.UNSUBSCRIBED
+        assert session.get_one(Subscription, (kept_id, member.other_list_id)).state is SubscriptionState.SUBSCRIBED
 
 
 @pytest.mark.parametrize("multipart", [False, True], ids=["urlencoded", "multipart"])
