@@ -16,6 +16,7 @@ from subscribers import attributes, consent, people, preferences, suppression
 from subscribers.bounces.records import held_about
 from subscribers.comparing import fold, folded
 from subscribers.csv_cells import safe_cell
+from subscribers.imports.columns import ATTRIBUTE
 from subscribers.tables import (
     ConsentEvent,
     LeavingReason,
@@ -173,8 +174,8 @@ def write_csv(file: TextIO, persons: Iterable[Person], names: Sequence[str], *, 
     """
     guard = str if raw else safe_cell
     writer = csv.writer(file)
-    columns = ["address", "name", "first_name", "language", "joined", "state", "lists", "tags", *names]
-    writer.writerow(columns)
+    columns = ["address", "name", "first_name", "language", "joined", "state", "lists", "tags"]
+    writer.writerow([*columns, *(f"{ATTRIBUTE}{name}" if name in columns else name for name in names)])
     written = 0
     for person in persons:
         own = [

@@ -62,8 +62,9 @@ def import_people(
     """Import people from a CSV, TSV, Excel or OpenDocument file onto a list.
 
     Columns are recognised by their headings; others become attributes. Fields for --map: address, name,
-    first_name, last_name, language, timezone, tags, joined, status, evidence, ignore, or an attribute's name. A row
-    that cannot be used goes into an error file with the reason; nobody who left is brought back.
+    first_name, last_name, language, timezone, tags, joined, status, opted_out, evidence, ignore, or an attribute's
+    name. A row that cannot be used, or does not say that its person agreed, goes into an error file with the reason;
+    nobody who left is brought back.
 
     Example: newsletter subscribers import members.csv --list members --basis consent --evidence "forms of 2026"
     """

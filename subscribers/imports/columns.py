@@ -19,14 +19,15 @@ from subscribers.attributes import (
     split_several,
 )
 from subscribers.errors import InvalidValue
+from subscribers.imports.standing import is_not_on_list, status_word
 from subscribers.imports.tabular import unknown_column
 from subscribers.naming import LONGEST_NAME
 from subscribers.tables import AttributeKind
 
 ADDRESS, NAME, FIRST_NAME, LAST_NAME = "address", "name", "first_name", "last_name"
 LANGUAGE, TIMEZONE, TAGS, JOINED, STATUS, IGNORE = "language", "timezone", "tags", "joined", "status", "ignore"
-EVIDENCE = "evidence"
-FIELDS = (ADDRESS, NAME, FIRST_NAME, LAST_NAME, LANGUAGE, TIMEZONE, TAGS, JOINED, STATUS, EVIDENCE, IGNORE)
+EVIDENCE, OPTED_OUT = "evidence", "opted_out"
+FIELDS = (ADDRESS, NAME, FIRST_NAME, LAST_NAME, LANGUAGE, TIMEZONE, TAGS, JOINED, STATUS, OPTED_OUT, EVIDENCE, IGNORE)
 
 _HEADINGS = {
     ADDRESS: "address,email,e mail,mail,email address,e mail address,mail address,emailaddress,e mail 1 value",
@@ -38,15 +39,30 @@ _HEADINGS = {
     TAGS: "tags,tag,labels,groups",
     JOINED: "joined,date joined,joined at,joined on,member since,subscribed at,optin time,confirm time,created at",
     STATUS: "status,subscription status,email status,member status,subscriber status",
+    OPTED_OUT: (
+        "opted out,opt out,optout,email opt out,email opted out,opted out of email,has opted out of email,"
+        "unsubscribed,unsubscribed at,unsubscribed on,unsubscribed date,unsubscribe date,date unsubscribed,unsub time,"
+        "unsubscribed from all email,do not email,do not contact,do not mail,do not allow emails,"
+        "do not allow bulk emails,no email,no emails,no bulk emails,no bulk emails (user opt out),requests no email"
+    ),
     EVIDENCE: "consent evidence,evidence of consent",
     IGNORE: "import row,import problem,id,uuid,subscriber id",
 }
 _BY_HEADING = {heading: name for name, headings in _HEADINGS.items() for heading in headings.split(",")}
 
-UNSUBSCRIBED_WORDS = frozenset(("unsubscribed", "opted out", "opt out", "blocklisted", "blacklisted", "disabled"))
-BOUNCED_WORDS = frozenset(("bounced", "cleaned", "hard bounce", "hard bounced", "undeliverable"))
-COMPLAINED_WORDS = frozenset(("complained", "complaint", "spam", "abuse"))
-WITHDRAWN_WORDS = UNSUBSCRIBED_WORDS | BOUNCED_WORDS | COMPLAINED_WORDS
+# A no under one of these keeps a person out; a yes is an attribute as any other.
+_CONSENT = frozenset(
+    [
+        *("consent", "email consent", "consent to email", "consent email", "marketing consent", "gdpr consent"),
+        *("email marketing consent", "newsletter consent", "opt in", "opted in", "optin", "email opt in"),
+        *("marketing opt in", "newsletter opt in", "subscribed", "newsletter", "email permission"),
+        *("accepts marketing", "accepts email marketing", "accepts emails", "contact by email"),
+    ]
+)
+# What a file that this program wrote is known by: its states are of people who may have left.
+_OUR_EXPORT = frozenset(("address", "state", "lists", "tags"))
+ATTRIBUTE = "attribute: "  # before the name of an attribute that is called as one of its columns
+_OF_OUR_EXPORT = {"state": STATUS, "lists": IGNORE}
 
 _LONGEST_PART = 40
 _LONGEST_STATUS = 30
@@ -55,7 +71,7 @@ _MOST_SEEN = 2000
 
 @dataclass
 class Learner:
-    """What kinds a column's values still allow, and whether they speak of a withdrawn subscription."""
+    """What kinds a column's values still allow, and whether they speak of subscriptions."""
 
     kinds: list[AttributeKind] = field(
         default_factory=lambda: [AttributeKind.NUMBER, AttributeKind.DATE, AttributeKind.YES_NO]
@@ -63,7 +79,7 @@ class Learner:
     filled: bool = False
     separated: bool = False
     long_parts: bool = False
-    withdrawn: bool = False
+    tells_standing: bool = False
     seen: set[str] = field(default_factory=set)
 
     def see(self, cell: str) -> None:
@@ -79,8 +95,8 @@ class Learner:
         if not self.long_parts and (";" in text or "|" in text):
             self.separated = True
             self.long_parts = any(len(part) > _LONGEST_PART for part in split_several(text))
-        if not self.withdrawn and len(text) < _LONGEST_STATUS:
-            self.withdrawn = status_word(text) in WITHDRAWN_WORDS
+        if not self.tells_standing and len(text) < _LONGEST_STATUS:
+            self.tells_standing = is_not_on_list(status_word(text))
 
     @property
     def kind(self) -> AttributeKind:
@@ -92,20 +108,23 @@ class Learner:
 _READERS = {AttributeKind.NUMBER: read_number, AttributeKind.DATE: read_date, AttributeKind.YES_NO: read_yes_no}
 
 
-def status_word(text: str) -> str:
-    return re.sub(r"[\s_-]+", " ", text.strip().casefold())
-
-
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """What each column is: a field's name, or ``attribute:NAME``; columns to be ignored are absent."""
+    """
+    What each column is: a field's name, or an attribute's; columns to be ignored are absent.
+
+    `opt_outs` are the columns in which a yes says that somebody left; in `consents`, by heading, a no keeps them out.
+    """
 
     fields: Mapping[str, int]
     attributes: Mapping[str, int]
+    opt_outs: tuple[int, ...] = ()
+    consents: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self, columns: Sequence[str]) -> dict[str, str]:
         named = {**self.fields, **self.attributes}
-        return {columns[position]: name for name, position in named.items()}
+        leaving = {columns[position]: OPTED_OUT for position in self.opt_outs}
+        return {**{columns[position]: name for name, position in named.items()}, **leaving}
 
 
 def map_columns(columns: Sequence[str], said: Mapping[str, str] | None = None) -> ColumnMap:
@@ -119,12 +138,16 @@ def map_columns(columns: Sequence[str], said: Mapping[str, str] | None = None) -
     Raises:
         InvalidValue: When no column holds the address, two hold the same field, or a field cannot be.
     """
-    wanted = _said(columns, said or {})
+    wanted = {**_of_our_export(columns), **_said(columns, said or {})}
     fields: dict[str, int] = {}
     attributes: dict[str, int] = {}
+    opt_outs: list[int] = []
     for position, column in enumerate(columns):
         target = wanted.get(column) or (_guess(column, set(wanted.values()) | set(fields)) if column else IGNORE)
         if target == IGNORE:
+            continue
+        if target == OPTED_OUT:
+            opt_outs.append(position)
             continue
         place = fields if target in FIELDS else attributes
         if target in place:
@@ -138,7 +161,21 @@ def map_columns(columns: Sequence[str], said: Mapping[str, str] | None = None) -
         raise InvalidValue(
             f"No column of the file holds the address. Its columns: {shown}.", hint="Say which: --map COLUMN=address"
         )
-    return ColumnMap(fields, attributes)
+    consents = {
+        columns[position]: position
+        for name, position in attributes.items()
+        if _heading(columns[position]) in _CONSENT and name == own_name(columns[position])
+    }
+    return ColumnMap(fields, attributes, tuple(opt_outs), consents)
+
+
+def _of_our_export(columns: Sequence[str]) -> dict[str, str]:
+    """Return what is known of the columns of a file that this program wrote."""
+    if not {column.casefold() for column in columns} >= _OUR_EXPORT:
+        return {}
+    known = {column: _OF_OUR_EXPORT[key] for column in columns if (key := column.casefold()) in _OF_OUR_EXPORT}
+    named = ((column, column.removeprefix(ATTRIBUTE)) for column in columns if column.startswith(ATTRIBUTE))
+    return {**known, **{column: own_name(name) for column, name in named}}
 
 
 def doubtful(columns: Sequence[str], said: Mapping[str, str] | None = None) -> dict[str, list[str]]:
@@ -147,10 +184,10 @@ def doubtful(columns: Sequence[str], said: Mapping[str, str] | None = None) -> d
 
     The first would be taken: of two columns of addresses perhaps the wrong one.
     """
-    wanted = _said(columns, said or {})
+    wanted = {**_of_our_export(columns), **_said(columns, said or {})}
     found: dict[str, list[str]] = {}
     for column in columns:
-        if column and column not in wanted and (name := _field_of(column)) not in (None, IGNORE):
+        if column and column not in wanted and (name := field_of(column)) not in (None, IGNORE, OPTED_OUT):
             found.setdefault(str(name), []).append(column)
     settled = set(wanted.values())
     return {name: several for name, several in found.items() if len(several) > 1 and name not in settled}
@@ -169,8 +206,8 @@ def _said(columns: Sequence[str], said: Mapping[str, str]) -> dict[str, str]:
 
 
 def _guess(column: str, taken: Iterable[str]) -> str:
-    field_name = _field_of(column)
-    if field_name and (field_name == IGNORE or field_name not in taken):
+    field_name = field_of(column)
+    if field_name and (field_name in (IGNORE, OPTED_OUT) or field_name not in taken):
         return field_name
     return own_name(column)
 
@@ -181,8 +218,18 @@ def own_name(text: str) -> str:
     return f"field_{name}"[:LONGEST_NAME] if name in FIELDS else name
 
 
-def _field_of(column: str) -> str | None:
-    return _BY_HEADING.get(re.sub(r"[\s_./:-]+", " ", column.casefold()).strip())
+def field_of(column: str) -> str | None:
+    """Return the field that a heading stands for; None when it is an attribute's."""
+    return _BY_HEADING.get(_heading(column))
+
+
+def may_be_of_anything(column: str) -> bool:
+    """Tell whether a column of states may well be about something else than subscriptions."""
+    return _heading(column) in ("status", "member status")
+
+
+def _heading(column: str) -> str:
+    return re.sub(r"[\s_./:-]+", " ", column.casefold()).strip()
 
 
 def parse_mapping(pairs: Iterable[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -16,6 +16,7 @@ from subscribers.csv_cells import plain_cell
 from subscribers.errors import InvalidValue
 from subscribers.imports import columns as fields
 from subscribers.imports.columns import ColumnMap
+from subscribers.imports.standing import check_consent, read_opt_out, read_status
 from subscribers.imports.tabular import Row
 from subscribers.naming import clean_person_name, clean_tag, clean_text
 
@@ -82,9 +83,11 @@ class RowReader:
         self._person = [place(name) for name in _PERSON_CELLS]
         self._joined, self._tags, self._status = place(fields.JOINED), place(fields.TAGS), place(fields.STATUS)
         self._evidence = place(fields.EVIDENCE)
+        self._opt_outs, self._consents = mapping.opt_outs, tuple(mapping.consents.items())
+        self._tells_standing = self._status is not None or bool(self._opt_outs or self._consents)
         self._read_person = _remembering(_person)
         self._read_joined, self._read_tags = _remembering(_joined), _remembering(_read_tags)
-        self._read_status = _remembering(_withdrawn)
+        self._read_status = _remembering(read_status)
         self._attributes = [
             (name, position, _remembering(partial(_values, attributes[name])))
             for name, position in mapping.attributes.items()
@@ -97,6 +100,17 @@ class RowReader:
         except InvalidValue:
             return ""
 
+    def _withdrawn(self, cells: Sequence[str]) -> str | None:
+        """Return the reason why the row keeps somebody out; a row that only has no consent is refused."""
+        status = self._status
+        found = self._read_status(cells[status]) if status is not None and cells[status] else None
+        if found is None and any(read_opt_out(cells[place]) for place in self._opt_outs):
+            found = suppression.UNSUBSCRIBED
+        if found is None:
+            for column, place in self._consents:
+                check_consent(column, cells[place])
+        return found
+
     def read(self, row: Row) -> Incoming:
         """
         Read one row.
@@ -105,7 +119,7 @@ class RowReader:
             InvalidValue: With what is wrong in it.
         """
         cells = row.cells
-        joined, tags, status = self._joined, self._tags, self._status
+        joined, tags = self._joined, self._tags
         return Incoming(
             row.number,
             _address(cells[self._address]),
@@ -117,7 +131,7 @@ class RowReader:
                 for name, place, read in self._attributes
                 if (text := cells[place]) and (values := read(text))
             },
-            self._read_status(cells[status]) if status is not None and cells[status] else None,
+            self._withdrawn(cells) if self._tells_standing else None,
             _read_evidence(cells[self._evidence]) if self._evidence is not None else "",
         )
 
@@ -170,15 +184,6 @@ def _joined(cell: str) -> datetime | None:
     if day is None:
         raise InvalidValue(f"the day of joining must be a date such as 2026-11-02: '{text[:40]}'")
     return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)  # noon: the same day in every zone of Europe
-
-
-def _withdrawn(cell: str) -> str | None:
-    word = fields.status_word(plain_cell(cell.strip()))
-    if word in fields.UNSUBSCRIBED_WORDS:
-        return suppression.UNSUBSCRIBED
-    if word in fields.BOUNCED_WORDS:
-        return suppression.HARD_BOUNCE
-    return suppression.COMPLAINT if word in fields.COMPLAINED_WORDS else None
 
 
 def compare(incoming: Incoming, known: Known) -> Change:

@@ -7,7 +7,7 @@ Nothing here keeps the file's rows; of a file of any size only what the columns 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -57,7 +57,7 @@ def look_through(table: Source, said: Mapping[str, str] | None, known: Mapping[s
             for position, learner in watched:
                 if (cell := row.cells[position]) not in learner.seen:
                     learner.see(cell)
-    mapping = _without_plain_status(mapping, status, said)
+    mapping = _without_plain_status(table.columns, mapping, status, said)
     kinds = {name: learner.kind for name, learner in learners.items()}
     for name in mapping.attributes:
         if name not in known and name not in kinds:
@@ -65,13 +65,16 @@ def look_through(table: Source, said: Mapping[str, str] | None, known: Mapping[s
     return Survey(rows, mapping, kinds)
 
 
-def _without_plain_status(mapping: ColumnMap, status: Learner, said: Mapping[str, str] | None) -> ColumnMap:
-    """A column headed "status" that never speaks of leaving ("volunteer", "trustee") is an attribute."""
+def _without_plain_status(
+    columns: Sequence[str], mapping: ColumnMap, status: Learner, said: Mapping[str, str] | None
+) -> ColumnMap:
+    """A column headed "status" that never speaks of subscriptions ("volunteer", "trustee") is an attribute."""
     asked_for = fields.STATUS in {target.casefold() for target in (said or {}).values()}
-    if fields.STATUS not in mapping.fields or status.withdrawn or asked_for:
+    place = mapping.fields.get(fields.STATUS)
+    if place is None or status.tells_standing or asked_for or not fields.may_be_of_anything(columns[place]):
         return mapping
     rest = {name: position for name, position in mapping.fields.items() if name != fields.STATUS}
-    return ColumnMap(rest, {**mapping.attributes, "status": mapping.fields[fields.STATUS]})
+    return replace(mapping, fields=rest, attributes={**mapping.attributes, "status": place})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from subscribers.errors import InvalidValue
 from subscribers.imports import columns as fields
 from subscribers.imports.peers.export import Export
 from subscribers.imports.peers.state import State
+from subscribers.imports.standing import is_out, status_word
 from subscribers.imports.tabular import MOST_COLUMNS, Table
 
 _NEEDED = ("email", "status", "attributes")
@@ -63,7 +64,7 @@ def read(path: Path, state: State | None) -> Export:
 
 
 def _is_out(theirs: str) -> bool:
-    return fields.status_word(theirs) in fields.WITHDRAWN_WORDS
+    return is_out(status_word(theirs))
 
 
 def _attributes_of(table: Table, position: int) -> list[str]:

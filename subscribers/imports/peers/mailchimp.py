@@ -58,7 +58,7 @@ def read(path: Path, state: State | None) -> Export:
         return cells[place[name]].strip() if name in place else ""
 
     def translate(cells: Sequence[str]) -> Sequence[str]:
-        stands = state or _state(cells, place, left)
+        stands = _state(cells, place, left, state)
         when = f" on {cell(cells, left)}" if left and cell(cells, left) else ""
         why = "; ".join(text for name in _WHY if (text := cell(cells, name)))
         return [
@@ -70,14 +70,17 @@ def read(path: Path, state: State | None) -> Export:
         ]
 
     columns = (*(table.columns[position] for position in kept), *_OURS)
-    leaving = state.is_leaving if state is not None else left is not None
+    leaving = left is not None or (state is not None and state.is_leaving)
     return Export(path, table.sha256, columns, _OURS, table.rows, translate, leaving)
 
 
-def _state(cells: Sequence[str], place: dict[str, int], left: str | None) -> State:
+def _state(cells: Sequence[str], place: dict[str, int], left: str | None, said: State | None) -> State:
+    """Return how somebody stands; that they left is never overruled by what is said of the whole file."""
     if left is None:
-        return State.SUBSCRIBED
+        return said or State.SUBSCRIBED
     if not cells[place[left]].strip():
+        if said is not None:
+            return said
         raise InvalidValue(f"{left.upper()} is empty, so that nothing says whether they left; say it with --state")
     return _LEFT[left]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from subscribers.imports import columns as fields
 from subscribers.imports.peers.export import Export
+from subscribers.imports.standing import is_not_on_list, status_word
 from subscribers.imports.tabular import Table
 
 
@@ -25,13 +27,23 @@ COLUMN = "(state)"
 
 
 def stated(table: Table, state: State) -> Export:
-    """Return a table all of whose people are in one state; a column of its own about that is kept as an attribute."""
+    """
+    Return a table whose people are in one state, save where a column of its own says that they are not on the list.
+
+    That column is kept as an attribute.
+    """
+    own = next((place for place, name in enumerate(table.columns) if fields.field_of(name) == fields.STATUS), None)
+
+    def translate(cells: Sequence[str]) -> Sequence[str]:
+        theirs = "" if own is None else cells[own]
+        return [*cells, theirs if is_not_on_list(status_word(theirs)) else state.value]
+
     return Export(
         table.path,
         table.sha256,
         (*table.columns, COLUMN),
         {COLUMN: fields.STATUS},
         table.rows,
-        lambda cells: [*cells, state.value],
+        translate,
         state.is_leaving,
     )
