@@ -7,9 +7,9 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
 from subscribers import attributes, consent, people, preferences, suppression
@@ -54,6 +54,14 @@ class Person:
         return {name: getattr(self, name) for name in shown}
 
 
+class _OnList(NamedTuple):
+    """How somebody stands on one list, and whether the state that is shown is of that list."""
+
+    name: str
+    state: SubscriptionState
+    counts: bool
+
+
 def select_people(
     *,
     now: datetime,
@@ -62,7 +70,11 @@ def select_people(
     search: str = "",
     condition: ColumnElement[bool] | None = None,
 ) -> Select[int]:
-    """Return the statement that yields the ids of the people asked for, by address."""
+    """
+    Return the statement that yields the ids of the people asked for, by address.
+
+    Whoever is suppressed, everywhere or for the list that is asked for, is neither subscribed nor pending.
+    """
     found = select(Subscriber.id).order_by(Subscriber.key)
     if condition is not None:
         found = found.where(condition)
@@ -71,9 +83,7 @@ def select_people(
         found = found.where(
             or_(Subscriber.key.contains(part, autoescape=True), folded(Subscriber.name).contains(part, autoescape=True))
         )
-    blocked = suppression.suppressed(
-        now, address_hash_column=Subscriber.address_hash, domain_column=Subscriber.domain, list_id_column=None
-    )
+    blocked = _blocked(now, list_id)
     on = select(Subscription.subscriber_id)
     if list_id is not None:
         on = on.where(Subscription.list_id == list_id)
@@ -82,10 +92,20 @@ def select_people(
     elif state == NO_LIST:
         return found.where(Subscriber.id.not_in(on))
     elif state is not None:
-        return found.where(Subscriber.id.in_(on.where(Subscription.state == SubscriptionState(state))))
+        found = found.where(Subscriber.id.in_(on.where(Subscription.state == SubscriptionState(state))))
+        return found if state == SubscriptionState.UNSUBSCRIBED else found.where(not_(blocked))
     if list_id is not None:
         found = found.where(Subscriber.id.in_(on))
     return found
+
+
+def _blocked(now: datetime, list_id: int | None) -> ColumnElement[bool]:
+    return suppression.suppressed(
+        now,
+        address_hash_column=Subscriber.address_hash,
+        domain_column=Subscriber.domain,
+        list_id_column=None if list_id is None else literal(list_id),
+    )
 
 
 def count(session: Session, statement: Select[int]) -> int:
@@ -93,41 +113,49 @@ def count(session: Session, statement: Select[int]) -> int:
 
 
 def read_people(
-    session: Session, ids: Iterable[int], *, now: datetime, list_ids: Collection[int] | None = None
+    session: Session,
+    ids: Iterable[int],
+    *,
+    now: datetime,
+    list_ids: Collection[int] | None = None,
+    state_on: int | None = None,
 ) -> Iterator[Person]:
     """
     Yield people with all their lists, tags and attributes, in the order of *ids*, a few hundred at a time.
 
     Args:
         list_ids: The only lists that are told of, and that the state is of; None for every list.
+        state_on: The only list that the state is of.
     """
     waiting: list[int] = []
     for subscriber_id in ids:
         waiting.append(subscriber_id)
         if len(waiting) == _AT_ONCE:
-            yield from _some(session, waiting, now, list_ids)
+            yield from _some(session, waiting, now, list_ids, state_on)
             waiting = []
-    yield from _some(session, waiting, now, list_ids)
+    yield from _some(session, waiting, now, list_ids, state_on)
 
 
-def _some(session: Session, ids: Sequence[int], now: datetime, list_ids: Collection[int] | None) -> Iterator[Person]:
+def _some(
+    session: Session, ids: Sequence[int], now: datetime, list_ids: Collection[int] | None, state_on: int | None
+) -> Iterator[Person]:
     if not ids:
         return
-    blocked = suppression.suppressed(
-        now, address_hash_column=Subscriber.address_hash, domain_column=Subscriber.domain, list_id_column=None
-    )
-    rows = {row[0].id: row for row in session.execute(select(Subscriber, blocked).where(Subscriber.id.in_(ids)))}
-    states: dict[int, list[tuple[str, SubscriptionState]]] = {}
+    rows = {
+        row[0].id: row
+        for row in session.execute(select(Subscriber, _blocked(now, state_on)).where(Subscriber.id.in_(ids)))
+    }
+    states: dict[int, list[_OnList]] = {}
     held = (
-        select(Subscription.subscriber_id, MailingList.name, Subscription.state)
+        select(Subscription.subscriber_id, MailingList.name, Subscription.state, Subscription.list_id)
         .join(MailingList, MailingList.id == Subscription.list_id)
         .where(Subscription.subscriber_id.in_(ids))
         .order_by(MailingList.name)
     )
     if list_ids is not None:
         held = held.where(Subscription.list_id.in_(list_ids))
-    for subscriber_id, name, state in session.execute(held):
-        states.setdefault(subscriber_id, []).append((name, state))
+    for subscriber_id, name, state, list_id in session.execute(held):
+        states.setdefault(subscriber_id, []).append(_OnList(name, state, state_on in (None, list_id)))
     tags: dict[int, list[str]] = {}
     for subscriber_id, tag in session.execute(
         select(Tag.subscriber_id, Tag.tag).where(Tag.subscriber_id.in_(ids)).order_by(Tag.tag)
@@ -143,14 +171,14 @@ def _some(session: Session, ids: Sequence[int], now: datetime, list_ids: Collect
 def _person(
     one: Subscriber,
     blocked: bool,
-    states: Sequence[tuple[str, SubscriptionState]],
+    states: Sequence[_OnList],
     tags: Sequence[str],
     values: Mapping[str, Any],
 ) -> Person:
-    held = {state for _, state in states}
+    held = {one.state for one in states if one.counts}
     best = next((s.value for s in (SubscriptionState.SUBSCRIBED, SubscriptionState.PENDING) if s in held), None)
     usual = best or (SubscriptionState.UNSUBSCRIBED.value if held else NO_LIST)
-    on = tuple(name for name, state in states if state is SubscriptionState.SUBSCRIBED)
+    on = tuple(one.name for one in states if one.state is SubscriptionState.SUBSCRIBED)
     return Person(
         one.id,
         one.address,

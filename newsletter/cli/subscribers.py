@@ -106,16 +106,19 @@ def list_people(
 ) -> None:
     """List people by address.
 
+    With --list the state is that on this list. Whoever is suppressed is shown as that, and is not --state subscribed.
+
     Example: newsletter subscribers list --list members --search jones --limit 20
     """
     from newsletter.cli.subscribers_files import wanted_people
-    from subscribers import exporting
+    from subscribers import exporting, lists
 
     app = context.app
     with app.database.read() as session:
+        list_id = lists.get(session, list_name).id if list_name else None
         statement = wanted_people(app, session, list_name=list_name, segment=segment, search=search, state=state)
         ids = session.scalars(statement.limit(limit).offset(offset)).all()
-        rows = [person.to_json() for person in exporting.read_people(session, ids, now=app.now())]
+        rows = [person.to_json() for person in exporting.read_people(session, ids, now=app.now(), state_on=list_id)]
         total = exporting.count(session, statement) if limit or offset else len(rows)
     context.output.table(rows, ["address", "name", "state", "lists", "tags"], empty="Nobody fits.")
     if rows and not context.output.as_json:

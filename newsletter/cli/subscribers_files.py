@@ -111,13 +111,15 @@ def _audit_export(app: App, *, list_name: str | None, segment: str | None, state
 
 
 def _export(app: App, out: Any, chosen: dict[str, str | None], *, as_lines: bool, raw: bool) -> int:
-    from subscribers import attributes, exporting
+    from subscribers import attributes, exporting, lists
 
     with app.database.read() as session:
         statement = wanted_people(
             app, session, list_name=chosen["list_name"], segment=chosen["segment"], state=chosen["state"]
         )
-        persons = exporting.read_people(session, session.scalars(statement).all(), now=app.now())
+        list_id = lists.get(session, chosen["list_name"]).id if chosen["list_name"] else None
+        ids = session.scalars(statement).all()
+        persons = exporting.read_people(session, ids, now=app.now(), state_on=list_id)
         if as_lines:
             return exporting.write_json_lines(out, persons)
         return exporting.write_csv(out, persons, list(attributes.definitions(session)), raw=raw)

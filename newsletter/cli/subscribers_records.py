@@ -128,6 +128,8 @@ def move(context: Context, address: str, old: str, new: str, evidence: str) -> N
     from subscribers.errors import Conflict
     from subscribers.tables import Subscription, SubscriptionState
 
+    if old == new:
+        raise click.UsageError(f"{old} is named twice: moving somebody off a list and onto it takes them off.")
     app = context.app
     with app.database.write() as session:
         person = people.find(session, address)

@@ -264,6 +264,36 @@ def test_a_person_is_added_changed_moved_merged_and_removed(filled: Run) -> None
     assert "no attribute 'twon'" in filled("subscribers", "set", "bob@example.org", "twon=x", code=1)
 
 
+def test_a_move_to_the_same_list_takes_nobody_off_it(filled: Run) -> None:
+    twice = ("--from", "members", "--to", "members", "--evidence", "slip")
+    assert "named twice" in filled("subscribers", "move", "ann@example.org", *twice, code=2)
+    assert filled("subscribers", "list", "--search", "ann")[0]["lists"] == ["members"]
+
+
+@pytest.mark.parametrize("scope", [(), ("--list", "members")], ids=["everywhere", "one list"])
+def test_whoever_is_suppressed_is_not_listed_or_exported_as_subscribed(
+    filled: Run, tmp_path: Path, scope: tuple[str, ...]
+) -> None:
+    """Such a file goes to whoever mails by other means."""
+    filled("suppressions", "add", "ann@example.org", *scope, "--evidence", "letter")
+    of_list = ("--list", "members")
+    assert [p["id"] for p in filled("subscribers", "list", *of_list, "--state", "subscribed")] == [2]
+    assert [p["state"] for p in filled("subscribers", "list", *of_list)] == ["suppressed", "subscribed"]
+    assert [p["id"] for p in filled("subscribers", "list", *of_list, "--state", "suppressed")] == [1]
+    path = tmp_path / "out.csv"
+    filled("subscribers", "export", str(path), *of_list, "--state", "subscribed")
+    assert "ann@" not in path.read_text()
+
+
+def test_with_a_list_the_state_is_that_on_the_list(filled: Run) -> None:
+    filled("lists", "create", "events")
+    filled("subscribers", "subscribe", "ann@example.org", "events", *WHY[2:])
+    filled("subscribers", "unsubscribe", "ann@example.org", "members")
+    (ann,) = filled("subscribers", "list", "--list", "members", "--state", "unsubscribed")
+    assert (ann["state"], ann["lists"]) == ("unsubscribed", ["events"])
+    assert filled("subscribers", "list", "--search", "ann")[0]["state"] == "subscribed"
+
+
 def test_whoever_unsubscribed_is_not_subscribed_by_a_slip(filled: Run) -> None:
     filled("subscribers", "unsubscribe", "ann@example.org")
     words = filled("subscribers", "subscribe", "ann@example.org", *WHY[1:2], *WHY[2:], code=1)
