@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TextIO
 
 from sqlalchemy import ColumnElement, Select, func, literal, not_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from subscribers import attributes, consent, people, preferences, suppression
 from subscribers.bounces.records import held_about
@@ -73,7 +73,7 @@ def select_people(
     """
     Return the statement that yields the ids of the people asked for, by address.
 
-    Whoever is suppressed, everywhere or for the list that is asked for, is neither subscribed nor pending.
+    Whoever is suppressed is neither subscribed nor pending, whatever their lists say: somebody might write to them.
     """
     found = select(Subscriber.id).order_by(Subscriber.key)
     if condition is not None:
@@ -92,8 +92,19 @@ def select_people(
     elif state == NO_LIST:
         return found.where(Subscriber.id.not_in(on))
     elif state is not None:
-        found = found.where(Subscriber.id.in_(on.where(Subscription.state == SubscriptionState(state))))
-        return found if state == SubscriptionState.UNSUBSCRIBED else found.where(not_(blocked))
+        on = on.where(Subscription.state == SubscriptionState(state))
+        if state != SubscriptionState.UNSUBSCRIBED:
+            found = found.where(not_(blocked))
+            holder = aliased(Subscriber)
+            on = on.join(holder, holder.id == Subscription.subscriber_id).where(
+                suppression.not_suppressed(
+                    now,
+                    address_hash_column=holder.address_hash,
+                    domain_column=holder.domain,
+                    list_id_column=Subscription.list_id,
+                )
+            )
+        return found.where(Subscriber.id.in_(on))
     if list_id is not None:
         found = found.where(Subscriber.id.in_(on))
     return found

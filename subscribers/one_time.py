@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from subscribers.errors import TokenInvalid
 from subscribers.tables import OneTimeToken
 
 TOKEN_BYTES = 32
+PRESSED_AGAIN = timedelta(seconds=10)  # a double click shows the answer to the second press alone
 _INVALID = "This link is not valid."
 
 
@@ -54,9 +55,14 @@ def mint(
     return text
 
 
-def look(session: Session, purpose: str, text: str, *, now: datetime) -> OneTimeToken:
+def look(
+    session: Session, purpose: str, text: str, *, now: datetime, again_within: timedelta = timedelta(0)
+) -> OneTimeToken:
     """
     Return a token that could be spent now, and spend nothing: what a GET may do.
+
+    Args:
+        again_within: As `spend`.
 
     Raises:
         TokenInvalid: When there is none, or it is over, spent or for another purpose; the answer never says which.
@@ -65,7 +71,7 @@ def look(session: Session, purpose: str, text: str, *, now: datetime) -> OneTime
         select(OneTimeToken).where(
             OneTimeToken.digest == _digest(text),
             OneTimeToken.purpose == purpose,
-            OneTimeToken.used_at.is_(None),
+            _unused(now, again_within),
             OneTimeToken.expires_at > now,
         )
     )
@@ -86,13 +92,12 @@ def spend(
     Raises:
         TokenInvalid: As `look`.
     """
-    just_now = OneTimeToken.used_at > now - again_within
     found: OneTimeToken | None = session.scalar(
         update(OneTimeToken)
         .where(
             OneTimeToken.digest == _digest(text),
             OneTimeToken.purpose == purpose,
-            or_(OneTimeToken.used_at.is_(None), just_now) if again_within else OneTimeToken.used_at.is_(None),
+            _unused(now, again_within),
             OneTimeToken.expires_at > now,
         )
         .values(used_at=func.coalesce(OneTimeToken.used_at, now))
@@ -114,6 +119,11 @@ def forget_expired(session: Session, *, before: datetime) -> int:
         delete(OneTimeToken).where(OneTimeToken.expires_at <= before).returning(OneTimeToken.id)
     ).all()
     return len(gone)
+
+
+def _unused(now: datetime, again_within: timedelta) -> ColumnElement[bool]:
+    never = OneTimeToken.used_at.is_(None)
+    return or_(never, OneTimeToken.used_at > now - again_within) if again_within else never
 
 
 def _digest(text: str) -> bytes:

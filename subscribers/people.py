@@ -16,6 +16,7 @@ from subscribers import suppression
 from subscribers.addresses import Address, parse_address
 from subscribers.errors import Conflict, InvalidValue, NotFound
 from subscribers.naming import clean_person_name, clean_tag, clean_text
+from subscribers.never_mail.changes import living_tokens
 from subscribers.tables import ConsentEvent, Subscriber, Tag
 from subscribers.tokens import SUBSCRIBER_ID_BYTES
 from subscribers.tokens import address_hash as hash_address
@@ -88,13 +89,20 @@ def find_or_none(session: Session, address: str) -> Subscriber | None:
 
 def by_token(session: Session, token_id: bytes, *, lock: bool = False) -> Subscriber | None:
     """
-    Return the person whom a link means; None when the record is gone.
+    Return the person whom a link means, also by a record that was merged into theirs; None when the record is gone.
 
     Args:
         lock: Let no other transaction change the person until this one ends.
     """
-    wanted = select(Subscriber).where(Subscriber.token_id == token_id)
-    return session.scalar(wanted.with_for_update(key_share=True) if lock else wanted)
+
+    def find_it(token: bytes) -> Subscriber | None:
+        wanted = select(Subscriber).where(Subscriber.token_id == token)
+        return session.scalar(wanted.with_for_update(key_share=True) if lock else wanted)
+
+    found = find_it(token_id)
+    if found is None and (lives := living_tokens(session, [token_id])):
+        found = find_it(lives[token_id])
+    return found
 
 
 def hashes_of(session: Session, subscriber_id: int) -> set[bytes]:

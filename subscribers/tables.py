@@ -229,9 +229,6 @@ class NeverMailKind(StrEnum):
     MERGED = "merged"
 
 
-_MERGED = text("kind = 'merged'")
-
-
 class NeverMailChange(Base):
     """
     One change of whom may be mailed, written by the database itself, to be copied to a file outside it.
@@ -243,7 +240,12 @@ class NeverMailChange(Base):
 
     __tablename__ = "never_mail_changes"
     __table_args__ = (
-        Index("ix_never_mail_changes_merged", "person", sqlite_where=_MERGED, postgresql_where=_MERGED),
+        Index(
+            "ix_never_mail_changes_merged",
+            "person",
+            sqlite_where=text("kind = 'merged'"),
+            postgresql_where=text("kind = 'merged'"),
+        ),
         {"sqlite_autoincrement": True},
     )
 

@@ -6,13 +6,13 @@ The ledger and the state beside it are those that `consent.withdraw` makes of ea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Row, and_, insert, select, update
 from sqlalchemy.orm import Session
 
-from subscribers.merged import living_on
+from subscribers.never_mail.changes import living_tokens
 from subscribers.tables import (
     Basis,
     ConsentAction,
@@ -48,10 +48,7 @@ def withdraw_many(
     """
     if session.scalar(select(MailingList.id).where(MailingList.id == list_id)) is None:
         return 0
-    asked = list(token_ids)
-    now = living_on(session, asked)
-    people = _people(session, list_id, {now.get(token, token) for token in asked})
-    leaving = [person for person in people if person.state != _GONE]
+    leaving = [person for person in _people(session, list_id, token_ids) if person.state != _GONE]
     if not leaving:
         return 0
     session.execute(
@@ -76,7 +73,16 @@ def withdraw_many(
 
 
 def _people(session: Session, list_id: int, token_ids: Iterable[bytes]) -> Sequence[_Person]:
-    """Return the people with what they are on the list; nobody else may change them until the transaction ends."""
+    """Return the people with what they are on the list; a link of a merged record means the one it lives on in."""
+    tokens = set(token_ids)
+    found = list(_locked(session, list_id, tokens))
+    if len(found) < len(tokens) and (lives := set(living_tokens(session, tokens).values()) - tokens):
+        found += _locked(session, list_id, lives)
+    return found
+
+
+def _locked(session: Session, list_id: int, token_ids: Collection[bytes]) -> Sequence[_Person]:
+    """Return people whom nobody else may change until the transaction ends."""
     here = and_(Subscription.subscriber_id == Subscriber.id, Subscription.list_id == list_id)
     return session.execute(
         select(Subscriber.id, Subscriber.address_hash, Subscription.state, Subscription.basis)

@@ -19,7 +19,7 @@ from newsletter.render.notice import NoticeText, render_notice
 from newsletter.send.notices import post
 from newsletter.send.report import Parts
 from newsletter.tables import Notice, NoticeKind
-from subscribers import merged, one_time, people
+from subscribers import one_time, people
 from subscribers.addresses import parse_address
 from subscribers.errors import InvalidValue
 from subscribers.tables import Subscriber
@@ -52,7 +52,7 @@ def _whom(session: Session, asked: Asked) -> Subscriber | None:
     """Return whom a request means, by the token of a mail or by an address as it was typed, if mail can reach them."""
     try:
         if number := asked.text("person"):
-            found = merged.by_link(session, bytes.fromhex(number))
+            found = people.by_token(session, bytes.fromhex(number))
         else:
             found = people.find_or_none(session, asked.text("address"))
     except (ValueError, InvalidValue):

@@ -137,7 +137,7 @@ def _ask_to_confirm(
         discreet=discreet,
         lists=[] if discreet else [ticket.offered[one.name] for one in chosen],
         link=confirmation_url(app.config.web.url, token),
-        until=f"{until.astimezone(app.config.organisation.zone):%d %B %Y}".lstrip("0"),
+        until=until.astimezone(app.config.organisation.zone).date(),
     )
     post(app, session, text, kind=NoticeKind.CONFIRMATION, to=address.address)
 

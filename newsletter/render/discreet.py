@@ -43,7 +43,7 @@ def render_discreet(content: IssueContent, environment: Environment, subject: st
 def discreet_notice(text: NoticeText, environment: Environment, language: str, subject: str) -> NoticeText:
     """Return a notice in its discreet form: the neutral subject, and first lines that are the same in each."""
     lines = wrapped(environment.words(language)["discreet_notice"])
-    return NoticeText(subject, f"{lines}\n\n{'_' * RULE_CHARACTERS}\n\n\n{text.body}")
+    return replace(text, subject=subject, body=f"{lines}\n\n{'_' * RULE_CHARACTERS}\n\n\n{text.body}")
 
 
 def opening(environment: Environment, language: str) -> str:

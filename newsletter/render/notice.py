@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
+from babel import Locale
+
+from newsletter.compose.language import locale_of
 from newsletter.errors import InvalidValue, TemplateError
 from newsletter.render import headers as h
 from newsletter.render.environment import Environment
@@ -23,10 +26,17 @@ _SUBJECT = "Subject:"
 
 @dataclass(frozen=True, slots=True)
 class NoticeText:
-    """What a notice says. `subject` is one line without control characters."""
+    """
+    What a notice says.
+
+    Attributes:
+        subject: One line without control characters.
+        language: That it is in, where it is the person's; empty for the organisation's.
+    """
 
     subject: str
     body: str
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +63,19 @@ def render_notice(environment: Environment, name: str, *, language: str, **value
     """
     Render the template of one notice: its first line is the subject, the rest after a blank line the text.
 
-    A translation stands in a folder with the name of its language and wins: `notices/cy/NAME.txt.j2`.
+    A translation stands in a folder with the name of its language and wins: `notices/cy/NAME.txt.j2`. A day among the
+    values is put into the words of the language that the text is in.
 
     Raises:
         TemplateError: With file, line and cause; also when the first line is no subject.
     """
-    template = _template(environment, name, language)
-    subject, _, body = environment.render(template, **values).partition("\n")
+    template, spoken = _template(environment, name, language)
+    locale = locale_of(spoken)
+    told = {key: _day(value, locale) if type(value) is date else value for key, value in values.items()}
+    subject, _, body = environment.render(template, **told).partition("\n")
     if not subject.startswith(_SUBJECT) or not body.strip():
         raise TemplateError(f"The template {template} must begin with '{_SUBJECT} ...', a blank line, then the text.")
-    return NoticeText(one_line(subject.removeprefix(_SUBJECT)), body.strip("\n") + "\n")
+    return NoticeText(one_line(subject.removeprefix(_SUBJECT)), body.strip("\n") + "\n", spoken)
 
 
 def compose_notice(text: NoticeText, headers: NoticeHeaders) -> bytes:
@@ -108,9 +121,19 @@ def notice_body(body: str) -> bytes:
     return quoted_printable(_printable(body))
 
 
-def _template(environment: Environment, name: str, language: str) -> str:
-    translated = f"{FOLDER}/{language.partition('-')[0].lower()}/{name}.txt.j2"
-    return translated if environment.has(translated) else f"{FOLDER}/{name}.txt.j2"
+def _template(environment: Environment, name: str, language: str) -> tuple[str, str]:
+    """Return the template, and the language that it is in; empty where that is not known to be the one asked for."""
+    spoken = language.partition("-")[0].lower()
+    translated = f"{FOLDER}/{spoken}/{name}.txt.j2"
+    if environment.has(translated):
+        return translated, language
+    return f"{FOLDER}/{name}.txt.j2", language if spoken == "en" else ""
+
+
+def _day(day: date, locale: Locale) -> str:
+    from babel.dates import format_date  # here: only what names a day pays for it
+
+    return format_date(day, "long", locale=locale)
 
 
 def _printable(body: str) -> str:

@@ -60,9 +60,8 @@ def post(
     mark = new_message_id(app.config, kind.value)
     discreet = kind in TO_READERS and _is_discreet(app, session, to)
     if discreet:
-        text = discreet_notice(
-            text, make_environment(app.template_folders), app.config.organisation.language, app.config.discreet.subject
-        )
+        language = text.language or app.config.organisation.language
+        text = discreet_notice(text, make_environment(app.template_folders), language, app.config.discreet.subject)
     message = written(
         app, text, to=to, message_id=mark, reply_to=reply_to, alert=kind is NoticeKind.ALERT, discreet=discreet
     )
@@ -105,7 +104,7 @@ def written(
         reply_to=neutral.reply_to if discreet else reply_to or organisation.reply_to,
         message_id=message_id,
         date=app.now().replace(microsecond=0),
-        language=organisation.language,
+        language=text.language or organisation.language,
     )
     message = compose_notice(text, headers)
     try:

@@ -3,22 +3,26 @@ Leaving a list by the link of a mail: what a request asks for, the write that do
 
 Only a POST comes here. It is durable before it is answered, the same however often it is repeated, and done for good
 also when the person, the list or the issue has been deleted since. The answer to a person's own POST carries a receipt:
-by it alone, and for minutes, that very leaving is taken back or explained.
+by it alone, and for minutes, that very leaving is taken back or explained. What one page's buttons did, one after the
+other or by a double click, is one leaving: the page's forms carry a random word that says which belong together.
 
 Source: RFC 8058 3.1 and 3.2.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from subscribers import consent, merged, one_time, suppression
+from subscribers import consent, one_time, people, suppression
 from subscribers.errors import TokenInvalid
 from subscribers.naming import clean_text
 from subscribers.tables import (
@@ -41,6 +45,8 @@ RECEIPT_FOR = timedelta(minutes=15)
 UNDO_SOURCE = "undo on the unsubscribe page"
 MOST_UNDOS_A_DAY = 5  # whoever has the link could else make the ledger grow without end
 LONGEST_WORDS = 500
+NO_PAGE = ""
+_PAGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Scope(StrEnum):
@@ -72,15 +78,31 @@ def read_request(fields: Mapping[str, object]) -> tuple[Scope, Way] | None:
     return (Scope(asked), Way.PAGE) if asked in set(Scope) else None
 
 
-def leave(session: Session, claim: UnsubscribeClaim, scope: Scope, way: Way, *, now: datetime) -> str:
+def new_page() -> str:
+    """Return the word by which the forms of one page, and of its answers, are known to belong together."""
+    return secrets.token_urlsafe(one_time.TOKEN_BYTES)
+
+
+def page_of(fields: Mapping[str, object]) -> str:
+    """Return the word of the page that a form was on; `NO_PAGE` for anything that is none of ours."""
+    given = str(fields.get("page", ""))
+    return given if _PAGE.fullmatch(given) else NO_PAGE
+
+
+def leave(
+    session: Session, claim: UnsubscribeClaim, scope: Scope, way: Way, *, page: str = NO_PAGE, now: datetime
+) -> str:
     """
     Withdraw the consent that the token speaks for. Somebody or some list that is gone has nothing to withdraw.
+
+    Args:
+        page: Of the form: the receipt is also for what its other buttons have done, or the first press of this one.
 
     Returns:
         The receipt for a person's page; empty for a mail program, which shows nobody the answer. One is always
         returned, and is good for nothing where nothing was withdrawn: the page never tells whom it met.
     """
-    subscriber = merged.by_link(session, claim.subscriber_token_id, lock=True)
+    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
     everything = scope is Scope.ALL or claim.list_id == ALL_LISTS
     mailing_list = None if everything else session.get(MailingList, claim.list_id)
     if subscriber is None or (mailing_list is None and not everything):
@@ -92,10 +114,16 @@ def leave(session: Session, claim: UnsubscribeClaim, scope: Scope, way: Way, *, 
     if way is Way.ONE_CLICK:
         return ""
     entries = sorted(_own_wishes(session, subscriber, now) - before)
-    if not (lines or entries) or _undone_lately(session, subscriber, now) >= MOST_UNDOS_A_DAY:
+    earlier = _done_before(session, subscriber, page, now)
+    if not (lines or entries or earlier) or _undone_lately(session, subscriber, now) >= MOST_UNDOS_A_DAY:
         return _worthless()
     about = lines[0].id if lines else _last_left(session, subscriber)
-    did = {"events": [line.id for line in lines], "suppressions": entries, "about": about}
+    did = {
+        "events": [*earlier.get("events", ()), *(line.id for line in lines)],
+        "suppressions": [*earlier.get("suppressions", ()), *entries],
+        "about": earlier.get("about", about),
+        "page": _page_digest(page),
+    }
     return one_time.mint(session, RECEIPT, now=now, lifetime=RECEIPT_FOR, subscriber_id=subscriber.id, payload=did)
 
 
@@ -116,10 +144,13 @@ def leave_together(session: Session, claims: Sequence[UnsubscribeClaim], now: da
 
 def undo(session: Session, claim: UnsubscribeClaim, receipt: str, *, now: datetime) -> bool:
     """Take back what the POST of this receipt withdrew, and no more; false when the receipt is good for nothing."""
-    subscriber = merged.by_link(session, claim.subscriber_token_id, lock=True)
-    if subscriber is None or not _belongs(session, receipt, subscriber, now):
+    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
+    again = one_time.PRESSED_AGAIN
+    if subscriber is None or not _belongs(session, receipt, subscriber, now, again_within=again):
         return False
-    token = one_time.spend(session, RECEIPT, receipt, now=now)
+    token = one_time.spend(session, RECEIPT, receipt, now=now, again_within=again)
+    if "undone" in token.payload:  # by the first press of a double click
+        return bool(token.payload["undone"])
     events, entries = token.payload["events"], token.payload["suppressions"]
     evidence = "receipt of the answer to the POST that left"
     done = consent.take_back(session, subscriber, events, source=UNDO_SOURCE, actor=ACTOR, evidence=evidence, at=now)
@@ -127,6 +158,7 @@ def undo(session: Session, claim: UnsubscribeClaim, receipt: str, *, now: dateti
     for entry in lifted:
         suppression.lift(session, entry, by=ACTOR, why=UNDO_SOURCE, at=now)
     session.execute(delete(LeavingReason).where(LeavingReason.event_id.in_(events)))
+    token.payload = {**token.payload, "undone": bool(done or lifted)}
     return bool(done or lifted)
 
 
@@ -134,7 +166,7 @@ def explain(
     session: Session, claim: UnsubscribeClaim, receipt: str, fields: Mapping[str, object], *, now: datetime
 ) -> bool:
     """Keep why somebody left, the last of several words; false without a good receipt, or when nothing was said."""
-    subscriber = merged.by_link(session, claim.subscriber_token_id, lock=True)
+    subscriber = people.by_token(session, claim.subscriber_token_id, lock=True)
     asked, words = str(fields.get("why", "")), clean_text(str(fields.get("words", "")))[:LONGEST_WORDS]
     choice = WhyLeft(asked) if asked in set(WhyLeft) else None
     if subscriber is None or not (choice or words) or not _belongs(session, receipt, subscriber, now):
@@ -151,10 +183,39 @@ def _worthless() -> str:
     return secrets.token_urlsafe(one_time.TOKEN_BYTES)
 
 
-def _belongs(session: Session, receipt: str, subscriber: Subscriber, now: datetime) -> bool:
+def _done_before(session: Session, subscriber: Subscriber, page: str, now: datetime) -> dict[str, Any]:
+    """Return what the latest receipt that can be used says the same page has done; empty for nothing."""
+    if page == NO_PAGE:
+        return {}
+    receipts = session.scalars(
+        select(OneTimeToken)
+        .where(
+            OneTimeToken.subscriber_id == subscriber.id,
+            OneTimeToken.purpose == RECEIPT,
+            OneTimeToken.used_at.is_(None),
+            OneTimeToken.expires_at > now,
+        )
+        .order_by(OneTimeToken.id.desc())
+    )
+    return next((one.payload for one in receipts if one.payload.get("page") == _page_digest(page)), {})
+
+
+def _page_digest(page: str) -> str:
+    """Return what is kept of a page's word: whoever reads the database cannot speak for the page."""
+    return hashlib.sha256(page.encode()).hexdigest() if page != NO_PAGE else ""
+
+
+def _belongs(
+    session: Session,
+    receipt: str,
+    subscriber: Subscriber,
+    now: datetime,
+    *,
+    again_within: timedelta = timedelta(0),
+) -> bool:
     """Whether a receipt can be used now, and is of a leaving of this person."""
     try:
-        found: OneTimeToken = one_time.look(session, RECEIPT, receipt, now=now)
+        found: OneTimeToken = one_time.look(session, RECEIPT, receipt, now=now, again_within=again_within)
     except TokenInvalid:
         return False
     return found.subscriber_id == subscriber.id

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from newsletter.asked.limits import may_ask_for_link
 from newsletter.tables import WebRequestKind
+from newsletter.web import leaving
 from newsletter.web.asking import ask, used_too_often
 from newsletter.web.site import Site
 from subscribers.addresses import LONGEST_ADDRESS
@@ -38,7 +39,8 @@ class LinkRequests:
     async def by_token(self, request: Request) -> Response:
         claim, token = self.site.unsubscribe_claim(request), request.path_params["token"]
         if request.method != "POST":
-            return self.site.page("preferences", token=token, contact=self.site.contact)
+            page = leaving.new_page()
+            return self.site.page("preferences", token=token, page=page, contact=self.site.contact)
         await ask(self.site, request, WebRequestKind.LINK, {"person": claim.subscriber_token_id.hex()})
         return self.site.page("link_asked", contact=self.site.contact)
 

@@ -8,6 +8,7 @@ carry a session of their own for half an hour. No cookie is set, so no other sit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -32,7 +33,6 @@ from subscribers.tables import Subscriber
 
 SESSION = "settings"
 SESSION_FOR = timedelta(minutes=30)
-PRESSED_AGAIN = timedelta(seconds=10)  # a double click shows the answer to the second press alone
 MOST_FIELDS = 300  # a box for each list, and a dozen others
 FILES = {"json": "application/json", "html": "text/html; charset=utf-8"}
 WORDING = marked("I would like to get “%(title)s” from %(organisation)s by email. I can stop at any time.")
@@ -80,7 +80,7 @@ class SettingsPages:
                     return await self._open(request.path_params["token"])
                 return await self._do(str(form["session"]), form)
         except TokenInvalid:
-            return self.site.page("settings_over", 404)
+            return self.site.page("settings_over", 404, erasing=False)
 
     async def _door(self, token: str) -> Response:
         app = self.site.app
@@ -94,7 +94,7 @@ class SettingsPages:
 
     async def _open(self, token: str) -> Response:
         def work(session: Session, now: datetime) -> _Shown:
-            spent = one_time.spend(session, LINK, token, now=now, again_within=PRESSED_AGAIN)
+            spent = one_time.spend(session, LINK, token, now=now, again_within=one_time.PRESSED_AGAIN)
             opened = one_time.mint(session, SESSION, now=now, lifetime=SESSION_FOR, subscriber_id=spent.subscriber_id)
             return self._shown(session, _person(session, spent.subscriber_id), opened, Saved(), now)
 
@@ -110,7 +110,7 @@ class SettingsPages:
         if do is Do.ERASE:
             return await self._erase(held)
         if do is Do.CLOSE:
-            await self.site.change(lambda session, now: one_time.spend(session, SESSION, held, now=now).id)
+            await self.site.change(lambda session, now: _close(session, held, now))
             return self.site.page("settings_closed")
         wanted = WANTED.get()  # of this request: the work below is done elsewhere
 
@@ -127,7 +127,7 @@ class SettingsPages:
         shown = await self.site.change(work)
         if do is Do.ASK_ERASE:
             return self.site.page("settings_erase", person_language=shown.settings.language, session=held)
-        return self._page(shown)
+        return self._page(shown, just_saved=do is Do.SAVE)
 
     def _day(self, now: datetime) -> date:
         return now.astimezone(self.site.app.config.organisation.zone).date()
@@ -137,13 +137,14 @@ class SettingsPages:
         settings = settings_of(session, person, offered=offered, tomorrow=tomorrow, typed=saved.typed)
         return _Shown(settings, saved, held, person.language or "")
 
-    def _page(self, shown: _Shown) -> Response:
+    def _page(self, shown: _Shown, *, just_saved: bool = False) -> Response:
         return self.site.page(
             "settings",
             422 if shown.saved.wrong else 200,
             person_language=shown.language,
             settings=shown.settings,
             saved=shown.saved,
+            just_saved=just_saved,
             session=shown.session,
             wording=WORDING,
             contact=self.site.contact,
@@ -167,7 +168,11 @@ class SettingsPages:
                 raise TokenInvalid("This link is not valid.") from None
             return person.language or ""
 
-        return self.site.page("settings_erased", person_language=await self.site.write(erase))
+        try:
+            language = await self.site.write(erase)
+        except TokenInvalid:  # a second press finds nobody: it must not read as if the first had done nothing
+            return self.site.page("settings_over", 404, erasing=True)
+        return self.site.page("settings_erased", person_language=language)
 
     async def _download(self, held: str, kind: str) -> Response:
         # Here and not at the top: the pages that most people need do not wait for it.
@@ -192,6 +197,12 @@ class SettingsPages:
             "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
         }
         return Response(await self.site.read(read), media_type=FILES[kind], headers=headers)
+
+
+def _close(session: Session, held: str, now: datetime) -> None:
+    """Close the settings; those that are over, or were closed by a first press, are closed as well."""
+    with suppress(TokenInvalid):
+        one_time.spend(session, SESSION, held, now=now)
 
 
 def _person(session: Session, subscriber_id: int | None) -> Subscriber:

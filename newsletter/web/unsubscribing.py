@@ -39,24 +39,25 @@ class Unsubscribing:
     async def unsubscribe(self, request: Request) -> Response:
         claim = self.site.unsubscribe_claim(request)
         if request.method != "POST":
-            return self.site.page("unsubscribe")
+            return self.site.page("unsubscribe", page=leaving.new_page())
         async with self.site.form(request) as form:
-            asked, after = leaving.read_request(form), str(form.get("after", ""))
+            asked, after, page = leaving.read_request(form), str(form.get("after", "")), leaving.page_of(form)
         if asked is not None:
-            return await self._leave(request, claim, *asked)
+            return await self._leave(request, claim, *asked, page or leaving.new_page())
         if after not in set(Afterwards):
             raise HTTPException(400)
         return await self._afterwards(request, claim, Afterwards(after), form)
 
     async def _leave(
-        self, request: Request, claim: UnsubscribeClaim, scope: leaving.Scope, way: leaving.Way
+        self, request: Request, claim: UnsubscribeClaim, scope: leaving.Scope, way: leaving.Way, page: str
     ) -> Response:
         if way is leaving.Way.ONE_CLICK:  # a mail program asks, and shows nobody the answer
             await self.site.in_time(self._one_clicks.do(claim))
             return PlainTextResponse("Unsubscribed.\n")
-        receipt = await self.site.change(lambda session, now: leaving.leave(session, claim, scope, way, now=now))
-        token = request.path_params["token"]
-        return self.site.page("unsubscribed", scope=scope, receipt=receipt, reasons=list(WhyLeft), token=token)
+        receipt = await self.site.change(
+            lambda session, now: leaving.leave(session, claim, scope, way, page=page, now=now)
+        )
+        return self.site.page("unsubscribed", scope=scope, receipt=receipt, reasons=list(WhyLeft), page=page)
 
     async def _afterwards(
         self, request: Request, claim: UnsubscribeClaim, after: Afterwards, form: FormData

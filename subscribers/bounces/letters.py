@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from subscribers import consent, merged
+from subscribers import consent, people
 from subscribers.bounces import reading, records
 from subscribers.bounces.event import ReportKind, Said
 from subscribers.bounces.mail import Mail, read_mail
@@ -88,7 +88,7 @@ class Letters:
         if claim is None:
             return None
         now = self._clock()
-        subscriber = merged.by_link(session, claim.subscriber_token_id)
+        subscriber = people.by_token(session, claim.subscriber_token_id)
         mailing_list = None if claim.list_id == ALL_LISTS else session.get(MailingList, claim.list_id)
         said = Said(ReportKind.UNSUBSCRIBED, now, words="unsubscribed by mail")
         gone = subscriber is None or (mailing_list is None and claim.list_id != ALL_LISTS)

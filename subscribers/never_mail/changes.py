@@ -8,7 +8,7 @@ one that holds an address is kept without it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -95,6 +95,20 @@ def note_merge(session: Session, kept: Subscriber, gone: Subscriber, *, at: date
         )
     )
     session.flush()
+
+
+def living_tokens(session: Session, token_ids: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Return, for tokens of records that were merged, the token of the record that each lives on in."""
+    found: dict[bytes, bytes] = {}
+    reached = {token: token for token in token_ids}
+    while reached:
+        merged = select(NeverMailChange.person, NeverMailChange.kept).where(
+            NeverMailChange.kind == Kind.MERGED, NeverMailChange.person.in_(list(reached.values()))
+        )
+        into = {bytes(gone): bytes(kept) for gone, kept in session.execute(merged) if gone and kept}
+        reached = {token: into[at] for token, at in reached.items() if at in into and into[at] not in (token, at)}
+        found |= reached
+    return found
 
 
 def number_committed(session: Session) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -108,7 +108,7 @@ TO_READERS = {
     "confirmation": {
         "lists": ["Members"],
         "link": "https://x.example/a",
-        "until": "2 May",
+        "until": date(2026, 5, 2),
         "contact": "a@b.org",
         **_OURS,
     },
@@ -154,6 +154,22 @@ def test_a_translation_of_the_workspace_wins_in_its_language_only(tmp_path: Path
     )
     english = render_notice(environment, "alert-paused", language="en-GB", **VALUES["paused"])
     assert english.subject == "Newsletter 2026-11 has stopped"
+
+
+def test_a_notice_knows_its_language_and_says_days_in_it(tmp_path: Path):
+    """The header names the language that the text is in, for whoever has it read out."""
+    folder = tmp_path / "email" / "notices" / "cy"
+    folder.mkdir(parents=True)
+    (folder / "confirmation.txt.j2").write_text("Subject: Cadarnhau\n\nTan {{ until }}\n")
+    environment = make_environment((tmp_path, shipped_templates()))
+
+    def render(language: str, name: str = "confirmation") -> NoticeText:
+        return render_notice(environment, name, language=language, **TO_READERS[name])
+
+    assert (render("cy").body, render("cy").language) == ("Tan 2 Mai 2026\n", "cy")
+    assert "until 2 May 2026." in render("en-GB").body
+    assert "until 2 May 2026." in render("ur").body
+    assert [render(tag, "settings-link").language for tag in ("en-US", "cy", "ur")] == ["en-US", "", ""]
 
 
 @pytest.mark.parametrize("content", ["Hello\n\nText\n", "Subject: only\n", "Subject: x\n\n  \n"])

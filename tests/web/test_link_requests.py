@@ -18,6 +18,7 @@ from newsletter.asked.settings_link import LINK, LINK_FOR
 from newsletter.tables import Notice, NoticeKind, WebRequest
 from subscribers import consent, lists, one_time, people, suppression
 from subscribers.errors import TokenInvalid
+from subscribers.leaving import merge
 from subscribers.tables import MailingList, OneTimeToken, Subscriber
 from tests.web.asked_links import answer, link_in, move_clock, notices
 
@@ -76,6 +77,15 @@ def test_everybody_gets_the_same_bytes_and_runs_the_same_statements(
     }
     assert (len(set(statements)), len(by_tokens)) == (1, 1)
     assert "subscribers" not in " ".join((*statements[0], *by_token))
+
+
+def test_the_link_of_a_merged_record_brings_the_settings_of_the_one_that_is_kept(app: App, site, member) -> None:
+    with app.database.write() as session:
+        kept = people.add(session, pepper=app.keys.pepper, address="kept@example.org", at=app.now())
+        merge(session, kept, session.get_one(Subscriber, member.id), actor="tester", at=app.now())
+    site.post(f"/preferences/{member.token}")
+    answer(app)
+    assert [notice.address for notice in notices(app)] == ["kept@example.org"]
 
 
 def test_typed_addresses_are_limited_by_network_and_whoever_comes_from_a_mail_is_not(app: App, site, member) -> None:
@@ -178,6 +188,23 @@ def test_who_unsubscribed_gets_a_link_and_who_complained_gets_neither_mail_nor_t
     assert len(notices(app)) == 1
     with app.database.read() as session:
         assert session.scalar(select(func.count(OneTimeToken.id))) == 1
+
+
+@pytest.mark.parametrize("discreet", [False, True])
+def test_a_link_is_mailed_in_the_persons_language(app: App, site, member, discreet: bool) -> None:
+    email = app.workspace.templates / "email"
+    (email / "notices" / "cy").mkdir(parents=True)
+    (email / "notices" / "cy" / "settings-link.txt.j2").write_text("Subject: Y ddolen\n\nDyma hi:\n\n{{ url }}\n")
+    (email / "words.json").write_text('{"cy": {"discreet_notice": "Helo. Neges fer."}}')
+    with app.database.write() as session:
+        person = session.get_one(Subscriber, member.id)
+        person.language, person.discreet = "cy", discreet
+    site.post(f"/preferences/{member.token}")
+    answer(app)
+    mail = message_from_bytes(notices(app)[0].message, policy=policy.default)
+    assert mail["Content-Language"] == "cy"
+    assert "Dyma hi:" in mail.get_content()
+    assert mail.get_content().startswith("Helo. Neges fer." if discreet else "Dyma hi:")
 
 
 def test_a_discreet_person_gets_a_link_that_names_nobody(app: App, site, member) -> None:

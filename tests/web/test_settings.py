@@ -75,7 +75,7 @@ def test_a_mailed_link_opens_the_page_once(app: App, site: httpx.Client, member,
         assert not [word for word in secret_words if word in opened.text.replace("mailing lists", "")]
     assert "Amina Yusuf" in site.post(path).text
     assert site.get(path).status_code == 404
-    move_clock(app, app.now() + settings_pages.PRESSED_AGAIN)
+    move_clock(app, app.now() + one_time.PRESSED_AGAIN)
     assert site.post(path).status_code == 404
 
 
@@ -137,7 +137,7 @@ def test_a_token_of_another_purpose_opens_nothing_and_none_of_ours_opens_another
 
 @pytest.mark.parametrize("where", ["app", "app_on_postgresql"])
 def test_of_several_posts_with_one_link_one_opens_the_page(request, serve, monkeypatch, where: str) -> None:
-    monkeypatch.setattr(settings_pages, "PRESSED_AGAIN", timedelta(0))
+    monkeypatch.setattr(one_time, "PRESSED_AGAIN", timedelta(0))
     app = request.getfixturevalue(where)
     with app.database.write() as session:
         made = people.add(session, pepper=app.keys.pepper, address="amina@example.org", at=app.now())
@@ -410,10 +410,27 @@ def test_being_erased_is_asked_once_more_and_then_done_at_once(app: App, visitor
 
 
 def test_closing_ends_the_session(app: App, visitor: Visitor, member) -> None:
-    assert "Your settings are closed" in visitor.do("close").text
-    for what in ("close", "save", "back", "download", "erase"):
+    for _ in range(2):  # a double click
+        assert "Your settings are closed" in visitor.do("close").text
+    for what in ("save", "back", "download", "erase"):
         assert visitor.do(what, **{"as": "json"}).status_code == 404
     assert person(app, member)
+
+
+def test_erasing_by_a_double_click_does_not_read_as_if_nothing_was_done(app: App, visitor: Visitor, member) -> None:
+    visitor.do("erase")
+    again = visitor.do("erase")
+    assert again.status_code == 404
+    assert "If you have pressed its button before, you have been erased" in again.text
+    assert "Nothing has been changed" not in again.text
+
+
+def test_saving_what_is_saved_already_says_so(app: App, visitor: Visitor, member) -> None:
+    assert "Your name is now “A”." in visitor.save(name="A").text
+    again = visitor.save(name="A")
+    assert "Your settings are saved. They are as you see them below." in again.text
+    assert "Your settings are saved" not in visitor.do("back").text
+    assert len(changes(app)) == 1
 
 
 def test_no_page_but_a_download_holds_the_session_of_somebody_else(app: App, site, visitor: Visitor) -> None:

@@ -1,4 +1,4 @@
-"""Merged records are found by the token of their links: those links speak for the record which is kept."""
+"""Find the record that another was merged into by the token of that other."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from alembic import op
 revision = "0016"
 down_revision = "0015"
 
-_MERGED = sa.text("kind = 'merged'")
-
 
 def upgrade() -> None:
+    merged = sa.text("kind = 'merged'")
     op.create_index(
         "ix_never_mail_changes_merged",
         "never_mail_changes",
         ["person"],
-        sqlite_where=_MERGED,
-        postgresql_where=_MERGED,
+        sqlite_where=merged,
+        postgresql_where=merged,
     )
