@@ -242,6 +242,30 @@ def test_an_audience_is_set_and_voids_an_approval(filled: Run, app: App) -> None
     assert "no list 'membres'" in filled("audience", "set", "2026-11", "--list", "membres", code=1)
 
 
+@pytest.mark.parametrize("how", ["--segment", "--exclude-segment"])
+def test_a_segment_that_an_issue_waits_for_is_not_removed(filled: Run, app: App, how: str) -> None:
+    """Else the issue fails at its time, or nobody knows any more whom it was to leave out."""
+    now = app.now()
+    with app.database.write() as session:
+        session.add(Issue(slug="2026-11", state=IssueState.DRAFT, created_at=now, edited_at=now, edited_by="x"))
+    filled("segments", "create", "north", "town = 'Dudley'")
+    filled("segments", "create", "wider", "segment 'north' or tag 'press'")
+    filled("audience", "set", "2026-11", "--list", "members", how, "wider")
+    assert "audience of 2026-11" in filled("segments", "remove", "wider", code=1)
+    assert "audience of 2026-11" in filled("segments", "remove", "north", code=1)
+    filled("audience", "set", "2026-11", "--list", "members")
+    assert filled("segments", "remove", "wider") == {"removed": "wider"}
+
+
+def test_archiving_a_list_says_which_issue_was_to_go_to_it(filled: Run, app: App) -> None:
+    now = app.now()
+    with app.database.write() as session:
+        session.add(Issue(slug="2026-11", state=IssueState.DRAFT, created_at=now, edited_at=now, edited_by="x"))
+    filled("audience", "set", "2026-11", "--list", "members")
+    assert "2026-11 was to go to it" in filled("lists", "archive", "members", as_json=False)
+    assert "2026-11" not in filled("lists", "archive", "members", "--undo", as_json=False)
+
+
 def test_the_audience_of_a_sent_issue_stays(filled: Run, app: App) -> None:
     now = app.now()
     with app.database.write() as session:
