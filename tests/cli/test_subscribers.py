@@ -286,6 +286,15 @@ def test_an_import_is_undone_only_when_somebody_says_yes(filled: Run) -> None:
     assert filled("imports", "show", "1")["state"] == "undone"
 
 
+def test_an_undo_says_which_later_import_read_the_same_people(filled: Run, tmp_path: Path) -> None:
+    """They go with the record that the earlier import made, and nobody would miss them."""
+    (tmp_path / "again.csv").write_text(PEOPLE)
+    assert filled("subscribers", "import", str(tmp_path / "again.csv"), *WHY)["unchanged"] == 2
+    told = filled("imports", "undo", "1", "--reason", "wrong", "--yes", as_json=False)
+    assert "Import 2 found people as they were" in told
+    assert filled("subscribers", "import", str(tmp_path / "again.csv"), *WHY)["new"] == 2
+
+
 def test_a_person_is_added_changed_moved_merged_and_removed(filled: Run) -> None:
     filled("lists", "create", "events")
     why = ("--basis", "corporate", "--evidence", "contract")
