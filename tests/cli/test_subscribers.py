@@ -448,6 +448,33 @@ def test_the_soft_opt_in_asks_whether_its_conditions_are_met(run: Run, app: App)
     assert "as tester stated (given on 2026-05-02)" in line["evidence"]
 
 
+def test_an_import_states_the_conditions_of_the_soft_opt_in_and_a_profile_keeps_them(
+    run: Run, app: App, tmp_path: Path
+) -> None:
+    """They are told and written into the ledger each time, with who stated them: never silently."""
+    run("lists", "create", "members")
+    app.workspace.config.write_text(CONFIG.replace("[smtp]", 'charity_number = "1234567"\n[smtp]'))
+    for name in ("ann", "bob", "cy"):
+        (tmp_path / f"{name}.csv").write_text(f"email,Note\n{name}@example.org,x\n")
+    of = ("--list", "members", "--evidence", "fair", "--collected-at", "2026-05-02", "--map", "Note=ignore")
+    put = (*of, "--basis", "soft-opt-in")
+    assert "simple way to refuse" in " ".join(
+        run("subscribers", "import", str(tmp_path / "ann.csv"), *put, code=2).split()
+    )
+    words = "card of the stall: own hand, 'news of our work', box to refuse"
+    run("subscribers", "import", str(tmp_path / "ann.csv"), *put, "--conditions", words, "--save-profile", "stall")
+    assert run("profiles", "show", "stall")["conditions"] == words
+    told = run(
+        "--as", "other", "subscribers", "import", str(tmp_path / "bob.csv"), *put, "--profile", "stall", as_json=False
+    )
+    assert f"as tester stated: {words}" in told
+    for name in ("ann", "bob"):
+        (line,) = run("subscribers", "show", f"{name}@example.org")["ledger"]
+        assert line["evidence"] == f"fair; conditions met, as tester stated: {words} (given on 2026-05-02)"
+    wrong = ("--basis", "consent", "--conditions", words)
+    assert "--basis soft-opt-in" in run("subscribers", "import", str(tmp_path / "cy.csv"), *of, *wrong, code=2)
+
+
 def test_what_is_done_to_the_list_is_recorded_and_the_log_verified(filled: Run, app: App, tmp_path: Path) -> None:
     filled("suppressions", "add", "bob@example.org", "--evidence", "rang")
     filled("suppressions", "lift", "bob@example.org", "--reason", "rang again")
