@@ -73,7 +73,7 @@ def select_people(
     """
     Return the statement that yields the ids of the people asked for, by address.
 
-    Whoever is suppressed is neither subscribed nor pending, whatever their lists say: somebody might write to them.
+    Whoever is suppressed, everywhere or for a list, is neither subscribed nor pending there.
     """
     found = select(Subscriber.id).order_by(Subscriber.key)
     if condition is not None:
@@ -94,20 +94,24 @@ def select_people(
     elif state is not None:
         on = on.where(Subscription.state == SubscriptionState(state))
         if state != SubscriptionState.UNSUBSCRIBED:
-            found = found.where(not_(blocked))
-            holder = aliased(Subscriber)
-            on = on.join(holder, holder.id == Subscription.subscriber_id).where(
-                suppression.not_suppressed(
-                    now,
-                    address_hash_column=holder.address_hash,
-                    domain_column=holder.domain,
-                    list_id_column=Subscription.list_id,
-                )
-            )
+            found, on = found.where(not_(blocked)), _unless_suppressed(on, now)
         return found.where(Subscriber.id.in_(on))
     if list_id is not None:
         found = found.where(Subscriber.id.in_(on))
     return found
+
+
+def _unless_suppressed(on: Select[int], now: datetime) -> Select[int]:
+    """Leave out the subscriptions to lists for which the person is suppressed."""
+    holder = aliased(Subscriber)
+    return on.join(holder, holder.id == Subscription.subscriber_id).where(
+        suppression.not_suppressed(
+            now,
+            address_hash_column=holder.address_hash,
+            domain_column=holder.domain,
+            list_id_column=Subscription.list_id,
+        )
+    )
 
 
 def _blocked(now: datetime, list_id: int | None) -> ColumnElement[bool]:

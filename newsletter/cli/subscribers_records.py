@@ -128,12 +128,12 @@ def move(context: Context, address: str, old: str, new: str, evidence: str) -> N
     from subscribers.errors import Conflict
     from subscribers.tables import Subscription, SubscriptionState
 
+    if old == new:
+        raise click.UsageError(f"{old} is named twice: moving somebody off a list and onto it takes them off.")
     app = context.app
     with app.database.write() as session:
         person = people.find(session, address)
         leaving = lists.get(session, old)
-        if leaving.id == lists.get_open(session, new).id:
-            raise Conflict(f"{person.address} is on {new} already; there is nothing to move.")
         present = session.get(Subscription, (person.id, leaving.id))
         if present is None or present.state is not SubscriptionState.SUBSCRIBED:
             raise Conflict(f"{person.address} is not subscribed to {old}.")

@@ -154,21 +154,6 @@ def test_people_are_listed_with_the_documented_keys_and_filtered(filled: Run) ->
     assert filled("subscribers", "list", "--state", "none") == []
 
 
-def test_who_is_suppressed_is_not_among_the_subscribed(filled: Run, tmp_path: Path) -> None:
-    """Somebody writes by hand to what `--state subscribed` gives them."""
-    filled("suppressions", "add", "ann@example.org", "--evidence", "telephone")
-    filled("suppressions", "add", "bob@example.org", "--list", "members", "--evidence", "telephone")
-    assert filled("subscribers", "list", "--state", "subscribed") == []
-    path = tmp_path / "people.csv"
-    assert filled("subscribers", "export", str(path), "--list", "members", "--state", "subscribed")["written"] == 0
-
-
-def test_nobody_is_moved_to_the_list_that_they_are_on(filled: Run) -> None:
-    words = ("subscribers", "move", "ann@example.org", "--from", "members", "--to", "members", "--evidence", "x")
-    assert "members already" in filled(*words, code=1)
-    assert [person["state"] for person in filled("subscribers", "list")] == ["subscribed", "subscribed"]
-
-
 def test_showing_a_person_tells_why_they_are_on_a_list(filled: Run) -> None:
     shown = filled("subscribers", "show", "ann@example.org")
     (line,) = shown["ledger"]
@@ -312,6 +297,12 @@ def test_a_person_is_added_changed_moved_merged_and_removed(filled: Run) -> None
     assert "no attribute 'twon'" in filled("subscribers", "set", "bob@example.org", "twon=x", code=1)
 
 
+def test_a_move_to_the_same_list_takes_nobody_off_it(filled: Run) -> None:
+    twice = ("--from", "members", "--to", "members", "--evidence", "slip")
+    assert "named twice" in filled("subscribers", "move", "ann@example.org", *twice, code=2)
+    assert filled("subscribers", "list", "--search", "ann")[0]["lists"] == ["members"]
+
+
 @pytest.mark.parametrize("scope", [(), ("--list", "members")], ids=["everywhere", "one list"])
 def test_whoever_is_suppressed_is_not_listed_or_exported_as_subscribed(
     filled: Run, tmp_path: Path, scope: tuple[str, ...]
@@ -322,6 +313,7 @@ def test_whoever_is_suppressed_is_not_listed_or_exported_as_subscribed(
     assert [p["id"] for p in filled("subscribers", "list", *of_list, "--state", "subscribed")] == [2]
     assert [p["state"] for p in filled("subscribers", "list", *of_list)] == ["suppressed", "subscribed"]
     assert [p["id"] for p in filled("subscribers", "list", *of_list, "--state", "suppressed")] == [1]
+    assert [p["id"] for p in filled("subscribers", "list", "--state", "subscribed")] == [2]
     path = tmp_path / "out.csv"
     filled("subscribers", "export", str(path), *of_list, "--state", "subscribed")
     assert "ann@" not in path.read_text()
