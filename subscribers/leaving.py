@@ -20,6 +20,7 @@ from subscribers.tables import (
     Basis,
     ConsentAction,
     ConsentEvent,
+    Frequency,
     LeavingReason,
     PreferenceChange,
     Subscriber,
@@ -108,6 +109,8 @@ def merge(session: Session, kept: Subscriber, gone: Subscriber, *, actor: str, a
     # Whoever asked for discreet mail, or to be left alone, asked for it as a person, whichever record held it.
     kept.discreet = kept.discreet or gone.discreet
     kept.paused_until = max((day for day in (kept.paused_until, gone.paused_until) if day), default=None)
+    if gone.frequency is Frequency.MONTHLY:
+        kept.frequency = Frequency.MONTHLY
     _take_values(session, kept, gone)
     _take_wishes(session, kept, gone, at)
     for theirs in (ConsentEvent, LeavingReason, PreferenceChange):

@@ -398,13 +398,19 @@ class ImportSuppression(Base):
 
 
 class ImportProfile(Base):
-    """What the columns of a file mean, kept by name: heading -> field, attribute or ``ignore``."""
+    """
+    What the columns of a file mean, kept by name: heading -> field, attribute or ``ignore``.
+
+    `conditions` says how people who come in such a file meet those of the charity soft opt-in, as `stated_by` said.
+    """
 
     __tablename__ = "import_profiles"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     mapping: Mapped[dict[str, str]] = mapped_column(JSON)
+    conditions: Mapped[str] = mapped_column(Text, default="", server_default="")
+    stated_by: Mapped[str] = mapped_column(String(200), default="", server_default="")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

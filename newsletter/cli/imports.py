@@ -97,7 +97,12 @@ def undo(context: Context, batch: int, reason: str) -> None:
 
     with context.app.database.read() as session:
         found = batches.get(session, batch)
+        readers = batches.later_readers(session, found)
         number = found.counts.get("new", 0) + found.counts.get("changed", 0)
+    for later in readers:
+        context.output.warn(
+            f"Import {later} found people as they were, perhaps by this one: import its file again after the undo."
+        )
     if not context.output.confirm(f"Undo import {batch} ({found.file_name}, {people_words(number)})?"):
         return
     with context.app.database.write() as session:

@@ -54,9 +54,15 @@ _CONDITIONS = (
 _STATED = "given directly, with interest or support shown and a way to refuse offered, as {} stated"
 
 
-def evidence_of(context: Context, basis: str | None, evidence: str) -> str:
+def evidence_of(
+    context: Context, basis: str | None, evidence: str, conditions: str = "", stated_by: str | None = None
+) -> str:
     """
     Return the evidence; for the soft opt-in with who stated that its conditions are met, which is asked here.
+
+    Args:
+        conditions: How they are met, where that was said already; it is told, and nothing is asked.
+        stated_by: Who said so; default: whoever runs this.
 
     Raises:
         click.Abort: When they are not.
@@ -65,6 +71,9 @@ def evidence_of(context: Context, basis: str | None, evidence: str) -> str:
     """
     if basis != "soft-opt-in":
         return evidence
+    if conditions and evidence.strip():
+        context.output.note(f"Soft opt-in, as {stated_by or context.actor} stated: {conditions}")
+        return f"{evidence}; conditions met, as {stated_by or context.actor} stated: {conditions}"
     if not context.output.confirm(_CONDITIONS):
         raise click.Abort
     return f"{evidence}; {_STATED.format(context.actor)}" if evidence.strip() else evidence

@@ -168,13 +168,17 @@ def archive(context: Context, name: str, undo: bool) -> None:
     """
     from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
+    from newsletter.publishing.readers import waiting_for_list
     from subscribers import lists
 
     with context.app.database.write() as session:
         one = lists.get(session, name)
+        waiting = [] if undo else waiting_for_list(session, name, context.app.config)
         changed = lists.reopen(session, one) if undo else lists.archive(session, one, at=context.app.now())
         if changed:
             context.app.audit.record(session, Action.LIST_REOPENED if undo else Action.LIST_ARCHIVED, f"list {name}")
     state = "in use" if undo else "archived"
     words = f"The list {name} is {state}." if changed else f"The list {name} was {state} already."
     done(context.output, {"name": name, "archived": one.archived_at}, words)
+    for slug in waiting:
+        context.output.warn(f"{slug} was to go to it, or to leave it out: newsletter audience show {slug}")

@@ -46,11 +46,19 @@ def show(context: Context, name: str) -> None:
 
     with context.app.database.read() as session:
         found = profiles.get(session, name)
-        document = {"profile": found.name, "columns": found.mapping, "updated": found.updated_at}
+        document = {
+            "profile": found.name,
+            "columns": found.mapping,
+            "conditions": found.conditions or None,
+            "stated_by": found.stated_by or None,
+            "updated": found.updated_at,
+        }
     if context.output.as_json:
         context.output.data(document)
     else:
         context.output.show(lines(found.mapping))
+        if found.conditions:
+            context.output.show(f"\nConditions of the soft opt-in, as {found.stated_by} stated: {found.conditions}")
 
 
 @command.command()

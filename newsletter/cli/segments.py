@@ -224,9 +224,17 @@ def remove(context: Context, name: str) -> None:
     """
     from newsletter.audit.log import Action
     from newsletter.cli.list_text import done
+    from newsletter.errors import Conflict
+    from newsletter.publishing.readers import waiting_for_segment
     from subscribers import segments
 
     with context.app.database.write() as session:
+        segments.get(session, name)
+        if waiting := waiting_for_segment(session, name, context.app.config):
+            raise Conflict(
+                f"The segment '{name}' is part of the audience of {', '.join(waiting)}.",
+                hint=f"Give that another audience first: newsletter audience set {waiting[0]} ...",
+            )
         segments.remove(session, name)
         context.app.audit.record(session, Action.SEGMENT_REMOVED, f"segment {name}")
     done(context.output, {"removed": name}, f"Removed the segment {name}.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from subscribers.imports.diff import Difference
     from subscribers.imports.importing import ImportResult
     from subscribers.imports.reading import Source
-    from subscribers.tables import ImportBatch
+    from subscribers.tables import ImportBatch, ImportProfile
 
 SHOWN_DIFFERENCES = 20
 
@@ -32,6 +32,12 @@ SHOWN_DIFFERENCES = 20
 @basis_option
 @evidence_option
 @collected_option
+@click.option(
+    "--conditions",
+    default="",
+    metavar="TEXT",
+    help="Soft opt-in: how its conditions are met (given directly, interest shown, a way to refuse); else it is asked.",
+)
 @click.option("--from", "system", type=click.Choice(("listmonk", "mailchimp", "mailman")), help="Whose export it is.")
 @click.option(
     "--state",
@@ -51,6 +57,7 @@ def import_people(
     basis: str,
     evidence: str,
     collected_at: datetime | None,
+    conditions: str,
     system: str | None,
     state: str | None,
     pairs: tuple[str, ...],
@@ -78,12 +85,16 @@ def import_people(
         with app.database.write() as session:
             declare_attributes(app, session)
     app.workspace.outbox.mkdir(parents=True, exist_ok=True)
-    said = {**_of_profile(app, profile), **parse_mapping(pairs)}
+    if conditions and basis != "soft-opt-in":
+        raise click.UsageError("--conditions are those of --basis soft-opt-in.")
+    kept = _of_profile(app, profile)
+    stated = (conditions, app.actor) if conditions else (kept.conditions, kept.stated_by) if kept else ("", "")
+    said = {**(kept.mapping if kept else {}), **parse_mapping(pairs)}
     sources = _opened(files, system, state)
     for source in sources:
         if not _agree_on_columns(output, source, said, ask=not dry_run, agreed=profile is not None):
             raise click.Abort
-    evidence = evidence if dry_run else evidence_of(context, basis, evidence)
+    evidence = evidence if dry_run else evidence_of(context, basis, evidence, *stated)
     documents = []
     for source in sources:
         diff = _Diff(whole=whole_diff)
@@ -110,7 +121,7 @@ def import_people(
         if not output.as_json:
             _tell(output, result, diff, source.path.name if len(sources) > 1 else "")
     if save_profile is not None and not dry_run:
-        _save_profile(app, output, save_profile, sources[0], said)
+        _save_profile(app, output, save_profile, sources[0], said, stated)
     if output.as_json:
         output.data(documents if len(documents) > 1 else documents[0])
 
@@ -126,13 +137,13 @@ def _audit(app: App, session: Session, batch: ImportBatch, list_name: str) -> No
     app.audit.record(session, action, f"import {batch.id}", list=list_name, basis=basis, details=counts)
 
 
-def _of_profile(app: App, name: str | None) -> dict[str, str]:
+def _of_profile(app: App, name: str | None) -> ImportProfile | None:
     from subscribers.imports import profiles
 
     if name is None:
-        return {}
+        return None
     with app.database.read() as session:
-        return dict(profiles.get(session, name).mapping)
+        return profiles.get(session, name)
 
 
 def _opened(files: Sequence[Path], system: str | None, state: str | None) -> list[Source]:
@@ -174,7 +185,9 @@ def _agree_on_columns(output: Output, source: Source, said: dict[str, str], *, a
     return output.confirm("Is that right?")
 
 
-def _save_profile(app: App, output: Output, name: str, source: Source, said: Mapping[str, str]) -> None:
+def _save_profile(
+    app: App, output: Output, name: str, source: Source, said: Mapping[str, str], stated: tuple[str, str]
+) -> None:
     from subscribers.imports import profiles
     from subscribers.imports.columns import map_columns
     from subscribers.imports.peers import Export
@@ -182,7 +195,8 @@ def _save_profile(app: App, output: Output, name: str, source: Source, said: Map
     known = {**source.meaning, **said} if isinstance(source, Export) else said
     mapping = map_columns(source.columns, known).to_json(source.columns)
     with app.database.write() as session:
-        profiles.save(session, name, profiles.whole(source.columns, mapping), at=app.now())
+        columns = profiles.whole(source.columns, mapping)
+        profiles.save(session, name, columns, at=app.now(), conditions=stated[0], stated_by=stated[1])
     output.note(f"Saved; next time: newsletter subscribers import FILE --profile {name}")
 
 

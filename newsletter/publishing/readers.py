@@ -4,17 +4,17 @@ Whom an issue is for: an audience of lists and segments; of a monthly digest tho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, or_, true
+from sqlalchemy import ColumnElement, Select, or_, select, true
 from sqlalchemy.orm import Session
 
 from newsletter.compose.monthly_draft import still_to_come
 from newsletter.compose.monthly_people import count_people, select_people
 from newsletter.config.settings import Config
 from newsletter.predicates import PREDICATES
-from newsletter.tables import Block, Issue
+from newsletter.tables import Block, Issue, IssueState
 from subscribers import segments
 from subscribers.audience import Audience, audience_counts, select_audience
 
@@ -25,6 +25,29 @@ def issue_audience(issue: Issue, config: Config) -> Audience:
     """Return the audience that was set, else the default lists; it may be empty, and then nobody is mailed."""
     stored = Audience.from_json(issue.audience)
     return Audience(lists=config.issue.default_lists) if stored.is_empty else stored
+
+
+def waiting_for_list(session: Session, name: str, config: Config) -> list[str]:
+    """Return the issues that are still to go to a list, or to leave it out, by slug."""
+    waiting = [(issue.slug, issue_audience(issue, config)) for issue in _unplanned(session)]
+    return [slug for slug, audience in waiting if name in (*audience.lists, *audience.exclude_lists)]
+
+
+def waiting_for_segment(session: Session, name: str, config: Config) -> list[str]:
+    """Return the issues that are still to go to a segment, or to leave it out, also through others, by slug."""
+    waiting = [(issue.slug, issue_audience(issue, config)) for issue in _unplanned(session)]
+    return [
+        slug
+        for slug, audience in waiting
+        if name in segments.meanings(session, (*audience.segments, *audience.exclude_segments))
+    ]
+
+
+def _unplanned(session: Session) -> Sequence[Issue]:
+    """Return the issues whose audience is still a question; a digest has none of its own."""
+    states = (IssueState.DRAFT, IssueState.IN_REVIEW, IssueState.APPROVED, IssueState.SCHEDULED)
+    found = session.scalars(select(Issue).where(Issue.state.in_(states)).order_by(Issue.slug)).all()
+    return [issue for issue in found if not issue.digest_of]
 
 
 def find_people(session: Session, issue: Issue, config: Config, now: datetime) -> People | None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from subscribers import attributes as attribute_store
-from subscribers import consent, suppression
+from subscribers import bulk, consent, suppression
 from subscribers.attributes import Attribute, Value
 from subscribers.errors import Conflict, NotFound
 from subscribers.imports.incoming import to_json
@@ -30,7 +30,9 @@ from subscribers.tables import (
     Tag,
 )
 
-_AT_ONCE = 500
+_AT_ONCE = 2_000
+_Changed = tuple[ImportChange, Subscriber]
+_EVENT = ("address_hash", "list_id", "action", "basis", "at", "source", "actor", "evidence", "batch_id")
 
 
 @dataclass
@@ -96,16 +98,35 @@ def undo(session: Session, batch: ImportBatch, *, actor: str, why: str, at: date
         )
     definitions = attribute_store.definitions(session)
     result = UndoResult()
-    for change, subscriber in _changes(session, batch.id):
-        taken_back = _withdraw_grant(session, batch, subscriber, actor=actor, why=why, at=at)
-        if change.before is None:
-            _undo_new(session, change, subscriber, batch, result)
-        else:
-            _undo_changed(session, change, change.before, subscriber, definitions, result, taken_back, at)
+    for changes in _changes(session, batch.id):
+        made = [(change, subscriber) for change, subscriber in changes if change.before is None]
+        kept = _remove_untouched(session, batch, made, result, actor=actor, why=why, at=at)
+        for change, subscriber in changes:
+            if change.before is None and subscriber.id not in kept:
+                continue
+            taken_back = _withdraw_grant(session, batch, subscriber, actor=actor, why=why, at=at)
+            if change.before is None:
+                result.kept.append((subscriber.address, kept[subscriber.id]))
+            else:
+                _undo_changed(session, change, change.before, subscriber, definitions, result, taken_back, at)
     _lift_suppressions(session, batch, result, actor=actor, why=why, at=at)
     batch.undone_at = at
     session.flush()
     return result
+
+
+def later_readers(session: Session, batch: ImportBatch) -> list[int]:
+    """
+    Return the later imports onto the same list in which people came up unchanged: perhaps those of this batch.
+
+    Who they were is not kept, so that an undo takes them away; importing those files again brings them back.
+    """
+    later = session.scalars(
+        select(ImportBatch)
+        .where(ImportBatch.list_id == batch.list_id, ImportBatch.id > batch.id, ImportBatch.undone_at.is_(None))
+        .order_by(ImportBatch.id)
+    )
+    return [other.id for other in later if other.counts.get("unchanged")]
 
 
 def _lift_suppressions(
@@ -133,7 +154,8 @@ def _lift_suppressions(
             result.restored += 1
 
 
-def _changes(session: Session, batch_id: int) -> Iterator[tuple[ImportChange, Subscriber]]:
+def _changes(session: Session, batch_id: int) -> Iterator[Sequence[_Changed]]:
+    """Yield what a batch did to people who are still there, some hundreds at a time."""
     last = 0
     while True:
         rows = session.execute(
@@ -146,7 +168,7 @@ def _changes(session: Session, batch_id: int) -> Iterator[tuple[ImportChange, Su
         if not rows:
             return
         last = rows[-1][0].id
-        yield from ((change, subscriber) for change, subscriber in rows)
+        yield [(change, subscriber) for change, subscriber in rows]
 
 
 def _withdraw_grant(
@@ -175,28 +197,51 @@ def _withdraw_grant(
     return True
 
 
-def _undo_new(
-    session: Session, change: ImportChange, subscriber: Subscriber, batch: ImportBatch, result: UndoResult
-) -> None:
-    reason = _touched_since(session, change, subscriber, batch)
-    if reason:
-        result.kept.append((subscriber.address, reason))
-        return
-    session.delete(subscriber)
-    session.flush()
-    result.removed += 1
-
-
-def _touched_since(session: Session, change: ImportChange, subscriber: Subscriber, batch: ImportBatch) -> str:
-    if subscriber.updated_at.isoformat() != change.after.get("updated_at"):
-        return "edited since"
-    other = session.scalar(
-        select(ConsentEvent.id).where(
-            ConsentEvent.subscriber_id == subscriber.id,
-            (ConsentEvent.batch_id.is_(None)) | (ConsentEvent.batch_id != batch.id),
-        )
+def _remove_untouched(
+    session: Session,
+    batch: ImportBatch,
+    made: Sequence[_Changed],
+    result: UndoResult,
+    *,
+    actor: str,
+    why: str,
+    at: datetime,
+) -> dict[int, str]:
+    """Remove whom the batch made and nobody touched since; return the others, by id, with the reason."""
+    touched = _touched_since(session, batch, made)
+    gone = [subscriber for _, subscriber in made if subscriber.id not in touched]
+    same = (
+        batch.list_id,
+        ConsentAction.UNDONE,
+        batch.basis,
+        at,
+        f"undo of import {batch.id}",
+        actor[:200],
+        why,
+        batch.id,
     )
-    return "subscribed or unsubscribed since" if other is not None else ""
+    bulk.insert(session, ConsentEvent, _EVENT, [(subscriber.address_hash, *same) for subscriber in gone])
+    session.execute(
+        delete(Subscriber).where(bulk.one_of(session, Subscriber.id, [subscriber.id for subscriber in gone])),
+        execution_options={"synchronize_session": False},
+    )
+    result.removed += len(gone)
+    return touched
+
+
+def _touched_since(session: Session, batch: ImportBatch, made: Sequence[_Changed]) -> dict[int, str]:
+    ids = [subscriber.id for _, subscriber in made]
+    if not ids:
+        return {}
+    other = or_(ConsentEvent.batch_id.is_(None), ConsentEvent.batch_id != batch.id)
+    decided = session.scalars(
+        select(ConsentEvent.subscriber_id).where(bulk.one_of(session, ConsentEvent.subscriber_id, ids), other)
+    )
+    found = {number: "subscribed or unsubscribed since" for number in decided if number is not None}
+    for change, subscriber in made:
+        if subscriber.updated_at.isoformat() != change.after.get("updated_at"):
+            found[subscriber.id] = "edited since"
+    return found
 
 
 def _undo_changed(

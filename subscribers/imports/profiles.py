@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from subscribers.errors import NotFound
 from subscribers.imports.columns import IGNORE
-from subscribers.naming import check_slug, nearest
+from subscribers.naming import check_slug, clean_text, nearest
 from subscribers.tables import ImportProfile
 
 
@@ -23,9 +23,21 @@ def whole(columns: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
     return {column: mapping.get(column, IGNORE) for column in columns if column}
 
 
-def save(session: Session, name: str, mapping: Mapping[str, str], *, at: datetime) -> ImportProfile:
+def save(
+    session: Session,
+    name: str,
+    mapping: Mapping[str, str],
+    *,
+    at: datetime,
+    conditions: str = "",
+    stated_by: str = "",
+) -> ImportProfile:
     """
     Keep a mapping under a name, in place of an earlier one.
+
+    Args:
+        conditions: How the people of such files meet the conditions of the charity soft opt-in; empty says nothing.
+        stated_by: Who says so.
 
     Raises:
         InvalidValue: When the name cannot be one.
@@ -36,6 +48,7 @@ def save(session: Session, name: str, mapping: Mapping[str, str], *, at: datetim
         found = ImportProfile(name=name, created_at=at)
         session.add(found)
     found.mapping, found.updated_at = dict(mapping), at
+    found.conditions, found.stated_by = clean_text(conditions), stated_by[:200] if conditions else ""
     session.flush()
     return found
 

@@ -227,6 +227,30 @@ def test_an_audience_is_set_and_voids_an_approval(filled: Run, app: App) -> None
     assert "no list 'membres'" in filled("audience", "set", "2026-11", "--list", "membres", code=1)
 
 
+@pytest.mark.parametrize("how", ["--segment", "--exclude-segment"])
+def test_a_segment_that_an_issue_waits_for_is_not_removed(filled: Run, app: App, how: str) -> None:
+    """Else the issue fails at its time, or nobody knows any more whom it was to leave out."""
+    now = app.now()
+    with app.database.write() as session:
+        session.add(Issue(slug="2026-11", state=IssueState.DRAFT, created_at=now, edited_at=now, edited_by="x"))
+    filled("segments", "create", "north", "town = 'Dudley'")
+    filled("segments", "create", "wider", "segment 'north' or tag 'press'")
+    filled("audience", "set", "2026-11", "--list", "members", how, "wider")
+    assert "audience of 2026-11" in filled("segments", "remove", "wider", code=1)
+    assert "audience of 2026-11" in filled("segments", "remove", "north", code=1)
+    filled("audience", "set", "2026-11", "--list", "members")
+    assert filled("segments", "remove", "wider") == {"removed": "wider"}
+
+
+def test_archiving_a_list_says_which_issue_was_to_go_to_it(filled: Run, app: App) -> None:
+    now = app.now()
+    with app.database.write() as session:
+        session.add(Issue(slug="2026-11", state=IssueState.DRAFT, created_at=now, edited_at=now, edited_by="x"))
+    filled("audience", "set", "2026-11", "--list", "members")
+    assert "2026-11 was to go to it" in filled("lists", "archive", "members", as_json=False)
+    assert "2026-11" not in filled("lists", "archive", "members", "--undo", as_json=False)
+
+
 def test_the_audience_of_a_sent_issue_stays(filled: Run, app: App) -> None:
     now = app.now()
     with app.database.write() as session:
@@ -245,6 +269,15 @@ def test_an_import_is_undone_only_when_somebody_says_yes(filled: Run) -> None:
     }
     assert filled("subscribers", "list") == []
     assert filled("imports", "show", "1")["state"] == "undone"
+
+
+def test_an_undo_says_which_later_import_read_the_same_people(filled: Run, tmp_path: Path) -> None:
+    """They go with the record that the earlier import made, and nobody would miss them."""
+    (tmp_path / "again.csv").write_text(PEOPLE)
+    assert filled("subscribers", "import", str(tmp_path / "again.csv"), *WHY)["unchanged"] == 2
+    told = filled("imports", "undo", "1", "--reason", "wrong", "--yes", as_json=False)
+    assert "Import 2 found people as they were" in told
+    assert filled("subscribers", "import", str(tmp_path / "again.csv"), *WHY)["new"] == 2
 
 
 def test_a_person_is_added_changed_moved_merged_and_removed(filled: Run) -> None:
@@ -405,6 +438,33 @@ def test_the_soft_opt_in_asks_whether_its_conditions_are_met(run: Run, app: App)
     (line,) = run("subscribers", "show", "ann@example.org")["ledger"]
     assert line["evidence"].startswith("open day; given directly")
     assert "as tester stated (given on 2026-05-02)" in line["evidence"]
+
+
+def test_an_import_states_the_conditions_of_the_soft_opt_in_and_a_profile_keeps_them(
+    run: Run, app: App, tmp_path: Path
+) -> None:
+    """They are told and written into the ledger each time, with who stated them: never silently."""
+    run("lists", "create", "members")
+    app.workspace.config.write_text(CONFIG.replace("[smtp]", 'charity_number = "1234567"\n[smtp]'))
+    for name in ("ann", "bob", "cy"):
+        (tmp_path / f"{name}.csv").write_text(f"email,Note\n{name}@example.org,x\n")
+    of = ("--list", "members", "--evidence", "fair", "--collected-at", "2026-05-02", "--map", "Note=ignore")
+    put = (*of, "--basis", "soft-opt-in")
+    assert "simple way to refuse" in " ".join(
+        run("subscribers", "import", str(tmp_path / "ann.csv"), *put, code=2).split()
+    )
+    words = "card of the stall: own hand, 'news of our work', box to refuse"
+    run("subscribers", "import", str(tmp_path / "ann.csv"), *put, "--conditions", words, "--save-profile", "stall")
+    assert run("profiles", "show", "stall")["conditions"] == words
+    told = run(
+        "--as", "other", "subscribers", "import", str(tmp_path / "bob.csv"), *put, "--profile", "stall", as_json=False
+    )
+    assert f"as tester stated: {words}" in told
+    for name in ("ann", "bob"):
+        (line,) = run("subscribers", "show", f"{name}@example.org")["ledger"]
+        assert line["evidence"] == f"fair; conditions met, as tester stated: {words} (given on 2026-05-02)"
+    wrong = ("--basis", "consent", "--conditions", words)
+    assert "--basis soft-opt-in" in run("subscribers", "import", str(tmp_path / "cy.csv"), *of, *wrong, code=2)
 
 
 def test_what_is_done_to_the_list_is_recorded_and_the_log_verified(filled: Run, app: App, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from newsletter.app import App
 from subscribers import attributes, consent, leaving, lists, people, suppression
@@ -24,13 +24,16 @@ from subscribers.imports.importing import ImportResult
 from subscribers.segments import condition, resolve
 from subscribers.tables import (
     AttributeKind,
+    AttributeValue,
     Basis,
+    ConsentAction,
     ConsentEvent,
     ImportBatch,
     Subscriber,
     Subscription,
     SubscriptionState,
     Suppression,
+    Tag,
 )
 
 Run = Callable[..., ImportResult]
@@ -309,6 +312,24 @@ def test_an_undo_takes_back_what_nobody_changed_since(run_import: Run, app: App,
         assert not session.scalars(select(Subscription).where(Subscription.subscriber_id == edited.id)).all()
     with app.database.write() as session, pytest.raises(Conflict, match="was undone"):
         batches.undo(session, batches.get(session, 2), actor="t", why="again", at=later)
+
+
+def test_an_undo_of_many_writes_a_line_for_each_and_leaves_nothing_of_them(run_import: Run, app: App, at: Any) -> None:
+    """They are removed some thousands at a time: an undo must not keep others from leaving meanwhile."""
+    run_import("email,town,tags\n" + "".join(f"p{n}@example.org,Dudley,press\n" for n in range(4_100)))
+    statements: list[str] = []
+    with app.database.write() as session:
+        event.listen(session.connection(), "before_cursor_execute", lambda *given: statements.append(given[2]))
+        found = batches.undo(session, batches.get(session, 1), actor="t", why="wrong file", at=at)
+    assert (found.removed, found.kept) == (4_100, [])
+    assert len(statements) < 40
+    with app.database.read() as session:
+        for table in (Subscriber, Subscription, Tag, AttributeValue):
+            assert session.scalar(select(func.count()).select_from(table)) == 0
+        lines = session.execute(select(ConsentEvent.address_hash, ConsentEvent.action)).all()
+        undone = {row[0] for row in lines if row[1] is ConsentAction.UNDONE}
+        assert undone == {row[0] for row in lines}
+        assert len(undone) == 4_100
 
 
 def test_the_ledger_says_file_and_row(run_import: Run, app: App) -> None:

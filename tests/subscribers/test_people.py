@@ -12,7 +12,15 @@ from sqlalchemy.orm import Session
 from subscribers import consent, leaving, lists, people, suppression
 from subscribers.csv_cells import plain_cell, safe_cell
 from subscribers.errors import Conflict, InvalidValue, NotFound
-from subscribers.tables import ConsentEvent, MailingList, Subscriber, Subscription, SubscriptionState, Suppression
+from subscribers.tables import (
+    ConsentEvent,
+    Frequency,
+    MailingList,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+    Suppression,
+)
 
 Make = Callable[..., Subscriber]
 
@@ -113,6 +121,17 @@ def test_merging_keeps_the_stricter_consent_and_the_replay_agrees(
     assert (kept.name, people.tags_of(session, kept.id)) == ("Ann Jones", ["press"])
     held = suppression.of_address(session, address_hash=kept.address_hash, domain="", now=at)
     assert [entry.reason for entry in held] == ["complaint"]
+
+
+@pytest.mark.parametrize("who", ["kept", "gone"])
+def test_whoever_chose_one_mail_a_month_gets_no_more_after_a_merge(
+    session: Session, make_person: Make, at: datetime, who: str
+) -> None:
+    records = {"kept": make_person("a@example.org"), "gone": make_person("b@example.org")}
+    records[who].frequency = Frequency.MONTHLY
+    session.flush()
+    leaving.merge(session, records["kept"], records["gone"], actor="t", at=at)
+    assert records["kept"].frequency is Frequency.MONTHLY
 
 
 def test_what_was_asked_of_either_record_holds_after_they_are_joined(
