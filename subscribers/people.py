@@ -89,7 +89,7 @@ def find_or_none(session: Session, address: str) -> Subscriber | None:
 
 def by_token(session: Session, token_id: bytes, *, lock: bool = False) -> Subscriber | None:
     """
-    Return the person whom a link means, also by a record that was merged into theirs; None when the record is gone.
+    Return the person whom a link means, also by an earlier record that lives on in theirs; None for nobody.
 
     Args:
         lock: Let no other transaction change the person until this one ends.

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from subscribers.addresses import parse_address
 from subscribers.errors import Conflict, InvalidValue, NotFound
-from subscribers.tables import ImportSuppression, MailingList, Suppression
+from subscribers.tables import ImportSuppression, MailingList, Subscriber, Suppression
 from subscribers.tokens import address_hash as hash_address
 
 UNSUBSCRIBED = "unsubscribed"
@@ -68,9 +68,13 @@ def suppress(
         expires_at: None for ever.
 
     Raises:
-        InvalidValue: When it is not exactly one of address or hash, and domain; or the address cannot be read.
+        InvalidValue: When it is not exactly one of address or hash, and domain; or the address cannot be read; or when
+            somebody who has a record is to count as erased.
     """
     shown, digest, host = _identify(pepper, address, address_hash, domain)
+    if address is not None and reason.strip().casefold() == ERASED:
+        _refuse_record(session, shown, digest)
+        reason, shown = ERASED, None
     scope = (
         _same(Suppression.address_hash, digest),
         _same(Suppression.domain, host),
@@ -95,6 +99,15 @@ def suppress(
     session.add(made)
     session.flush()
     return made
+
+
+def _refuse_record(session: Session, address: str | None, digest: bytes | None) -> None:
+    """Refuse to call somebody erased who is not: a restore would take the whole record away."""
+    if session.scalar(select(exists().where(Subscriber.address_hash == digest))):
+        raise InvalidValue(
+            f"{address} has a record, and is not erased by a word.",
+            hint="Erase them: newsletter subscribers erase ADDRESS",
+        )
 
 
 def _prolong(entry: Suppression, expires_at: datetime | None, evidence: str) -> None:

@@ -229,6 +229,11 @@ class NeverMailKind(StrEnum):
     MERGED = "merged"
 
 
+# SQLite finds an index of some rows by these words alone, never by a value that is bound.
+_ENDED = text("kind IN ('gone', 'merged')")
+ENDED = text("never_mail_changes.kind IN ('gone', 'merged')")
+
+
 class NeverMailChange(Base):
     """
     One change of whom may be mailed, written by the database itself, to be copied to a file outside it.
@@ -240,12 +245,7 @@ class NeverMailChange(Base):
 
     __tablename__ = "never_mail_changes"
     __table_args__ = (
-        Index(
-            "ix_never_mail_changes_merged",
-            "person",
-            sqlite_where=text("kind = 'merged'"),
-            postgresql_where=text("kind = 'merged'"),
-        ),
+        Index("ix_never_mail_changes_ended", "person", sqlite_where=_ENDED, postgresql_where=_ENDED),
         {"sqlite_autoincrement": True},
     )
 

@@ -73,7 +73,7 @@ def withdraw_many(
 
 
 def _people(session: Session, list_id: int, token_ids: Iterable[bytes]) -> Sequence[_Person]:
-    """Return the people with what they are on the list; a link of a merged record means the one it lives on in."""
+    """Return the people with what they are on the list; the link of a record that is gone means whom it lives on in."""
     tokens = set(token_ids)
     found = list(_locked(session, list_id, tokens))
     if len(found) < len(tokens) and (lives := set(living_tokens(session, tokens).values()) - tokens):

@@ -386,6 +386,51 @@ def test_access_is_answered_when_the_record_is_gone(known_everywhere: App) -> No
             held_about(app, session, "nobody@example.org")
 
 
+def test_whose_address_ends_or_begins_like_it_loses_nothing(app: App) -> None:
+    """Joann's complaint keeps its contact, her consent its evidence, and her row stays in the file of refused ones."""
+    app.now = lambda: NOW
+    like = ("joann@example.org", "o.ann@example.org", "ann@example.org.uk", "ann@example.org-b.net")
+    path = app.workspace.outbox / "import-1-errors.csv"
+    path.write_text("row,reason,address\n" + "".join(f"{n},no name,{address}\n" for n, address in enumerate(like)))
+    with app.database.write() as session:
+        members = lists.create(session, "members", at=NOW)
+        for address in ("ann@example.org", *like):
+            person = people.add(session, pepper=app.keys.pepper, address=address, at=NOW)
+            consent.grant(session, person, members, basis=Basis.CONSENT, evidence=f"form of <{address}>.", **ACT)
+        for address in like:
+            person_requests.receive(
+                session, PersonRequestKind.COMPLAINT, contact=address, words=f"{address}, ann@example.org",
+                way="letter", at=NOW, pepper=app.keys.pepper,
+            )  # fmt: skip
+    erase_person(app, "ann@example.org", evidence="letter")
+    with app.database.read() as session:
+        kept = session.scalars(select(ConsentEvent.evidence).order_by(ConsentEvent.id)).all()
+        assert kept == ["", *[f"form of <{address}>." for address in like]]
+        told = [(one.contact, one.words) for one in person_requests.listed(session)]
+        assert told == [(address, f"{address}, (erased)") for address in like]
+    assert [line.rpartition(",")[2] for line in path.read_text("utf-8-sig").splitlines()[1:]] == list(like)
+
+
+def test_an_api_answer_about_somebody_without_a_record_forgets_the_address(known_everywhere: App) -> None:
+    """A program suppressed the address: nobody's record would take the kept answer with it."""
+    app, address = known_everywhere, "zanzibar.nobody@example.net"
+    with app.database.write() as session:
+        suppression.suppress(
+            session, pepper=app.keys.pepper, address=address, reason="by hand", evidence="e", at=NOW
+        )  # fmt: skip
+        token = session.scalars(select(ApiToken.id)).first()
+        session.add(
+            ApiAnswer(
+                token_id=token, key_digest=b"k2", request_digest=b"r2", at=NOW, status=201,
+                document={"address": address, "evidence": f"call of {address}"},
+            )
+        )  # fmt: skip
+    erase_person(app, address, evidence="letter")
+    assert [where for where, text in cells(app) if "zanzibar.nobody" in text] == []
+    with app.database.read() as session:  # the key stays used: the same request again must not run again
+        assert len(session.scalars(select(ApiAnswer)).all()) == 2
+
+
 def test_an_open_complaint_can_still_be_answered_and_closing_it_forgets_whom(known_everywhere: App) -> None:
     """Also one that no worker has taken from the site yet."""
     app = known_everywhere
@@ -425,3 +470,23 @@ def test_somebody_without_a_record_is_told_and_erased(either: App, of: str) -> N
     assert (held["state"], len(held["sign_ups"] + held["requests"] + held["data_requests"])) == ("no record", 1)
     erase_person(app, NEW, evidence="telephone")
     assert found(app) == set()
+
+
+def test_the_word_erased_is_for_erasures_alone(app: App, tmp_path: Path) -> None:
+    """By hand or from a file it would let a later restore erase the whole record of somebody who never asked."""
+    app.now = lambda: NOW
+    listed = tmp_path / "left.csv"
+    listed.write_text("address,reason\nann@example.org,Erased\ngone@example.net,erased\n")
+    with app.database.write() as session:
+        people.add(session, pepper=app.keys.pepper, address="ann@example.org", at=NOW)
+        with pytest.raises(InvalidValue, match="erase"):
+            suppression.suppress(
+                session, pepper=app.keys.pepper, address="ann@example.org", reason="erased ", evidence="x", at=NOW
+            )
+        result = import_suppressions(
+            session, listed, pepper=app.keys.pepper, reason="imported", evidence="x", at=NOW
+        )  # fmt: skip
+        assert (result.added, [number for number, _ in result.refused]) == (1, [2])
+        (entry,) = session.scalars(select(Suppression)).all()
+        assert (entry.reason, entry.address) == ("erased", None)
+        assert suppression.is_erased(session, address_hash(app.keys.pepper, "gone@example.net"), NOW)

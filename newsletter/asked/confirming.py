@@ -17,6 +17,8 @@ from subscribers.errors import Conflict, TokenInvalid
 from subscribers.signing_up import Evidence
 from subscribers.tables import OneTimeToken
 
+DONE = "done"  # in the payload of a link that was used: what came of it
+
 
 def look(session: Session, token: str, *, now: datetime) -> None:
     """
@@ -32,11 +34,15 @@ def confirm(app: Parts, session: Session, token: str) -> bool:
     """
     Use the link; return False when only a person can put this address on a list.
 
+    The second press of a double click changes nothing, and is told what the first one did.
+
     Raises:
         TokenInvalid: As `look`.
     """
     now = app.now()
-    spent = one_time.spend(session, PURPOSE, token, now=now)
+    spent = one_time.spend(session, PURPOSE, token, now=now, again_within=one_time.PRESSED_AGAIN)
+    if DONE in spent.payload:
+        return bool(spent.payload[DONE])
     _require_pending(session, spent, now)
     payload = spent.payload
     evidence = Evidence(
@@ -47,11 +53,13 @@ def confirm(app: Parts, session: Session, token: str) -> bool:
         confirmed=f"button on the page of the link that was mailed {_moment(payload['mailed_at'])}",
         language=_own_language(payload["language"], app.config.organisation.language),
     )
+    done = True
     try:
         signing_up.confirm(session, payload["sign_up"], evidence.wordings, evidence, pepper=app.keys.pepper, now=now)
     except Conflict:
-        return False
-    return True
+        done = False
+    spent.payload = {**payload, DONE: done}
+    return done
 
 
 def _require_pending(session: Session, token: OneTimeToken, now: datetime) -> None:

@@ -33,6 +33,7 @@ class FormTicket:
         language: That it was in.
         statement: The words of consent, as they stood beside the button.
         offered: What each list was called, by its name.
+        number: Drawn by lot, so that no two forms are one; empty where the same form is sent by many.
     """
 
     made_at: datetime
@@ -42,6 +43,7 @@ class FormTicket:
     language: str
     statement: str
     offered: Mapping[str, str]
+    number: str = ""
 
     def wording(self, name: str) -> str:
         """Return what somebody who ticked this list agreed to, as the ledger keeps it."""
@@ -58,6 +60,7 @@ def seal(ring: Keyring, ticket: FormTicket) -> str:
         ticket.language,
         ticket.statement,
         dict(ticket.offered),
+        *([ticket.number] if ticket.number else ()),
     ]
     return sign_text(ring.current, PURPOSE, json.dumps(fields, ensure_ascii=False, separators=(",", ":")))
 

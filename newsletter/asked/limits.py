@@ -1,5 +1,5 @@
 """
-The limits of sign-ups, one row of `throttles` each: by network, by receiving domain, by kind of form and overall; and
+The limits of sign-ups, one row of `throttles` each: by form, network, receiving domain, kind of form and overall; and
 by network and overall those of complaints and requests about one's own data, and of links to one's settings.
 
 A row is locked from reading to storing. When the limit for all runs
@@ -18,6 +18,7 @@ from newsletter.send.throttles import SIGN_UP_BREAKER, locked_value, store_value
 from newsletter.tables import Throttle
 
 PREFIX = "sign-up:"
+FORM, MOST_SENDS_OF_A_FORM = f"{PREFIX}form:", 5
 NETWORK, DOMAIN, EMBEDDED, OVERALL = f"{PREFIX}network:", f"{PREFIX}domain:", f"{PREFIX}embedded", f"{PREFIX}overall"
 REQUEST_NETWORK, REQUEST_OVERALL = "request:network:", "request:overall"
 REQUESTS_PER_HOUR_PER_NETWORK, REQUESTS_PER_HOUR = 10, 100  # a person reads each of them
@@ -33,6 +34,21 @@ def may_ask(session: Session, network: str, per_hour: int, now: datetime) -> boo
 def may_ask_embedded(session: Session, per_hour: int, now: datetime) -> bool:
     """Return whether the forms that stand on other sites may ask once more."""
     return _take(session, EMBEDDED, per_hour, now)
+
+
+def may_send_form(session: Session, number: str, until: datetime) -> bool:
+    """
+    Return whether one form of the site may be sent once more: by somebody who mistyped, not by a machine, all day.
+
+    Args:
+        until: From when it is refused whatever its number, which is then forgotten.
+    """
+    connection, name = session.connection(), FORM + number
+    left = (locked_value(connection, name) or {"level": MOST_SENDS_OF_A_FORM})["level"]
+    if left < 1:
+        return False
+    store_value(connection, name, Bucket(left - 1, until.timestamp()).to_json())
+    return True
 
 
 def may_request(session: Session, network: str, now: datetime) -> bool:
@@ -88,7 +104,7 @@ def forget_full(session: Session, now: datetime) -> None:
 
 
 def _full(session: Session, now: datetime) -> list[str]:
-    named = or_(*(Throttle.name.startswith(kind) for kind in (NETWORK, DOMAIN, REQUEST_NETWORK, LINK_NETWORK)))
+    named = or_(*(Throttle.name.startswith(kind) for kind in (FORM, NETWORK, DOMAIN, REQUEST_NETWORK, LINK_NETWORK)))
     rows = session.execute(select(Throttle.name, Throttle.value).where(named))
     before = now.timestamp() - FULL_AFTER_SECONDS
     return [name for name, value in rows if not value or value["at"] <= before]

@@ -85,7 +85,10 @@ def _may_ask(app: Parts, session: Session, asked: Asked, ticket: FormTicket) -> 
         return True
     if not limits.may_ask(session, asked.network, settings.per_hour_per_network, now):
         return False
-    return not ticket.embedded or limits.may_ask_embedded(session, settings.per_hour_embedded, now)
+    if ticket.embedded:
+        return limits.may_ask_embedded(session, settings.per_hour_embedded, now)
+    until = ticket.made_at + timedelta(hours=settings.form_hours)
+    return not ticket.number or limits.may_send_form(session, ticket.number, until)
 
 
 def _may_mail(app: Parts, session: Session, address: Address, now: datetime) -> bool:

@@ -18,6 +18,27 @@ from newsletter.migrations import refuse_newer
 ROOM_LEFT_BYTES = 100 << 20  # what a restore leaves free on the disk
 
 
+def read_through(path: Path, identity: Path | None, watcher: Watcher) -> Manifest:
+    """
+    Read a backup to its end, every hash checked, and write nothing of it anywhere; return what it says of itself.
+
+    Raises:
+        BackupDamaged: When anything in it is not as it was written.
+        EncryptionTrouble: When it cannot be decrypted.
+    """
+    watcher.step("Reading and checking")
+    done = 0
+    with decrypting(path, identity) as source:
+        reader = container.Reader(source)
+        for _, blocks in reader.files():
+            for block in blocks:
+                done += len(block)
+                watcher.tell(done, reader.manifest.size)
+    if not reader.manifest.holds(reader.manifest.database_file):
+        raise BackupDamaged("The backup holds no database.")
+    return reader.manifest
+
+
 def unpack(path: Path, folder: Path, identity: Path | None, watcher: Watcher) -> Manifest:
     """
     Unpack a backup into an empty folder, every hash checked, and return what it says of itself.

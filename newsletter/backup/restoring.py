@@ -68,11 +68,17 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came of a restore, and where what stood before is."""
+    """
+    What came of a restore, and where what stood before is.
+
+    Attributes:
+        left_unknown_since: From when on it is not known here who left: no newer file of who is never mailed was found.
+    """
 
     settled: Settled
     aside: Path | None
     schema_aside: str
+    left_unknown_since: datetime | None
 
 
 def make_ready(
@@ -137,6 +143,7 @@ def _make_ready(
         "made_at": manifest.made_at.isoformat(),
         "aside": f"before-restore-{now:%Y%m%dT%H%M%S}",
         "files": [str(path) for path in files],
+        "newer": any(path not in (fresh / NEVER_MAIL, workspace.restoring / NEVER_MAIL) for path in files),
     }
     if manifest.database == "postgresql":
         plan["stood"] = on_postgresql.check_target(url, workspace.locks, replace=wanted.replace)
@@ -186,7 +193,8 @@ def finish(
     (workspace.restoring / PLAN).unlink()
     sync_folder(workspace.restoring)
     shutil.rmtree(workspace.restoring, ignore_errors=True)
-    return Restored(Settled(**plan["settled"]), aside if aside.is_dir() else None, schema_aside)
+    unknown_since = None if plan["newer"] else datetime.fromisoformat(plan["made_at"])
+    return Restored(Settled(**plan["settled"]), aside if aside.is_dir() else None, schema_aside, unknown_since)
 
 
 def _refuse_standing(workspace: Workspace, wanted: Wanted) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -51,8 +52,12 @@ def upgrade(context: Context) -> None:
     "--nothing-sent-since", is_flag=True, help="The other database has sent nothing since this copy was made."
 )
 @click.option("--restored", is_flag=True, help="It was put back from a backup, though nothing here shows it.")
+@click.option(
+    "--never-mail", "files", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE", help="A newer never-mail.jsonl to apply too.",
+)  # fmt: skip
 @pass_context
-def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
+def adopt(context: Context, nothing_sent_since: bool, restored: bool, files: tuple[Path, ...]) -> None:
     """Make a copied or restored database the live one, so that it may send again.
 
     What it holds as still to be sent may have been sent by the other one: those copies become uncertain, unless you
@@ -87,7 +92,7 @@ def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
         raise click.Abort
     with app.database.write() as session:
         require_no_sender(session, app.workspace.locks)
-        applied = apply(session, [app.workspace.never_mail], app.keys.pepper, at=app.now())
+        applied = apply(session, [app.workspace.never_mail, *files], app.keys.pepper, at=app.now())
         made = make_live(session, now=app.now(), nothing_sent_since=nothing_sent_since)
         lost = app.audit.begin_again(session)
         app.audit.record(session, Action.DATABASE_ADOPTED, "database", uncertain=made.uncertain, entries_lost=lost)
@@ -99,7 +104,7 @@ def adopt(context: Context, nothing_sent_since: bool, restored: bool) -> None:
     for words in db_backup.never_mail_words(asdict(applied.replayed)):
         output.show(words)
     if applied.damaged:
-        output.warn(f"{len(applied.damaged):,} damaged lines of {app.workspace.never_mail} could not be applied.")
+        output.warn(f"{len(applied.damaged):,} damaged lines of never-mail.jsonl could not be applied.")
     if made.uncertain:
         output.show(f"{made.uncertain:,} copies are uncertain: newsletter uncertain list")
     for slug in made.paused:

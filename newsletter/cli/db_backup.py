@@ -1,4 +1,4 @@
-"""`newsletter db backup` and `restore`: one file with all of a workspace, and the way back from it."""
+"""`newsletter db backup`, `check` and `restore`: one file with all of a workspace, and the way back from it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def backup(context: Context, file: Path | None, recipient: str | None, without_k
 
     It is made for you alone (mode 0600), read back, and never written over another. Without FILE it goes to backups/
     of the workspace under its date: copy it to another machine. Made for somebody with --encrypt-to, only they can
-    open it, so it is not read back.
+    open it, so it is not read back: let them do that with `newsletter db check`.
 
     Example: newsletter db backup --encrypt-to keeper@example.org
     """
@@ -86,11 +86,42 @@ def backup(context: Context, file: Path | None, recipient: str | None, without_k
     for words in made.manifest.left_out:
         output.warn(f"Left out: {words}")
     if made.encrypted:
-        output.note(f"Encrypted with {made.encrypted}, so it could not be read back here: try once to restore it.")
+        key = " --identity KEYFILE" if made.encrypted == "age" else ""
+        output.note(f"Encrypted with {made.encrypted}, so it could not be read back here.")
+        output.note(f"Do that where the key is: newsletter db check {made.path.name}{key}")
     else:
         output.note("Read back and found whole. It is not encrypted: whoever has it knows who is on your lists.")
     if file is None:
         output.note("It is on the same disk as the workspace: copy it elsewhere.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--identity", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE", help="Your age key."
+)
+@pass_context
+def check(context: Context, file: Path, identity: Path | None) -> None:
+    """Read a backup from beginning to end and tell whether it is whole; nothing is restored, or written anywhere.
+
+    It needs no workspace: run it on the machine that has the key of an encrypted one.
+
+    Example: newsletter db check newsletter-2026-11-02T0300Z.tar.gz.age --identity backup-key.txt
+    """
+    from newsletter.backup.encryption import is_encrypted
+    from newsletter.backup.opening import read_through
+
+    with Steps(context.output) as steps:
+        held = read_through(file, identity, steps)
+    output = context.output
+    if output.as_json:
+        told = {"file": str(file), "made_at": held.made_at, "host": held.host, "encrypted": is_encrypted(file) or None}
+        output.data({**told, "keys": held.keys, "left_out": list(held.left_out), "counts": dict(held.counts)})
+        return
+    people = held.counts.get("subscribers", 0)
+    output.show(f"Whole: made on {held.made_at:%Y-%m-%d %H:%M} UTC on {held.host}, with {people:,} people.")
+    for words in held.left_out:
+        output.warn(f"Left out: {words}")
 
 
 @click.command()
@@ -178,7 +209,7 @@ def _tell(context: Context, workspace: Workspace, done: Restored) -> None:
     if output.as_json:
         told: dict[str, Any] = {"workspace": str(workspace.root), **settled.as_json()}
         told |= {"aside": str(done.aside) if done.aside else None, "schema_aside": done.schema_aside or None}
-        output.data(told)
+        output.data({**told, "left_unknown_since": done.left_unknown_since})
         return
     output.show(f"Restored into {workspace.root}.")
     if done.aside is not None:
@@ -189,6 +220,12 @@ def _tell(context: Context, workspace: Workspace, done: Restored) -> None:
         output.note(f"The database was of version {settled.upgraded_from}, or newer.")
     for words in never_mail_words(settled.never_mail):
         output.show(words)
+    output.warn("What people chose since the backup is lost: discreet mail, a pause, one mail a month.")
+    if done.left_unknown_since is not None:
+        output.warn(
+            f"Who left, was suppressed or erased after {done.left_unknown_since:%Y-%m-%d %H:%M} UTC is not known here. "
+            "If a newer never-mail.jsonl is left anywhere: newsletter db adopt --never-mail FILE"
+        )
     if settled.damaged_lines:
         output.warn(f"{settled.damaged_lines:,} lines of the file of who is never mailed could not be read.")
     if settled.uncertain:
@@ -220,4 +257,4 @@ def never_mail_words(counts: dict[str, Any]) -> list[str]:
     return said
 
 
-VERBS = (backup, restore)
+VERBS = (backup, check, restore)

@@ -211,7 +211,7 @@ def erase(context: Context, address: str, evidence: str) -> None:
     """
     from newsletter.cli.list_text import done
     from newsletter.personal_data.erasing import erase_address
-    from newsletter.personal_data.erasing_files import forget_in_files
+    from newsletter.personal_data.erasing_files import forget_in_files, older_copies
 
     shown = address.strip()
     if not context.output.confirm(f"Erase {shown} for good?"):
@@ -223,10 +223,13 @@ def erase(context: Context, address: str, evidence: str) -> None:
         *(f"the file {path}" for path in forget_in_files(app.workspace.outbox, erased.addresses).left),
     ]
     words = "Erased. Backups made before today still hold the person until they are deleted."
-    document = {"erased": True, "deliveries": erased.copies, "left": left}
+    older = older_copies(app.workspace, app.database)
+    document = {"erased": True, "deliveries": erased.copies, "left": left, "older_copies": older}
     done(context.output, document, words)
     for what in left if not context.output.as_json else ():
         context.output.warn(f"The address still stands in {what}.")
+    for what in older if not context.output.as_json else ():
+        context.output.warn(f"Made before, so it may hold the person: {what}.")
 
 
 VERBS = (subscribe, unsubscribe, move, merge, remove, erase)

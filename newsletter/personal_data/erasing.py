@@ -24,11 +24,12 @@ from sqlalchemy.types import Text
 from newsletter.app import App
 from newsletter.asked.requests import rows_of
 from newsletter.audit.log import Action
-from newsletter.personal_data.erasing_files import forget_in_files
+from newsletter.personal_data.erasing_files import forget_in_files, mention_of
 from newsletter.send.notice_rows import cancel
 from newsletter.send.owner import changed
 from newsletter.send.returns import reply_name
 from newsletter.tables import (
+    ApiAnswer,
     Block,
     Delivery,
     DeliveryState,
@@ -212,7 +213,7 @@ _WORDS = (
 
 
 def _scrub(session: Session, address: str, hashes: frozenset[bytes]) -> None:
-    pattern = re.compile(re.escape(address), re.IGNORECASE)
+    pattern = mention_of(address)
     kept = set(session.scalars(_own_open(hashes)))
     for column in _WORDS:
         for row in session.scalars(select(column.class_).where(_holds(column, address))).all():
@@ -221,9 +222,12 @@ def _scrub(session: Session, address: str, hashes: frozenset[bytes]) -> None:
     for row in (*session.scalars(select(Setting)), *session.scalars(select(Throttle))):
         if (value := _without(pattern, row.value)) != row.value:
             row.value = value
+    for answer in session.scalars(select(ApiAnswer).where(_holds(cast(ApiAnswer.document, Text), address))):
+        answer.document = _without(pattern, answer.document)
     session.flush()
-    told = _holds(ConsentEvent.evidence, address)
-    changed(session, update(ConsentEvent).where(told).values(evidence=""))
+    lines = select(ConsentEvent.id, ConsentEvent.evidence).where(_holds(ConsentEvent.evidence, address))
+    told = [line.id for line in session.execute(lines) if pattern.search(line.evidence)]
+    changed(session, update(ConsentEvent).where(ConsentEvent.id.in_(told)).values(evidence=""))
 
 
 def _own_open(hashes: frozenset[bytes]) -> Select[PersonRequest]:

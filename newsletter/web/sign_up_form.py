@@ -6,6 +6,7 @@ A form that is embedded is plain HTML without script, style or picture; whoever 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,6 +52,7 @@ def sealer(
                 language=language,
                 statement=Markup(statement).striptags(),  # noqa: S704  # to text, from our own page
                 offered={one.name: one.title for one in offers},
+                number="" if embedded else secrets.token_urlsafe(12),
             ),
         )
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from subscribers.tables import MailingList, NeverMailChange, Subscriber
+from subscribers.tables import ENDED, MailingList, NeverMailChange, Subscriber
 from subscribers.tables import NeverMailKind as Kind
 
 CHUNK = 2_000
@@ -98,14 +98,22 @@ def note_merge(session: Session, kept: Subscriber, gone: Subscriber, *, at: date
 
 
 def living_tokens(session: Session, token_ids: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Return, for tokens of records that were merged, the token of the record that each lives on in."""
+    """
+    Return, for tokens of records that are gone, the token of the record that each lives on in.
+
+    It is the one that it was merged into, or else the one that has its address now: somebody who was removed and came
+    back with a spreadsheet leaves by the links of before, too.
+    """
     found: dict[bytes, bytes] = {}
     reached = {token: token for token in token_ids}
     while reached:
-        merged = select(NeverMailChange.person, NeverMailChange.kept).where(
-            NeverMailChange.kind == Kind.MERGED, NeverMailChange.person.in_(list(reached.values()))
+        ended = (
+            select(NeverMailChange.person, func.coalesce(NeverMailChange.kept, Subscriber.token_id))
+            .outerjoin(Subscriber, Subscriber.address_hash == NeverMailChange.address_hash)
+            .where(ENDED, NeverMailChange.person.in_(list(reached.values())))
+            .order_by(NeverMailChange.id.desc())  # a merge is written down just before its deletion, and counts
         )
-        into = {bytes(gone): bytes(kept) for gone, kept in session.execute(merged) if gone and kept}
+        into = {bytes(gone): bytes(kept) for gone, kept in session.execute(ended) if gone and kept}
         reached = {token: into[at] for token, at in reached.items() if at in into and into[at] not in (token, at)}
         found |= reached
     return found

@@ -15,7 +15,7 @@ from typing import Protocol
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from subscribers import consent, lists, people, suppression
+from subscribers import consent, lists, suppression
 from subscribers.never_mail import changes as never_mail
 from subscribers.never_mail.changes import Change
 from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Suppression
@@ -120,7 +120,7 @@ def _merge(
     for change in merges:
         assert change.person is not None
         assert change.kept is not None
-        kept, gone = (people.by_token(session, token) for token in (change.kept, change.person))
+        kept, gone = (_record(session, token) for token in (change.kept, change.person))
         if gone is None:
             continue
         if kept is None:
@@ -129,6 +129,11 @@ def _merge(
         endings.merge(session, kept, gone, at)
         done.merged += 1
     return stands_for
+
+
+def _record(session: Session, token: bytes) -> Subscriber | None:
+    """Return this very record: what it lives on in, as links have it, is not what was deleted or merged."""
+    return session.scalar(select(Subscriber).where(Subscriber.token_id == token))
 
 
 def _people(session: Session, change: Change, stands_for: dict[bytes, bytes]) -> Sequence[Subscriber]:
@@ -246,7 +251,7 @@ def _end(session: Session, words: _LastWords, endings: Endings, done: Replayed, 
             done.erased += 1
     merged = {change.person for change in words.merges}
     for change in words.gone:
-        person = people.by_token(session, change.person) if change.person else None
+        person = _record(session, change.person) if change.person else None
         if person is None or change.person in merged:
             continue
         if change.address_hash in erased:

@@ -112,6 +112,8 @@ def test_a_ticket_holds_what_was_shown_and_older_keys_verify() -> None:
     text = seal(RING, TICKET)
     assert unseal(RING, text) == TICKET
     assert unseal(Keyring((Key(3, b"x" * 32), *RING.keys)), text) == TICKET
+    numbered = replace(TICKET, number="n")
+    assert unseal(RING, seal(RING, numbered)) == numbered
     assert TICKET.wording("members") == "Yes, please.\nMembers ☂"
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from newsletter.app import App
 from newsletter.asked import confirming, limits
 from newsletter.asked.answering import Answering
+from newsletter.asked.form_ticket import VERSION, FormTicket, seal
 from newsletter.config.sign_up import SignUpSettings
 from newsletter.fresh_keys import FreshKeys
 from newsletter.keys import rotate_key
@@ -30,7 +31,7 @@ from subscribers.tables import (
     Subscription,
     Suppression,
 )
-from tests.asked.conftest import STATEMENT
+from tests.asked.conftest import PAGE, STATEMENT
 from tests.conftest import smallest_config
 
 ANN = "ann@example.org"
@@ -175,6 +176,11 @@ def test_a_link_works_once_and_not_for_ever(app, clock, offer, send_form):
             confirming.look(session, token, now=app.now())
     assert subscribed(app) == {}
     assert confirm(app, token)
+    clock.tick(seconds=9)
+    lines = count(app, ConsentEvent)
+    assert confirm(app, token)  # a double click shows the answer to the second press alone
+    assert count(app, ConsentEvent) == lines == 2
+    clock.tick(seconds=1)
     with pytest.raises(TokenInvalid):
         confirm(app, token)
     with app.database.read() as session, pytest.raises(TokenInvalid):
@@ -377,6 +383,32 @@ def test_each_link_stands_for_what_its_own_mail_said(app, clock, offer, send_for
     answer(app)
     assert confirm(app, tokens(app)[0])
     assert subscribed(app) == {"members": "subscribed"}
+
+
+def test_one_form_is_sent_a_few_times_and_no_more_as_long_as_it_is_good(anywhere, offer, send_form):
+    """Somebody who mistyped sends it again; a machine that has it for two days gets nothing more out of it."""
+    offer(anywhere, "members")
+    start = anywhere.now()
+    made = (start - timedelta(minutes=1)).replace(microsecond=0)
+    one, other = (
+        seal(
+            anywhere.keys.links,
+            FormTicket(made, False, PAGE, VERSION, "en-GB", STATEMENT, {"members": "The members"}, number),
+        )
+        for number in "ab"
+    )
+    for hours in (0, 3, 47):
+        anywhere.now = lambda hours=hours: start + timedelta(hours=hours)
+        send_form(anywhere, *[f"p{hours}x{n}@example{n}.org" for n in range(3)], form=one)
+        answer(anywhere)
+    assert len(notices(anywhere)) == limits.MOST_SENDS_OF_A_FORM == 5
+    send_form(anywhere, "somebody@example.org", form=other)
+    answer(anywhere)
+    assert len(notices(anywhere)) == 6
+    anywhere.now = lambda: start + timedelta(hours=50)
+    with anywhere.database.write() as session:
+        limits.forget_full(session, anywhere.now())
+        assert not [name for name in session.scalars(select(Throttle.name)) if name.startswith(limits.FORM)]
 
 
 def test_a_flood_from_one_network_mails_as_many_as_its_limit(app, offer, send_form):

@@ -158,6 +158,40 @@ def test_a_newer_file_from_elsewhere_is_applied_too(live: App, run, opened, back
     assert len((tmp_path / "new" / "never-mail.jsonl").read_text().splitlines()) >= 2
 
 
+def test_a_restore_that_cannot_know_who_left_since_says_so_and_can_be_told(
+    live, run, opened, backed_up, tmp_path
+) -> None:
+    """Without a newer file whoever left comes back: that must not happen in silence, nor be the end of it."""
+    leave(live, "ann", "members")
+    with live.database.write() as session:
+        erase_person(session, people.find(session, "dee@example.com"), evidence="letter", at=NOW)
+    Keeper(live.database, live.workspace, live.keys.pepper).keep(now=NOW)
+    told = run("db", "restore", backed_up, "--into", tmp_path / "one")
+    assert told["left_unknown_since"] is not None
+    said = run("db", "restore", backed_up, "--into", tmp_path / "two", as_json=False)
+    assert "not known here" in " ".join(said.split())
+    assert "db adopt --never-mail FILE" in " ".join(said.split())
+    assert "lost: discreet mail" in " ".join(said.split())  # no file outside the database holds it
+    newer = ("--never-mail", live.workspace.never_mail)
+    assert run("db", "adopt", *newer, "--yes", root=tmp_path / "two")["never_mail"]["left"] == 1
+    app = opened(tmp_path / "two")
+    assert (standing(app, "ann"), standing(app, "dee")) == ("unsubscribed", None)
+    assert run("db", "restore", backed_up, "--into", tmp_path / "three", *newer)["left_unknown_since"] is None
+    live.close()
+    assert run("db", "restore", backed_up, "--replace", "--yes")["left_unknown_since"] is None
+
+
+def test_an_erasure_names_the_older_copies_that_still_hold_the_person(live, run, backed_up: Path) -> None:
+    """Else what a restore put aside holds people who were erased for as long as nobody thinks of it."""
+    made = run("db", "backup")["file"]
+    live.close()
+    aside = run("db", "restore", backed_up, "--replace", "--yes")["aside"]
+    erased = run("subscribers", "erase", "ann@example.com", "--evidence", "letter", "--yes")
+    assert erased["older_copies"] == [made, aside]
+    said = run("subscribers", "erase", "bob@example.com", "--evidence", "letter", "--yes", as_json=False)
+    assert "".join(aside.split()) in "".join(said.split())
+
+
 def test_a_standing_workspace_is_not_replaced_unless_told(live: App, run, backed_up: Path) -> None:
     live.close()
     before = tree(live.workspace.root)

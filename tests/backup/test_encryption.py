@@ -84,6 +84,30 @@ def test_with_gpg_only_its_key_opens_it(live: App, run, gpg_key: str, tmp_path: 
     assert (tmp_path / "new" / "secrets" / "pepper.key").exists()
 
 
+@pytest.mark.parametrize("program", ["", "age", "gpg"])
+def test_a_check_reads_all_of_a_backup_and_restores_nothing(
+    live: App, run, age_key, gpg_key, tmp_path: Path, program: str
+) -> None:
+    """Where it was made nobody can open an encrypted one; where its key is, there need be no workspace."""
+    recipient, key = age_key
+    to = {"": [], "age": ["--encrypt-to", recipient], "gpg": ["--encrypt-to", gpg_key]}[program]
+    identity = ["--identity", key] if program == "age" else []
+    join(live, "ann")
+    path, elsewhere = tmp_path / "a.enc", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    said = run("db", "backup", path, *to, as_json=False)
+    assert ("newsletter db check" in " ".join(said.split())) is bool(program)
+    held = run("db", "check", path, *identity, root=elsewhere)
+    assert (held["encrypted"], held["counts"]["subscribers"], held["keys"]) == (program or None, 1, True)
+    assert "Whole" in run("db", "check", path, *identity, root=elsewhere, as_json=False)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    for damaged in (whole[:-20], whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]):
+        path.write_bytes(damaged)
+        run("db", "check", path, *identity, root=elsewhere, code=1)
+    assert list(elsewhere.iterdir()) == []
+
+
 @pytest.mark.parametrize("program", ["age", "gpg"])
 def test_a_flipped_byte_or_a_cut_end_is_refused(live: App, run, age_key, gpg_key, tmp_path: Path, program) -> None:
     recipient, key = age_key

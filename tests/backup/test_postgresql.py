@@ -70,6 +70,8 @@ def test_a_restore_in_place_keeps_who_left_out_and_what_stood_aside(on_server, r
         assert not instance.is_live(session)
         assert session.scalar(text(f'SELECT count(*) FROM "{told["schema_aside"]}".subscribers')) == 3
     run("db", "adopt", "--yes")
+    copies = run("subscribers", "erase", "cid@example.com", "--evidence", "letter", "--yes")["older_copies"]
+    assert copies == [told["aside"], f"the schema {told['schema_aside']} of the database"]
     join(back, "new")
     leave(back, "new", "members")  # the triggers of the restored database write into the restored table
     with back.database.read() as session:

@@ -142,6 +142,20 @@ def test_a_removed_record_is_removed_again_and_a_lifted_entry_lifted(app: App, p
     assert reasons(app, "bob") == []
 
 
+def test_whoever_had_the_address_of_a_removed_record_before_is_not_removed_with_it(app: App, put_back) -> None:
+    """A link of the removed record means whoever has its address; the record itself is not that person."""
+    join(app, "ann")
+    back = put_back()
+    with app.database.write() as session:
+        ann = people.find(session, "ann@example.com")
+        people.change_address(session, ann, "new@example.com", pepper=app.keys.pepper, at=NOW)
+    join(app, "ann")
+    with app.database.write() as session:
+        remove_person(session, people.find(session, "ann@example.com"), evidence="twice", at=NOW)
+    assert back().replayed.removed == 0
+    assert standing(app, "ann") is SubscriptionState.SUBSCRIBED
+
+
 def test_a_merge_is_done_again_so_that_nobody_loses_a_list(app: App, put_back) -> None:
     join(app, "ann")
     join(app, "old", list_name="events")

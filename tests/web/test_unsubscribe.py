@@ -81,6 +81,28 @@ def test_the_link_of_a_record_that_was_merged_into_another_works(site, member, m
     assert {name for name, state in merged().items() if state == "unsubscribed"} == left
 
 
+@pytest.mark.parametrize("asked", [{"scope": "list"}, ONE_CLICK])
+def test_the_link_of_a_record_that_was_removed_works_for_whoever_has_the_address_again(
+    app: App, site, member, forget, asked: dict[str, str]
+) -> None:
+    """A spreadsheet brought them back: the link of an older mail must not say that they left while they stay."""
+    forget(member.id)
+    with app.database.write() as session:
+        again, other = (
+            people.add(session, pepper=app.keys.pepper, address=f"{name}@example.org", at=app.now())
+            for name in ("amina", "other")
+        )
+        session.flush()
+        act = {"basis": Basis.CONSENT, "source": "t", "actor": "t", "evidence": "form", "at": app.now()}
+        for one in (again, other):
+            consent.grant(session, one, session.get_one(MailingList, member.list_id), **act)
+        numbers = [again.id, other.id]
+    assert site.post(link(member), data=asked).status_code == 200
+    with app.database.read() as session:
+        found = [session.get_one(Subscription, (number, member.list_id)).state for number in numbers]
+    assert [state.value for state in found] == ["unsubscribed", "subscribed"]
+
+
 def test_many_clicks_at_once_are_honoured_for_merged_records_too(app: App, member, merged: States) -> None:
     claims = [UnsubscribeClaim(token, member.list_id) for token in (member.token_id, b"x" * 16, member.token_id)]
     with app.database.write() as session:
