@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from newsletter.cli.output import Output
+from newsletter.cli.output import Output, plain_lines
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -99,7 +99,7 @@ def _words(value: Any) -> str:
         return ", ".join(str(part) for part in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{name} = {_words(part)}" for name, part in value.items())
-    return str(value)
+    return plain_lines(str(value))
 
 
 def declare_attributes(app: App, session: Session) -> None:

@@ -49,7 +49,7 @@ class Output:
             self.note(empty)
             return
         columns = [column for column in columns if any(_cell(row.get(column)) for row in rows)]
-        cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+        cells = [[plain_lines(_cell(row.get(column))) for column in columns] for row in rows]
         self._print_table([column.replace("_", " ") for column in columns], cells)
 
     def _print_table(self, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
@@ -108,6 +108,11 @@ class Output:
 def plain(text: str) -> str:
     """Return what others wrote (a name, a reply, a DNS record) as text that cannot steer a terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def plain_lines(text: str) -> str:
+    """Return the same of a text that may have several lines."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def _plain(value: Any) -> Any:

@@ -166,6 +166,17 @@ def test_showing_a_person_tells_why_they_are_on_a_list(filled: Run) -> None:
     assert "granted" in words
 
 
+def test_nothing_that_others_wrote_steers_a_terminal(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("lists", "create", "members", "--description", "a\x1b]0;title\x07b")
+    (tmp_path / "people.csv").write_text("email\nann@example.org\n")
+    evidence = ("--evidence", "form\x1b[2J\u202e")
+    run("subscribers", "import", str(tmp_path / "people.csv"), "--list", "members", "--basis", "consent", *evidence)
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_given, **_named: False)  # as on a terminal
+    for words in (("subscribers", "show", "ann@example.org"), ("lists", "show", "members"), ("imports", "show", "1")):
+        shown = run(*words, as_json=False)
+        assert not [c for c in shown if not c.isprintable() and c != "\n"]
+
+
 def test_segments_count_list_and_explain_as_documented(filled: Run) -> None:
     filled("segments", "create", "dudley", "town = 'Dudley' and not tag 'press'")
     assert filled("segments", "count", "dudley") == {"count": 1}
