@@ -218,7 +218,8 @@ class NeverMailKind(StrEnum):
     What changed about whom may be mailed.
 
     `suppressed` and `lifted` are about an entry of the suppressions, `left` and `back` about one list, `gone` says that
-    a record was deleted, and `merged` into which other one, just before.
+    a record was deleted, and `merged` into which other one, just before. `discreet` and `plain` are how somebody wants
+    what they are mailed to look: a mail that is not discreet can endanger them as much as one too many.
     """
 
     SUPPRESSED = "suppressed"
@@ -227,6 +228,8 @@ class NeverMailKind(StrEnum):
     BACK = "back"
     GONE = "gone"
     MERGED = "merged"
+    DISCREET = "discreet"
+    PLAIN = "plain"
 
 
 # SQLite finds an index of some rows by these words alone, never by a value that is bound.

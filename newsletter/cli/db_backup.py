@@ -220,10 +220,11 @@ def _tell(context: Context, workspace: Workspace, done: Restored) -> None:
         output.note(f"The database was of version {settled.upgraded_from}, or newer.")
     for words in never_mail_words(settled.never_mail):
         output.show(words)
-    output.warn("What people chose since the backup is lost: discreet mail, a pause, one mail a month.")
+    output.warn("What else people chose since the backup is lost: a pause, one mail a month, their language.")
     if done.left_unknown_since is not None:
         output.warn(
-            f"Who left, was suppressed or erased after {done.left_unknown_since:%Y-%m-%d %H:%M} UTC is not known here. "
+            f"Who left, was suppressed or erased, or chose discreet mail after "
+            f"{done.left_unknown_since:%Y-%m-%d %H:%M} UTC is not known here. "
             "If a newer never-mail.jsonl is left anywhere: newsletter db adopt --never-mail FILE"
         )
     if settled.damaged_lines:
@@ -248,6 +249,7 @@ def never_mail_words(counts: dict[str, Any]) -> list[str]:
         "erased": "People erased since then, and gone again: {n:,}",
         "removed": "Records removed since then, and gone again: {n:,}",
         "merged": "Records merged since then, and merged again: {n:,}",
+        "discreet": "Had chosen discreet mail since then, and get it: {n:,}",
     }
     said = [text.format(n=counts[name]) for name, text in words.items() if counts[name]]
     if counts["lists_made"]:

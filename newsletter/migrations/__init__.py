@@ -16,7 +16,7 @@ from sqlalchemy.sql import column, table, text
 from subscribers.db import Database
 from subscribers.errors import DatabaseUnavailable
 
-HEAD = "0018"
+HEAD = "0019"
 _FOLDER = Path(__file__).parent
 _VERSIONS = table("alembic_version", column("version_num"))
 _LOCK_NUMBER = 7_263_542_001  # any constant: two upgrades of one PostgreSQL database take turns on it

@@ -15,7 +15,7 @@ from typing import Protocol
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from subscribers import consent, lists, suppression
+from subscribers import consent, lists, preferences, suppression
 from subscribers.never_mail import changes as never_mail
 from subscribers.never_mail.changes import Change
 from subscribers.tables import MailingList, Subscriber, Subscription, SubscriptionState, Suppression
@@ -44,6 +44,7 @@ class Replayed:
     erased: int = 0
     removed: int = 0
     merged: int = 0
+    discreet: int = 0
     lists_made: list[str] = field(default_factory=list)
 
 
@@ -55,6 +56,7 @@ class _LastWords:
     standing: list[Change]
     entries: list[Change]
     gone: list[Change]
+    choices: list[Change]
 
 
 def replay(session: Session, changes: Iterable[list[Change]], endings: Endings, *, at: datetime) -> Replayed:
@@ -77,6 +79,8 @@ def replay(session: Session, changes: Iterable[list[Change]], endings: Endings, 
         _stand(session, change, merged, list_ids, done, at)
     for change in words.entries:
         _enter(session, change, merged, list_ids, done, at)
+    for change in words.choices:
+        _choose(session, change, merged, done, at)
     _end(session, words, endings, done, at)
     session.flush()
     return done
@@ -85,17 +89,20 @@ def replay(session: Session, changes: Iterable[list[Change]], endings: Endings, 
 def _last_words(changes: Iterable[Change]) -> _LastWords:
     standing: dict[tuple[bytes | None, str | None], Change] = {}
     entries: dict[tuple[bytes | None, str | None, str | None, str | None], Change] = {}
+    chosen: dict[bytes | None, Change] = {}
     merges, gone = [], []
     for change in changes:
         if change.kind in (Kind.LEFT, Kind.BACK):
             standing[change.person or change.address_hash, change.list_name] = change
         elif change.kind in (Kind.SUPPRESSED, Kind.LIFTED):
             entries[change.address_hash, change.domain, change.list_name, change.reason] = change
+        elif change.kind in (Kind.DISCREET, Kind.PLAIN):
+            chosen[change.person] = change
         elif change.kind is Kind.MERGED:
             merges.append(change)
         else:
             gone.append(change)
-    return _LastWords(merges, list(standing.values()), list(entries.values()), gone)
+    return _LastWords(merges, list(standing.values()), list(entries.values()), gone, list(chosen.values()))
 
 
 def _list_ids(session: Session, changes: Iterable[Change], done: Replayed, at: datetime) -> dict[str, int]:
@@ -198,6 +205,17 @@ def _enter(
             done.lifted += _lift(session, change, digest, list_id, at)
         elif change.expires_at is None or change.expires_at > at:
             done.suppressed += _suppress(session, change, digest, list_id, at)
+
+
+def _choose(session: Session, change: Change, stands_for: dict[bytes, bytes], done: Replayed, at: datetime) -> None:
+    """Give discreet mail again to whoever chose it since; whoever chose it no more is not shown by a guess."""
+    if change.kind is Kind.PLAIN:
+        return
+    for person in _people(session, change, stands_for):
+        changed = preferences.change(
+            session, person, {preferences.Choice.DISCREET: True}, source=EVIDENCE, actor=ACTOR, at=at
+        )
+        done.discreet += len(changed)
 
 
 def _suppress(session: Session, change: Change, digest: bytes | None, list_id: int | None, at: datetime) -> bool:

@@ -1,5 +1,5 @@
 """
-The triggers that write down every change of whom may be mailed, whichever program or statement makes it.
+The triggers that write down every change of whom may be mailed, and of who wants discreet mail, whoever makes it.
 
 They run in the transaction of the change: what is not committed leaves no line, and what is committed has one. They are
 made anew after each upgrade, since SQLite drops them with a table that a migration rebuilds.
@@ -23,6 +23,10 @@ _STANDING = (
     "CASE WHEN NEW.state = 'unsubscribed' THEN 'left' ELSE 'back' END, NEW.since, "
     f"{_OF_PERSON.format(column='address_hash')}, NULL, NEW.list_id, {_OF_PERSON.format(column='token_id')}, NULL, NULL"
 )
+_CHOICE = (
+    "CASE WHEN NEW.discreet THEN 'discreet' ELSE 'plain' END, {now}, NEW.address_hash, NULL, NULL, NEW.token_id, "
+    "NULL, NULL"
+)
 _CHANGED = " OR ".join(
     f"OLD.{column} IS DISTINCT FROM NEW.{column}"
     for column in ("lifted_at", "expires_at", "address_hash", "domain", "list_id", "reason")
@@ -45,6 +49,7 @@ _TRIGGERS = (
         "",
         "'gone', {now}, OLD.address_hash, NULL, NULL, OLD.token_id, NULL, NULL",
     ),
+    ("never_mail_discreet", "subscribers", "UPDATE OF discreet", "OLD.discreet <> NEW.discreet", _CHOICE),
 )
 _SQLITE_NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 _POSTGRESQL_MARK = "decode(replace(gen_random_uuid()::text, '-', ''), 'hex')"
@@ -60,14 +65,21 @@ def make_triggers(connection: Connection) -> None:
 
 def note_standing(connection: Connection) -> None:
     """Write down what holds already in a database that is older than the triggers."""
+    _note(connection, f"{_ENTRY} FROM suppressions AS entry WHERE lifted_at IS NULL ORDER BY id")
+    _note(connection, f"{_STANDING} FROM subscriptions AS entry WHERE state = 'unsubscribed'")
+
+
+def note_discreet(connection: Connection) -> None:
+    """Write down who has chosen discreet mail already."""
+    _note(connection, f"{_CHOICE} FROM subscribers AS entry WHERE discreet")
+
+
+def _note(connection: Connection, values: str) -> None:
     sqlite = connection.dialect.name == "sqlite"
-    mark = "randomblob(16)" if sqlite else _POSTGRESQL_MARK
-    entries = f"{_ENTRY} FROM suppressions AS entry WHERE lifted_at IS NULL ORDER BY id"
-    left = f"{_STANDING} FROM subscriptions AS entry WHERE state = 'unsubscribed'"
-    for values in (entries, left):
-        statement = f"INSERT INTO never_mail_changes ({_COLUMNS}) SELECT {mark}, {values}"
-        filled = statement.replace("NEW.", "entry.")
-        connection.execute(text(filled.replace(":", r"\:")))
+    mark, now = ("randomblob(16)", _SQLITE_NOW) if sqlite else (_POSTGRESQL_MARK, "now()")
+    statement = f"INSERT INTO never_mail_changes ({_COLUMNS}) SELECT {mark}, {values}"
+    filled = statement.replace("NEW.", "entry.").replace("{now}", now)
+    connection.execute(text(filled.replace(":", r"\:")))
 
 
 def _make_on_sqlite(name: str, table: str, on: str, condition: str, values: str) -> list[str]:

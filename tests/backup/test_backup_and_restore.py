@@ -171,7 +171,7 @@ def test_a_restore_that_cannot_know_who_left_since_says_so_and_can_be_told(
     said = run("db", "restore", backed_up, "--into", tmp_path / "two", as_json=False)
     assert "not known here" in " ".join(said.split())
     assert "db adopt --never-mail FILE" in " ".join(said.split())
-    assert "lost: discreet mail" in " ".join(said.split())  # no file outside the database holds it
+    assert "lost: a pause" in " ".join(said.split())  # no file outside the database holds it
     newer = ("--never-mail", live.workspace.never_mail)
     assert run("db", "adopt", *newer, "--yes", root=tmp_path / "two")["never_mail"]["left"] == 1
     app = opened(tmp_path / "two")

@@ -42,6 +42,17 @@ def test_every_change_is_kept_once_with_no_address(app: App) -> None:
     assert stat.S_IMODE(app.workspace.never_mail.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("database", ["app", pytest.param("app_on_postgresql", marks=pytest.mark.journey)])
+def test_who_wants_discreet_mail_is_kept_and_no_other_choice_is(request: pytest.FixtureRequest, database: str) -> None:
+    app: App = request.getfixturevalue(database)
+    join(app, "ann")
+    for values in ({"name": "Ann"}, {"discreet": True}, {"discreet": True, "name": "A"}, {"discreet": False}):
+        with app.database.write() as session:
+            session.execute(update(Subscriber).values(values))
+    keep(app)
+    assert kinds(app) == ["discreet", "plain"]
+
+
 def test_what_is_written_without_the_orm_is_kept_too(app: App) -> None:
     """The journal of a sending, and whatever else writes by plain statements."""
     join(app, "ann", "bob")

@@ -230,3 +230,26 @@ def test_the_file_goes_on_after_what_it_gave_back(app: App, put_back) -> None:
     assert keep(app).appended >= 1
     assert kinds(app)[before:].count("left") == 1
     assert keep(app).appended == 0
+
+
+def test_whoever_chose_discreet_mail_since_is_not_shown(app: App, put_back) -> None:
+    """A plain mail can endanger them. Whoever ended it since keeps it: that shows nobody."""
+    join(app, "ann", "bob", "cid", "dee")
+    choose(app, "bob", discreet=True)
+    back = put_back()
+    choose(app, "ann", discreet=True)
+    choose(app, "bob", discreet=False)
+    choose(app, "cid", discreet=True)
+    choose(app, "cid", discreet=False)
+    replayed = back().replayed
+    assert replayed.discreet == 1
+    with app.database.read() as session:
+        held = {name: people.find(session, f"{name}@example.com").discreet for name in ("ann", "bob", "cid", "dee")}
+    assert held == {"ann": True, "bob": True, "cid": False, "dee": False}
+    with app.database.write() as session:
+        assert apply(session, [app.workspace.never_mail], app.keys.pepper, at=LATER).replayed.changes == 0
+
+
+def choose(app: App, name: str, *, discreet: bool) -> None:
+    with app.database.write() as session:
+        people.find(session, f"{name}@example.com").discreet = discreet
